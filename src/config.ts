@@ -1,0 +1,88 @@
+// The settings: one schema of the environment -> a frozen Config. The only reader of process.env.
+
+import { envSchema } from 'env-schema';
+import { type Static, Type } from 'typebox';
+import { requirement, type SchemaError } from './requirement.js';
+
+const Settings = Type.Object({
+  HOST: Type.String({ default: '127.0.0.1', minLength: 1, description: 'Address to listen on' }),
+  PORT: Type.Integer({
+    default: 8080,
+    minimum: 0,
+    maximum: 65535,
+    description: 'Port to listen on; 0 takes a free one',
+  }),
+  METRICS_PORT: Type.Optional(
+    Type.Integer({ minimum: 0, maximum: 65535, description: 'Serve `/metrics` on a port of its own instead' }),
+  ),
+  MODELS_DIR: Type.String({ default: './models', minLength: 1, description: 'Folder of model folders' }),
+  DEVICES: Type.String({
+    default: 'auto',
+    minLength: 1,
+    description: '`auto`, or a list of `cpu`, `cpu*N` (N workers), `cuda:N`; one worker process each',
+  }),
+  THREADS: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 256,
+      description: 'Threads per worker on the CPU; by default the cores are shared out',
+    }),
+  ),
+  MAX_QUEUE: Type.Integer({
+    default: 32,
+    minimum: 0,
+    maximum: 10_000,
+    description: 'Requests that may wait; one more is a 429',
+  }),
+  REQUEST_TIMEOUT_MS: Type.Integer({
+    default: 60_000,
+    minimum: 100,
+    description: 'Longest time for one request, waiting included',
+  }),
+  DRAIN_DELAY_MS: Type.Integer({
+    default: 5000,
+    minimum: 0,
+    description: 'After SIGTERM: how long requests are still accepted while `/readyz` says 503',
+  }),
+  DRAIN_DEADLINE_MS: Type.Integer({
+    default: 90_000,
+    minimum: 0,
+    description: 'After SIGTERM: when the process ends in any case',
+  }),
+  MAX_UPLOAD_BYTES: Type.Integer({ default: 26_214_400, minimum: 1024, description: 'Size of an uploaded picture' }),
+  MAX_INPUT_PIXELS: Type.Integer({ default: 50_000_000, minimum: 1, description: 'Pixels of an uploaded picture' }),
+  MAX_PIXELS: Type.Integer({ default: 4_194_304, minimum: 1, description: 'Pixels of an answer' }),
+  MAX_STEPS: Type.Integer({ default: 150, minimum: 1, maximum: 1000, description: 'Largest `steps`' }),
+  MAX_PROMPT_CHARS: Type.Integer({ default: 2000, minimum: 1, description: 'Longest `prompt` and `negative_prompt`' }),
+  LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+    default: 'info',
+    description: 'What is logged: trace, debug, info, warn, error, fatal or silent',
+  }),
+  LOG_FORMAT: Type.Enum(['auto', 'json', 'text'], {
+    default: 'auto',
+    description: '`json`, `text`, or `auto`: text on a terminal',
+  }),
+});
+
+export type Config = Readonly<Static<typeof Settings>>;
+
+/** Name, default and meaning of each setting, for the README's table. */
+export const settingsTable = Object.entries(
+  Settings.properties as Record<string, { default?: unknown; description?: string }>,
+).map(([name, schema]) => ({ name, default: String(schema.default ?? ''), description: schema.description ?? '' }));
+
+/** @throws Error with a sentence that names each bad setting, its value and what it must be */
+export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
+  // Set but empty means not set, as in most shells' and manifests' use.
+  const data = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  try {
+    return Object.freeze(envSchema<Config>({ schema: Settings, data, env: false, dotenv: false }));
+  } catch (error) {
+    const { errors } = error as { errors?: SchemaError[] };
+    if (!errors) throw error;
+    const name = errors[0]!.instancePath.slice(1);
+    throw new Error(`${name} is ${JSON.stringify(environment[name])}; it ${errors.map(requirement).join(' and ')}.`);
+  }
+}
+
+export const defaultConfig: Config = readConfig({});

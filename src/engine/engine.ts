@@ -1,0 +1,268 @@
+// The engine's handle, in the HTTP process: a bounded queue in front of one worker per device.
+// No HTTP, no pictures' formats, no maths. Everything that a request can meet here is an EngineError.
+
+import { EventEmitter } from 'node:events';
+import type { Img2ImgRequest } from '../pipeline/img2img.js';
+import { type Device, parseDevices, threadsPerWorker } from './devices.js';
+import { EngineError } from './errors.js';
+import type { BrokenModel, FromWorker, ModelInfo, Result } from './messages.js';
+import { WorkerProcess } from './worker-process.js';
+
+export { type Img2ImgRequest, stepsToRun } from '../pipeline/img2img.js';
+export { type SchedulerName, schedulerNames } from '../pipeline/schedulers/index.js';
+export { EngineError, type EngineErrorCode } from './errors.js';
+export type { BrokenModel, ModelInfo, Result } from './messages.js';
+
+export interface EngineSettings {
+  readonly modelsDir: string;
+  /** As parseDevices reads it. */
+  readonly devices: string;
+  /** Per worker; absent for as many as the cores allow. */
+  readonly threads: number | undefined;
+  /** Requests that may wait, beyond those that run. */
+  readonly maxQueue: number;
+}
+
+export interface Generated extends Result {
+  readonly queueMs: number;
+  /** What equality of bytes can be expected of: runtime and device. */
+  readonly fingerprint: string;
+}
+
+export interface EngineEvents {
+  step: [{ model: string; rows: number; ms: number }];
+  cancelled: [{ phase: 'queued' | 'running'; reason: 'client_gone' | 'deadline' | 'shutdown' }];
+  ready: [{ device: string; models: readonly (ModelInfo | BrokenModel)[] }];
+  workerExit: [{ device: string; pid: number | undefined; cause: string; requests: readonly number[] }];
+  workerLog: [{ device: string; line: string }];
+}
+
+export interface EngineStatus {
+  readonly ready: boolean;
+  /** Why not ready. */
+  readonly reason: string | undefined;
+  readonly queueDepth: number;
+  readonly inFlight: number;
+  readonly slots: number;
+  readonly queueLimit: number;
+  readonly workers: readonly { device: string; up: boolean; restarts: number }[];
+}
+
+interface Job {
+  readonly id: number;
+  readonly model: string;
+  readonly request: Img2ImgRequest;
+  readonly queuedAt: number;
+  readonly resolve: (result: Generated) => void;
+  readonly reject: (error: EngineError) => void;
+  /** Set while it runs. */
+  startedAt: number;
+}
+
+interface Slot {
+  readonly worker: WorkerProcess;
+  job: Job | undefined;
+}
+
+/** After this many ends in a row a worker is not waited for any more. */
+const hopelessFailures = 3;
+
+export class Engine extends EventEmitter<EngineEvents> {
+  private readonly slots: Slot[];
+  private readonly waiting: Job[] = [];
+  private catalogue: readonly (ModelInfo | BrokenModel)[] = [];
+  private onnxruntime = '';
+  private nextId = 1;
+  /** Running mean of how long a request is on its device, ms. Undefined until one was. */
+  private serviceMs: number | undefined;
+  private closed = false;
+
+  constructor(private readonly settings: EngineSettings) {
+    super();
+    const devices = parseDevices(settings.devices);
+    const threads = threadsPerWorker(settings.threads, devices);
+    this.slots = devices.map((device, index) => ({
+      job: undefined,
+      worker: new WorkerProcess(
+        device,
+        { modelsDir: settings.modelsDir, threads },
+        {
+          message: (message) => this.receive(this.slots[index]!, message),
+          exit: (cause) => this.lost(this.slots[index]!, device, cause),
+          stderr: (line) => this.emit('workerLog', { device: device.name, line }),
+        },
+      ),
+    }));
+  }
+
+  start(): void {
+    for (const { worker } of this.slots) worker.start();
+  }
+
+  /** All folders in MODELS_DIR, those that cannot run with the reason. Empty until a worker has looked. */
+  get models(): readonly (ModelInfo | BrokenModel)[] {
+    return this.catalogue;
+  }
+
+  /**
+   * The model of that name, or the first that runs.
+   * @throws EngineError model_not_found, model_not_runnable, not_ready
+   */
+  model(name?: string): ModelInfo {
+    if (this.catalogue.length === 0) throw this.notReady();
+    const runnable = this.catalogue.filter((model) => model.runnable);
+    const found = name === undefined ? runnable[0] : this.catalogue.find((model) => model.name === name);
+    if (!found && name === undefined) throw new EngineError('model_not_runnable', 'No model in this server can run.');
+    if (!found) {
+      const known = runnable.map((model) => model.name).join(', ');
+      throw new EngineError('model_not_found', `There is no model ${JSON.stringify(name)}; there are: ${known}.`);
+    }
+    if (found.runnable) return found;
+    throw new EngineError('model_not_runnable', `The model ${found.name} cannot run: ${found.reason}.`);
+  }
+
+  /**
+   * Runs a request, after those that came before it.
+   * @param signal its reason, an EngineError, is what the promise rejects with; the device stops at the next step
+   */
+  generate(model: string, request: Img2ImgRequest, signal: AbortSignal): Promise<Generated> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason);
+      if (this.closed || !this.slots.some(({ worker }) => worker.failures < hopelessFailures))
+        return reject(this.notReady());
+      const free = this.slots.some(({ worker, job }) => worker.state === 'ready' && !job);
+      if (!free && this.waiting.length >= this.settings.maxQueue) {
+        const waits = `${this.waiting.length} requests wait already, which is the limit`;
+        return reject(new EngineError('overloaded', `The queue is full: ${waits}.`, this.estimatedWaitSeconds()));
+      }
+      const onAbort = () => this.abort(job, signal.reason);
+      const settled = () => signal.removeEventListener('abort', onAbort);
+      const job: Job = {
+        id: this.nextId++,
+        model,
+        request,
+        queuedAt: performance.now(),
+        startedAt: 0,
+        resolve: (result) => (settled(), resolve(result)),
+        reject: (error) => (settled(), reject(error)),
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.waiting.push(job);
+      this.dispatch();
+    });
+  }
+
+  get status(): EngineStatus {
+    const ready =
+      this.slots.some(({ worker }) => worker.state === 'ready') && this.catalogue.some((model) => model.runnable);
+    return {
+      ready,
+      reason: ready ? undefined : this.notReady().message,
+      queueDepth: this.waiting.length,
+      inFlight: this.slots.filter(({ job }) => job).length,
+      slots: this.slots.length,
+      queueLimit: this.settings.maxQueue,
+      workers: this.slots.map(({ worker }) => ({
+        device: worker.device.name,
+        up: worker.state === 'ready',
+        restarts: worker.restarts,
+      })),
+    };
+  }
+
+  /** Process ids of the workers that live. */
+  get pids(): number[] {
+    return this.slots.map(({ worker }) => worker.pid).filter((pid) => pid !== undefined);
+  }
+
+  /** How long a request that comes now would wait, in whole seconds, at least 1. */
+  estimatedWaitSeconds(): number {
+    const ahead = this.waiting.length + this.slots.filter(({ job }) => job).length;
+    return Math.max(1, Math.ceil((ahead * (this.serviceMs ?? 1000)) / this.slots.length / 1000));
+  }
+
+  /** Ends the workers. What waits or runs is refused. */
+  async close(): Promise<void> {
+    this.closed = true;
+    const error = new EngineError('shutting_down', 'The server shuts down.', 1);
+    for (const job of this.waiting.splice(0)) job.reject(error);
+    for (const slot of this.slots) slot.job?.reject(error);
+    await Promise.all(this.slots.map(({ worker }) => worker.close()));
+  }
+
+  private dispatch(): void {
+    for (const slot of this.slots) {
+      if (slot.job || slot.worker.state !== 'ready') continue;
+      const job = this.waiting.shift();
+      if (!job) return;
+      job.startedAt = performance.now();
+      slot.job = job;
+      slot.worker.send({ type: 'generate', id: job.id, model: job.model, request: job.request });
+    }
+  }
+
+  private abort(job: Job, error: EngineError): void {
+    const queued = this.waiting.indexOf(job);
+    if (queued >= 0) this.waiting.splice(queued, 1);
+    // A running one keeps its slot until the worker says that it has let go of it.
+    else this.slots.find((slot) => slot.job === job)?.worker.send({ type: 'abort', id: job.id });
+    const reason = error.code === 'deadline_exceeded' ? 'deadline' : 'client_gone';
+    this.emit('cancelled', { phase: queued >= 0 ? 'queued' : 'running', reason });
+    job.reject(error);
+  }
+
+  private receive(slot: Slot, message: FromWorker): void {
+    switch (message.type) {
+      case 'models':
+        this.catalogue = message.models;
+        this.onnxruntime = message.onnxruntime;
+        return;
+      case 'ready':
+        this.emit('ready', { device: slot.worker.device.name, models: this.catalogue });
+        return this.dispatch();
+      case 'loaded':
+        this.catalogue = this.catalogue.map((info) => (info.name === message.model ? { ...info, loaded: true } : info));
+        return;
+      case 'step':
+        this.emit('step', message);
+        return;
+    }
+    const job = slot.job;
+    if (job?.id !== message.id) return;
+    slot.job = undefined;
+    switch (message.type) {
+      case 'done': {
+        const ms = performance.now() - job.startedAt;
+        this.serviceMs = this.serviceMs === undefined ? ms : 0.8 * this.serviceMs + 0.2 * ms;
+        const { provider } = slot.worker.device;
+        const fingerprint = `onnxruntime-${this.onnxruntime} ${provider} ${process.platform}-${process.arch}`;
+        job.resolve({ ...message.result, queueMs: job.startedAt - job.queuedAt, fingerprint });
+        break;
+      }
+      case 'failed':
+        job.reject(new EngineError(message.code, message.message));
+    }
+    this.dispatch();
+  }
+
+  private lost(slot: Slot, device: Device, cause: string): void {
+    const job = slot.job;
+    slot.job = undefined;
+    this.emit('workerExit', { device: device.name, pid: slot.worker.pid, cause, requests: job ? [job.id] : [] });
+    job?.reject(new EngineError('worker_lost', 'The worker that ran this request ended; a new one starts.', 1));
+    if (this.slots.every(({ worker }) => worker.failures >= hopelessFailures)) {
+      for (const waiting of this.waiting.splice(0)) waiting.reject(this.notReady());
+    }
+  }
+
+  private notReady(): EngineError {
+    if (this.closed) return new EngineError('shutting_down', 'The server shuts down.', 1);
+    if (this.slots.every(({ worker }) => worker.failures >= hopelessFailures)) {
+      return new EngineError('not_ready', 'No worker stays alive; the log says why.', 30);
+    }
+    if (this.slots.some(({ worker }) => worker.state === 'ready')) {
+      return new EngineError('not_ready', 'No model in this server can run; GET /models says why.', 30);
+    }
+    return new EngineError('not_ready', 'The models are being loaded.', 2);
+  }
+}

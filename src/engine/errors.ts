@@ -1,0 +1,23 @@
+// What the engine can refuse or fail with. HTTP turns the codes into problems; a client's mistakes never get here.
+
+export type EngineErrorCode =
+  | 'overloaded'
+  | 'not_ready'
+  | 'worker_lost'
+  | 'model_not_found'
+  | 'model_not_runnable'
+  | 'deadline_exceeded'
+  | 'cancelled'
+  | 'shutting_down'
+  | 'internal';
+
+export class EngineError extends Error {
+  constructor(
+    readonly code: EngineErrorCode,
+    message: string,
+    /** When a new try makes sense, in seconds. */
+    readonly retryAfter?: number,
+  ) {
+    super(message);
+  }
+}

@@ -1,0 +1,67 @@
+// What crosses the process boundary between the HTTP process and a worker. Plain data; pictures as raw RGB bytes.
+
+import type { Img2ImgRequest, Timings } from '../pipeline/img2img.js';
+import type { SizeRange } from '../pipeline/model-folder.js';
+import type { SchedulerName } from '../pipeline/schedulers/index.js';
+import type { Pixels } from '../pixels.js';
+
+/** What a worker knows of one model folder. */
+export interface ModelInfo {
+  readonly name: string;
+  readonly title: string;
+  readonly description: string;
+  readonly license: string | null;
+  readonly runnable: true;
+  readonly loaded: boolean;
+  /** sha256 over the folder. */
+  readonly digest: string;
+  readonly size: SizeRange;
+  readonly defaults: { readonly steps: number; readonly guidance: number; readonly scheduler: SchedulerName };
+}
+
+/** A folder that cannot run, and why. */
+export interface BrokenModel {
+  readonly name: string;
+  readonly runnable: false;
+  readonly reason: string;
+}
+
+export interface Result {
+  readonly pixels: Pixels;
+  /** Tokens of the prompts that did not fit the text encoder. */
+  readonly droppedTokens: { readonly prompt: number; readonly negativePrompt: number };
+  readonly unetCalls: number;
+  readonly timings: Timings;
+  /** Time inside model runs, ms; all the rest of a request is overhead. */
+  readonly modelRunMs: number;
+}
+
+export interface StartMessage {
+  readonly type: 'start';
+  readonly modelsDir: string;
+  readonly provider: 'cpu' | 'cuda';
+  readonly threads: number;
+}
+export interface GenerateMessage {
+  readonly type: 'generate';
+  readonly id: number;
+  readonly model: string;
+  readonly request: Img2ImgRequest;
+}
+export type ToWorker = StartMessage | GenerateMessage | { readonly type: 'abort'; readonly id: number };
+
+export type FromWorker =
+  | { readonly type: 'models'; readonly models: readonly (ModelInfo | BrokenModel)[]; readonly onnxruntime: string }
+  | { readonly type: 'ready' }
+  /** A model was loaded for its first request. */
+  | { readonly type: 'loaded'; readonly model: string }
+  | { readonly type: 'step'; readonly id: number; readonly model: string; readonly rows: number; readonly ms: number }
+  | { readonly type: 'done'; readonly id: number; readonly result: Result }
+  /** The one request failed; the worker goes on. */
+  | {
+      readonly type: 'failed';
+      readonly id: number;
+      readonly code: 'internal' | 'model_not_runnable';
+      readonly message: string;
+    }
+  | { readonly type: 'aborted'; readonly id: number };

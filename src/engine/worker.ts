@@ -1,0 +1,156 @@
+// Entry of a worker: one child process per device. Loads models, runs batches of requests step by step, and speaks messages.
+// A model run blocks this process; between two of them the event loop turns, so that joins and aborts take effect at the next step.
+
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import * as img2img from '../pipeline/img2img.js';
+import { loadModel, type Model } from '../pipeline/model.js';
+import { digestFolder, findModelFolders, ModelFolderError, readModelFolder } from '../pipeline/model-folder.js';
+import { onnxruntimeVersion } from '../pipeline/sessions.js';
+import { Batch } from './batch.js';
+import type { BrokenModel, FromWorker, GenerateMessage, ModelInfo, StartMessage, ToWorker } from './messages.js';
+
+interface Running {
+  readonly model: Model;
+  readonly generation: img2img.Generation;
+  readonly modelRunMsBefore: number;
+  readonly id: number;
+}
+
+let options: StartMessage;
+const models = new Map<string, Model>();
+const batch = new Batch<Running>(
+  {
+    prepare: async ({ id, model: name, request }: GenerateMessage) => {
+      const model = await modelNamed(name);
+      const modelRunMsBefore = modelRunMs(model);
+      return { id, model, modelRunMsBefore, generation: await img2img.prepare(model, request) };
+    },
+    canShareCall: (a, b) => a.model === b.model && img2img.canShareCall(a.model, a.generation, b.generation),
+    denoise: async (running) => {
+      const { model } = running[0]!;
+      const generations = running.map(({ generation }) => generation);
+      const start = performance.now();
+      await img2img.denoise(model, generations);
+      const ms = performance.now() - start;
+      const rows = generations.reduce((sum, generation) => sum + img2img.rowsOf(generation), 0);
+      for (const { id } of running) send({ type: 'step', id, model: model.folder.name, rows, ms });
+    },
+    isDone: ({ generation }) => img2img.isDone(generation),
+    finish: async (id, { model, generation, modelRunMsBefore }) => {
+      const pixels = await img2img.decode(model, generation);
+      const { droppedTokens, unetCalls, timings } = generation;
+      const result = { pixels, droppedTokens, unetCalls, timings, modelRunMs: modelRunMs(model) - modelRunMsBefore };
+      send({ type: 'done', id, result });
+    },
+    failed: (id, error) => {
+      const code = error instanceof ModelFolderError ? 'model_not_runnable' : 'internal';
+      send({ type: 'failed', id, code, message: error instanceof Error ? error.message : String(error) });
+    },
+    aborted: (id) => send({ type: 'aborted', id }),
+  },
+  1, // on a CPU a second row costs as much as the first: one request at a time gives the shortest waits
+);
+
+let stepping = false;
+async function run(): Promise<void> {
+  if (stepping) return;
+  stepping = true;
+  while (!batch.isIdle) {
+    await batch.step();
+    await nextTurn();
+  }
+  stepping = false;
+}
+
+process.on('message', (message: ToWorker) => {
+  switch (message.type) {
+    case 'start':
+      options = message;
+      start().catch(die);
+      break;
+    case 'generate':
+      batch.add(message);
+      run().catch(die);
+      break;
+    case 'abort':
+      batch.abort(message.id);
+  }
+});
+
+// The HTTP process decides when a worker ends: by leaving, or by SIGKILL. Signals to the whole process group are not for us.
+process.on('disconnect', () => process.exit(0));
+process.on('SIGTERM', () => {});
+process.on('SIGINT', () => {});
+
+async function start(): Promise<void> {
+  const infos: (ModelInfo | BrokenModel)[] = [];
+  for (const name of findModelFolders(options.modelsDir)) infos.push(await inspect(name));
+  const first = infos.find(({ runnable }) => runnable);
+  if (first) {
+    try {
+      await warmUp(await modelNamed(first.name));
+      infos[infos.indexOf(first)] = { ...first, loaded: true } as ModelInfo;
+    } catch (error) {
+      if (!(error instanceof ModelFolderError)) throw error;
+      infos[infos.indexOf(first)] = { name: first.name, runnable: false, reason: error.message };
+    }
+  }
+  send({ type: 'models', models: infos, onnxruntime: onnxruntimeVersion });
+  send({ type: 'ready' });
+}
+
+async function inspect(name: string): Promise<ModelInfo | BrokenModel> {
+  const path = join(options.modelsDir, name);
+  try {
+    const { title, description, license, size, defaults } = readModelFolder(path);
+    return {
+      name,
+      title,
+      description,
+      license,
+      size,
+      defaults,
+      runnable: true,
+      loaded: false,
+      digest: await digestFolder(path),
+    };
+  } catch (error) {
+    if (!(error instanceof ModelFolderError)) throw error;
+    return { name, runnable: false, reason: error.message };
+  }
+}
+
+async function modelNamed(name: string): Promise<Model> {
+  let model = models.get(name);
+  if (!model) {
+    model = await loadModel(join(options.modelsDir, name), { provider: options.provider, threads: options.threads });
+    models.set(name, model);
+    send({ type: 'loaded', model: name });
+  }
+  return model;
+}
+
+/** One guided step at the native size, so that the first request meets allocated arenas. */
+async function warmUp(model: Model): Promise<void> {
+  const { size, defaults } = model.folder;
+  const pixels = { data: new Uint8Array(size.native ** 2 * 3), width: size.native, height: size.native };
+  const request = { pixels, prompt: '', negativePrompt: '', strength: 1, guidanceScale: 2, steps: 1, seed: 0 };
+  const generation = await img2img.prepare(model, { ...request, scheduler: defaults.scheduler });
+  while (!img2img.isDone(generation)) await img2img.denoise(model, [generation]);
+  await img2img.decode(model, generation);
+}
+
+function modelRunMs(model: Model): number {
+  return Object.values(model.sessions).reduce((sum, session) => sum + session.runMs, 0);
+}
+
+function send(message: FromWorker): void {
+  if (process.connected) process.send!(message);
+}
+
+/** What should not happen (a failed UNet call, a bug): the worker ends, and the engine starts a new one. */
+function die(error: unknown): void {
+  process.stderr.write(`${error instanceof Error ? error.stack : error}\n`);
+  process.exit(1);
+}

@@ -1,0 +1,75 @@
+// The HTTP application: plugins, routes, and what holds for every answer. It knows the engine only by its handle.
+
+import { randomUUID } from 'node:crypto';
+import multipart from '@fastify/multipart';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import type { Config } from '../config.js';
+import type { Engine } from '../engine/engine.js';
+import { registerDocs } from './docs.js';
+import { decorate, img2imgRoute } from './img2img.js';
+import { countAnswers, createMetrics, metricsRoute } from './metrics.js';
+import { modelRoutes } from './models.js';
+import { probeRoutes } from './probes.js';
+import { registerProblems } from './problems.js';
+
+export interface AppOptions {
+  readonly config: Config;
+  readonly engine: Engine;
+  readonly logger: FastifyBaseLogger;
+  /** Shared with whoever drains. */
+  readonly lifecycle: { draining: boolean };
+  readonly version: string;
+}
+
+/** The application, and with METRICS_PORT a second one for the metrics. Neither listens yet. */
+export async function buildApp({ config, engine, logger, lifecycle, version }: AppOptions) {
+  const app: FastifyInstance = Fastify({
+    loggerInstance: logger,
+    bodyLimit: Math.ceil(config.MAX_UPLOAD_BYTES * 1.4) + 65_536, // base64 adds a third
+    requestIdHeader: false,
+    genReqId: ({ headers }) => acceptableId(headers['x-request-id']) ?? randomUUID(),
+    routerOptions: { maxParamLength: 200 },
+    // Unknown fields are errors, and JSON is not coerced; the form's text is, before validation.
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: true } },
+    requestTimeout: config.REQUEST_TIMEOUT_MS,
+  });
+  const metrics = createMetrics(engine, lifecycle, version);
+  decorate(app);
+  app.removeContentTypeParser('text/plain');
+  registerProblems(app, metrics.rejected);
+  countAnswers(app, metrics.registry);
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+  });
+  app.addHook('onSend', async (_request, reply) => {
+    if (lifecycle.draining) reply.header('connection', 'close');
+  });
+  await app.register(multipart, {
+    throwFileSizeLimit: true,
+    limits: {
+      fileSize: config.MAX_UPLOAD_BYTES,
+      files: 4,
+      fields: 40,
+      fieldSize: 4 * config.MAX_PROMPT_CHARS + 1024,
+      parts: 44,
+    },
+  });
+  await registerDocs(app, version);
+  app.after(() => {
+    img2imgRoute(app, config, engine, metrics);
+    modelRoutes(app, engine);
+    probeRoutes(app, engine, lifecycle);
+  });
+  if (config.METRICS_PORT === undefined) {
+    metricsRoute(app, metrics.registry);
+    return { app, metricsApp: undefined };
+  }
+  const metricsApp: FastifyInstance = Fastify({ loggerInstance: logger });
+  metricsRoute(metricsApp, metrics.registry);
+  return { app, metricsApp };
+}
+
+/** A request id of the client's, if it can stand in logs and headers as it is. */
+function acceptableId(id: string | string[] | undefined): string | undefined {
+  return typeof id === 'string' && /^[\w.:-]{1,128}$/.test(id) ? id : undefined;
+}

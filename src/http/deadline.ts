@@ -1,0 +1,36 @@
+// When a request must end: its deadline, or its client's leaving.
+
+import type { FastifyRequest } from 'fastify';
+import { EngineError } from '../engine/engine.js';
+import { Problem } from './problems.js';
+
+/**
+ * A signal whose reason is an EngineError.
+ * @param limitMs the server's limit; the client may ask for less with X-Request-Timeout-Ms
+ * @returns `done` must be called when the answer is there
+ */
+export function deadlineSignal(request: FastifyRequest, limitMs: number): { signal: AbortSignal; done: () => void } {
+  const asked = request.headers['x-request-timeout-ms'];
+  if (asked !== undefined && !/^[1-9]\d{0,8}$/.test(String(asked))) {
+    throw new Problem(
+      'invalid_request',
+      `X-Request-Timeout-Ms is ${JSON.stringify(asked)}; it must be a number of milliseconds.`,
+    );
+  }
+  const ms = Math.min(limitMs, Number(asked ?? limitMs));
+  const controller = new AbortController();
+  const timer = setTimeout(
+    () => controller.abort(new EngineError('deadline_exceeded', `The picture was not ready within ${ms} ms.`)),
+    ms,
+  );
+  const left = () => controller.abort(new EngineError('cancelled', 'The client left.'));
+  request.signal.addEventListener('abort', left, { once: true });
+  if (request.signal.aborted) left();
+  return {
+    signal: controller.signal,
+    done: () => {
+      clearTimeout(timer);
+      request.signal.removeEventListener('abort', left);
+    },
+  };
+}

@@ -1,0 +1,128 @@
+// The fields of POST /img2img: names, ranges, defaults and what they mean. Both body forms and the OpenAPI document come from here.
+
+import { type Static, Type } from 'typebox';
+import type { Config } from '../config.js';
+import { schedulerNames } from '../engine/engine.js';
+import { formats } from '../image/encode.js';
+
+/** Seeds are what torch's generator distinguishes. */
+export const maxSeed = 2 ** 32 - 1;
+
+export const defaults = { strength: 0.75, fit: 'cover', background: 'white' } as const;
+
+function commonFields({ MAX_PROMPT_CHARS, MAX_STEPS }: Config) {
+  const text = (description: string, examples: string[]) =>
+    Type.Optional(Type.String({ maxLength: MAX_PROMPT_CHARS, default: '', description, examples }));
+  return {
+    prompt: text('What to move towards.', ['watercolor painting, pastel']),
+    negative_prompt: text('What to move away from. Has no effect when `guidance` is at or below 1.', ['blurry, dark']),
+    strength: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        maximum: 1,
+        description:
+          'How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75.',
+      }),
+    ),
+    influence: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        maximum: 100,
+        description:
+          "The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25.",
+      }),
+    ),
+    guidance: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        maximum: 30,
+        description:
+          "Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default.",
+      }),
+    ),
+    steps: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: MAX_STEPS,
+        description:
+          "Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default.",
+      }),
+    ),
+    scheduler: Type.Optional(
+      Type.Enum(schedulerNames, {
+        description: "The noise scheduler. Absent means the model's default.",
+        type: 'string',
+      }),
+    ),
+    seed: Type.Optional(
+      Type.Integer({
+        minimum: -1,
+        maximum: maxSeed,
+        description:
+          'The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it.',
+      }),
+    ),
+    model: Type.Optional(
+      Type.String({ minLength: 1, description: 'A name from `GET /models`. Absent means the first.' }),
+    ),
+    width: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description:
+          "Width of the answer, a multiple of the model's step. Without `width` and `height` the starter's aspect is kept at about the model's native area; with one of them the other follows the aspect.",
+      }),
+    ),
+    height: Type.Optional(Type.Integer({ minimum: 1, description: 'Height of the answer; see `width`.' })),
+    fit: Type.Optional(
+      Type.Enum(['cover', 'contain', 'fill'], {
+        type: 'string',
+        default: defaults.fit,
+        description: 'How the starter meets another aspect: cut to fill, fitted with bars, or stretched.',
+      }),
+    ),
+    background: Type.Optional(
+      Type.String({
+        pattern: '^(#[0-9a-fA-F]{3}|#[0-9a-fA-F]{6}|[a-zA-Z]+)$',
+        maxLength: 30,
+        default: defaults.background,
+        description:
+          'What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name.',
+        examples: ['white', '#204060'],
+      }),
+    ),
+    format: Type.Optional(
+      Type.Enum([...formats], {
+        type: 'string',
+        description:
+          'Format of the answer; beats the `Accept` header. Absent means what `Accept` prefers, PNG in a tie.',
+      }),
+    ),
+  };
+}
+
+/** The multipart form: the picture as a file part. */
+export function formBody(config: Config) {
+  return Type.Object(
+    {
+      image: Type.String({
+        format: 'binary',
+        description: `The starter picture: PNG, JPEG, WebP, AVIF, GIF or TIFF, at most ${config.MAX_UPLOAD_BYTES} bytes and ${config.MAX_INPUT_PIXELS} pixels.`,
+      }),
+      ...commonFields(config),
+    },
+    { additionalProperties: false },
+  );
+}
+
+/** The same as JSON: the picture as base64. Nothing is coerced. */
+export function jsonBody(config: Config) {
+  return Type.Object(
+    {
+      image: Type.String({ minLength: 1, description: 'The starter picture as base64 or as a `data:` URI.' }),
+      ...commonFields(config),
+    },
+    { additionalProperties: false },
+  );
+}
+
+export type Img2ImgBody = Static<ReturnType<typeof jsonBody>>;

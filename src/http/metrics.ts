@@ -1,0 +1,182 @@
+// Prometheus metrics (docs: README's table of routes). Labels come from closed sets, never from a request's text.
+
+import type {} from '@fastify/swagger'; // its schema keywords
+import type { FastifyInstance } from 'fastify';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Engine, Generated } from '../engine/engine.js';
+import type { ProblemCode } from './problems.js';
+
+const requestBuckets = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 90];
+const stepBuckets = [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56];
+const stageBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+const stages = ['upload', 'decode', 'queue', 'text_encode', 'vae_encode', 'denoise', 'vae_decode', 'encode'] as const;
+/** Milliseconds per stage of one request. */
+export type StageTimes = Record<(typeof stages)[number], number>;
+
+/** Which refusals are counted under which reason; the other codes are failures, not refusals. */
+const rejectionReasons: Partial<Record<ProblemCode, string>> = {
+  overloaded: 'queue_full',
+  draining: 'draining',
+  not_ready: 'not_ready',
+  upload_too_large: 'too_large',
+  picture_too_large: 'too_large',
+  invalid_request: 'invalid',
+  unsupported_media_type: 'invalid',
+  unsupported_picture: 'invalid',
+  undecodable_picture: 'invalid',
+  size_not_supported: 'invalid',
+};
+
+export interface Metrics {
+  readonly registry: Registry;
+  rejected(code: ProblemCode): void;
+  generated(model: string, seconds: number, stageTimes: StageTimes, result: Generated): void;
+  /** Accepted work that did not end in a picture. */
+  failed(model: string, seconds: number, outcome: 'error' | 'cancelled' | 'deadline'): void;
+}
+
+export function createMetrics(engine: Engine, lifecycle: { readonly draining: boolean }, version: string): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const gauge = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      name: `img2img_${name}`,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
+
+  new Gauge({
+    name: 'img2img_build_info',
+    help: 'Always 1; the labels tell what runs.',
+    labelNames: ['version', 'node'],
+    registers,
+  }).set({ version, node: process.versions.node }, 1);
+  gauge('ready', '1 when /readyz says 200.', () => Number(engine.status.ready && !lifecycle.draining));
+  gauge('draining', '1 after a signal to end.', () => Number(lifecycle.draining));
+  gauge('queue_depth', 'Requests that wait for a worker.', () => engine.status.queueDepth);
+  gauge('in_flight_requests', 'Requests on a worker.', () => engine.status.inFlight);
+  gauge('slots', 'Requests that can run at the same time.', () => engine.status.slots);
+  gauge('queue_limit', 'Requests that may wait.', () => engine.status.queueLimit);
+  gauge('saturation_ratio', 'Requests that run or wait, per slot; may pass 1.', () => {
+    const { inFlight, queueDepth, slots } = engine.status;
+    return (inFlight + queueDepth) / slots;
+  });
+  new Gauge({
+    name: 'img2img_worker_up',
+    help: '1 when the worker can take requests.',
+    labelNames: ['worker', 'device'],
+    registers,
+    collect() {
+      engine.status.workers.forEach(({ device, up }, worker) => this.set({ worker, device }, Number(up)));
+    },
+  });
+  const restarts = new Counter({
+    name: 'img2img_worker_restarts_total',
+    help: 'Workers that ended unasked and were started again.',
+    labelNames: ['device'],
+    registers,
+  });
+  for (const { device } of engine.status.workers) restarts.inc({ device }, 0);
+  engine.on('workerExit', ({ device }) => restarts.inc({ device }));
+
+  const stepDuration = new Histogram({
+    name: 'img2img_step_duration_seconds',
+    help: 'One UNet call.',
+    labelNames: ['model', 'rows'],
+    buckets: stepBuckets,
+    registers,
+  });
+  const steps = new Counter({ name: 'img2img_steps_total', help: 'UNet calls.', labelNames: ['model'], registers });
+  engine.on('step', ({ model, rows, ms }) => {
+    stepDuration.observe({ model, rows }, ms / 1000);
+    steps.inc({ model });
+  });
+  const cancelled = new Counter({
+    name: 'img2img_cancelled_requests_total',
+    help: 'Accepted requests that ended before their picture.',
+    labelNames: ['phase', 'reason'],
+    registers,
+  });
+  for (const phase of ['queued', 'running']) {
+    for (const reason of ['client_gone', 'deadline', 'shutdown']) cancelled.inc({ phase, reason }, 0);
+  }
+  engine.on('cancelled', (labels) => cancelled.inc(labels));
+
+  const rejected = new Counter({
+    name: 'img2img_rejected_requests_total',
+    help: 'Requests that were refused.',
+    labelNames: ['reason'],
+    registers,
+  });
+  for (const reason of new Set(Object.values(rejectionReasons))) rejected.inc({ reason }, 0);
+  const requestDuration = new Histogram({
+    name: 'img2img_request_duration_seconds',
+    help: 'Accepted work, from the whole body to the whole answer.',
+    labelNames: ['model', 'outcome'],
+    buckets: requestBuckets,
+    registers,
+  });
+  const stageDuration = new Histogram({
+    name: 'img2img_stage_duration_seconds',
+    help: 'Stages of a request.',
+    labelNames: ['stage'],
+    buckets: stageBuckets,
+    registers,
+  });
+  const images = new Counter({
+    name: 'img2img_images_total',
+    help: 'Pictures made.',
+    labelNames: ['model'],
+    registers,
+  });
+  const pixels = new Counter({ name: 'img2img_pixels_total', help: 'Pixels made.', labelNames: ['model'], registers });
+
+  return {
+    registry,
+    rejected: (code) => {
+      const reason = rejectionReasons[code];
+      if (reason !== undefined) rejected.inc({ reason });
+    },
+    generated: (model, seconds, stageTimes, result) => {
+      requestDuration.observe({ model, outcome: 'ok' }, seconds);
+      for (const stage of stages) stageDuration.observe({ stage }, stageTimes[stage] / 1000);
+      images.inc({ model });
+      pixels.inc({ model }, result.pixels.width * result.pixels.height);
+    },
+    failed: (model, seconds, outcome) => requestDuration.observe({ model, outcome }, seconds),
+  };
+}
+
+/** Counts every answer. The route is the pattern, so that its values are few. */
+export function countAnswers(app: FastifyInstance, registry: Registry): void {
+  const requests = new Counter({
+    name: 'img2img_http_requests_total',
+    help: 'Every answer.',
+    labelNames: ['route', 'method', 'status'],
+    registers: [registry],
+  });
+  const duration = new Histogram({
+    name: 'img2img_http_request_duration_seconds',
+    help: 'From the headers of the request to the end of the answer.',
+    labelNames: ['route', 'status_class'],
+    buckets: requestBuckets,
+    registers: [registry],
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'none';
+    requests.inc({ route, method: request.method, status: reply.statusCode });
+    duration.observe({ route, status_class: `${Math.floor(reply.statusCode / 100)}xx` }, reply.elapsedTime / 1000);
+  });
+}
+
+/** GET /metrics, in the app itself or in one of its own. */
+export function metricsRoute(app: FastifyInstance, registry: Registry): void {
+  app.get('/metrics', { schema: { hide: true }, logLevel: 'warn' }, async (_request, reply) =>
+    reply.type(registry.contentType).send(await registry.metrics()),
+  );
+}

@@ -1,0 +1,77 @@
+// GET /models: the generators that this replica can serve, and those that it cannot, with the reason.
+
+import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
+import { type Engine, schedulerNames } from '../engine/engine.js';
+import { fieldProblem, problemResponses } from './problems.js';
+
+const Model = Type.Object(
+  {
+    name: Type.String({ description: 'What the field `model` takes' }),
+    runnable: Type.Boolean(),
+    reason: Type.Optional(Type.String({ description: 'Why it cannot run' })),
+    title: Type.Optional(Type.String()),
+    description: Type.Optional(Type.String()),
+    license: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+    digest: Type.Optional(Type.String({ description: 'sha256 over the folder' })),
+    loaded: Type.Optional(Type.Boolean({ description: 'False until its first request' })),
+    size: Type.Optional(
+      Type.Object(
+        { native: Type.Integer(), multiple: Type.Integer(), min: Type.Integer(), max: Type.Integer() },
+        { description: 'Sides that it can make, in pixels' },
+      ),
+    ),
+    defaults: Type.Optional(
+      Type.Object({
+        steps: Type.Integer(),
+        guidance: Type.Number(),
+        scheduler: Type.Enum(schedulerNames, { type: 'string' }),
+      }),
+    ),
+  },
+  { $id: 'Model' },
+);
+
+export function modelRoutes(app: FastifyInstance, engine: Engine): void {
+  app.addSchema(Model);
+  app.get(
+    '/models',
+    {
+      schema: {
+        summary: 'The models that this server can run',
+        description: 'The first one that runs is the default.',
+        tags: ['Models'],
+        response: {
+          200: { description: 'All models', ...json(Type.Object({ models: Type.Array(Type.Ref('Model')) })) },
+        },
+      },
+    },
+    async () => ({ models: engine.models }),
+  );
+  app.get<{ Params: { model: string } }>(
+    '/models/:model',
+    {
+      schema: {
+        summary: 'One model',
+        tags: ['Models'],
+        params: Type.Object({ model: Type.String() }),
+        response: {
+          200: { description: 'The model', ...json(Type.Ref('Model')) },
+          ...problemResponses('model_not_found'),
+        },
+      },
+    },
+    async ({ params }) => {
+      const found = engine.models.find((model) => model.name === params.model);
+      if (!found)
+        throw fieldProblem(
+          'model_not_found',
+          'model',
+          `There is no model ${JSON.stringify(params.model)}; see GET /models.`,
+        );
+      return found;
+    },
+  );
+}
+
+const json = (schema: object) => ({ content: { 'application/json': { schema } } });

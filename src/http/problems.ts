@@ -1,0 +1,189 @@
+// Every error as application/problem+json (RFC 9457), Fastify's own included. The one table of codes and statuses.
+
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { type Static, Type } from 'typebox';
+import { EngineError, type EngineErrorCode } from '../engine/engine.js';
+import { PictureError } from '../image/picture-error.js';
+import { SizeError } from '../image/size.js';
+import { requirement, type SchemaError } from '../requirement.js';
+
+export const problemCodes = {
+  invalid_request: [400, 'Invalid request'],
+  not_found: [404, 'Not found'],
+  model_not_found: [404, 'Model not found'],
+  not_acceptable: [406, 'Not acceptable'],
+  upload_too_large: [413, 'Upload too large'],
+  unsupported_media_type: [415, 'Unsupported media type'],
+  unsupported_picture: [415, 'Unsupported picture'],
+  undecodable_picture: [422, 'Undecodable picture'],
+  picture_too_large: [422, 'Picture too large'],
+  size_not_supported: [422, 'Size not supported'],
+  model_not_runnable: [422, 'Model not runnable'],
+  overloaded: [429, 'Overloaded'],
+  internal: [500, 'Internal error'],
+  draining: [503, 'Draining'],
+  not_ready: [503, 'Not ready'],
+  worker_lost: [503, 'Worker lost'],
+  deadline_exceeded: [504, 'Deadline exceeded'],
+} as const satisfies Record<string, readonly [status: number, title: string]>;
+
+export type ProblemCode = keyof typeof problemCodes;
+
+/** One bad field: where it is and what is wrong with it. */
+export interface FieldError {
+  readonly pointer: string;
+  readonly detail: string;
+}
+
+export class Problem extends Error {
+  constructor(
+    readonly code: ProblemCode,
+    detail: string,
+    readonly more: { readonly errors?: readonly FieldError[]; readonly retryAfter?: number | undefined } = {},
+  ) {
+    super(detail);
+  }
+
+  get status(): number {
+    return problemCodes[this.code][0];
+  }
+}
+
+/** A problem about one field of the request. */
+export function fieldProblem(code: ProblemCode, field: string, detail: string): Problem {
+  return new Problem(code, detail, { errors: [{ pointer: `#/${field}`, detail }] });
+}
+
+export const ProblemBody = Type.Object(
+  {
+    type: Type.String({ description: 'A URI reference that names the kind of problem' }),
+    title: Type.String(),
+    status: Type.Integer(),
+    detail: Type.String({ description: 'A sentence for a person: field, value and limit' }),
+    instance: Type.String({ description: 'The path that was asked for' }),
+    code: Type.Enum(Object.keys(problemCodes), { description: 'Stable; for programs' }),
+    request_id: Type.String(),
+    errors: Type.Optional(
+      Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }), {
+        description: 'One entry per bad field',
+      }),
+    ),
+  },
+  { $id: 'Problem' },
+);
+
+/** Response schemas for a route that can answer with these problems, one per status. */
+export function problemResponses(...codes: ProblemCode[]): Record<number, object> {
+  const responses: Record<number, object> = {};
+  for (const status of new Set(codes.map((code) => problemCodes[code][0]))) {
+    const names = codes.filter((code) => problemCodes[code][0] === status);
+    responses[status] = {
+      description: names.map((code) => `\`${code}\``).join(', '),
+      content: { 'application/problem+json': { schema: Type.Ref('Problem') } },
+    };
+  }
+  return responses;
+}
+
+export function registerProblems(app: FastifyInstance, onProblem: (code: ProblemCode) => void): void {
+  const send = (request: FastifyRequest, reply: FastifyReply, problem: Problem) => {
+    onProblem(problem.code);
+    const [status, title] = problemCodes[problem.code];
+    if (problem.more.retryAfter !== undefined) reply.header('retry-after', String(problem.more.retryAfter));
+    const body: Static<typeof ProblemBody> = {
+      type: `/docs#${problem.code}`,
+      title,
+      status,
+      detail: problem.message,
+      instance: request.url.split('?')[0]!,
+      code: problem.code,
+      request_id: request.id,
+      ...(problem.more.errors && { errors: [...problem.more.errors] }),
+    };
+    return reply.status(status).type('application/problem+json').send(JSON.stringify(body));
+  };
+
+  app.addSchema(ProblemBody);
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const problem = toProblem(error, request.body);
+    if (problem.status >= 500) request.log.error({ err: error, code: problem.code }, 'request failed');
+    else request.log.info({ code: problem.code, detail: problem.message }, 'request refused');
+    return send(request, reply, problem);
+  });
+  app.setNotFoundHandler((request, reply) =>
+    send(
+      request,
+      reply,
+      new Problem('not_found', `There is no ${request.method} ${request.url.split('?')[0]}; see /docs.`),
+    ),
+  );
+}
+
+const engineProblems: Record<EngineErrorCode, ProblemCode> = {
+  overloaded: 'overloaded',
+  not_ready: 'not_ready',
+  worker_lost: 'worker_lost',
+  model_not_found: 'model_not_found',
+  model_not_runnable: 'model_not_runnable',
+  deadline_exceeded: 'deadline_exceeded',
+  cancelled: 'internal', // nobody is left to read it
+  shutting_down: 'draining',
+  internal: 'internal',
+};
+
+/** Codes of Fastify and its plugins that are the client's doing. Their other errors below 500 are invalid requests. */
+const fastifyProblems: Record<string, ProblemCode> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
+  FST_INVALID_MULTIPART_CONTENT_TYPE: 'unsupported_media_type',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'upload_too_large',
+  FST_REQ_FILE_TOO_LARGE: 'upload_too_large',
+};
+
+function toProblem(error: FastifyError | Error, body: unknown): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof PictureError) return fieldProblem(error.code, 'image', error.message);
+  if (error instanceof SizeError) return fieldProblem('size_not_supported', error.field, error.message);
+  if (error instanceof EngineError) {
+    const code = engineProblems[error.code];
+    const detail = code === 'internal' ? internalDetail : error.message;
+    if (error.code.startsWith('model_')) return fieldProblem(code, 'model', detail);
+    return new Problem(code, detail, { retryAfter: error.retryAfter });
+  }
+  if ('validation' in error && error.validation) return validationProblem(error.validation, body);
+  const { code = '', statusCode = 500 } = error as FastifyError;
+  const known = fastifyProblems[code];
+  if (known) return new Problem(known, error.message);
+  if (statusCode === 503) return new Problem('draining', 'The server shuts down.', { retryAfter: 1 });
+  if (statusCode < 500) return new Problem('invalid_request', error.message);
+  return new Problem('internal', internalDetail);
+}
+
+const internalDetail = 'Something went wrong in the server; its log says what, under this request id.';
+
+function validationProblem(validation: readonly SchemaError[], body: unknown): Problem {
+  const errors = validation.map((error) => {
+    const parent = error.instancePath.slice(1);
+    switch (error.keyword) {
+      case 'required':
+        return fieldError(String(error.params.missingProperty), 'is missing');
+      case 'additionalProperties':
+        return fieldError(String(error.params.additionalProperty), 'is not a field of this request');
+      default: {
+        const value = (body as Record<string, unknown> | null | undefined)?.[parent];
+        if (parent === '') return { pointer: '#', detail: `The body ${requirement(error)}.` };
+        return fieldError(parent, `is ${shown(value)}; it ${requirement(error)}`);
+      }
+    }
+  });
+  return new Problem('invalid_request', errors.map(({ detail }) => detail).join(' '), { errors });
+}
+
+function fieldError(field: string, complaint: string): FieldError {
+  return { pointer: `#/${field.replaceAll('~', '~0').replaceAll('/', '~1')}`, detail: `${field} ${complaint}.` };
+}
+
+/** A value for an error text: short, and quoted as JSON. */
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'absent';
+  return text.length > 60 ? `${text.slice(0, 57)}… (${text.length - 2} characters)` : text;
+}

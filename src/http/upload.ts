@@ -1,0 +1,80 @@
+// The two body forms -> one body of plain values, plus the bytes of the picture. Validation comes after, the same for both.
+
+import type {} from '@fastify/multipart'; // its request methods
+import type { FastifyRequest } from 'fastify';
+import { fieldProblem, Problem } from './problems.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Bytes of the fields that are pictures, by field. */
+    pictures: Record<string, Buffer>;
+  }
+}
+
+/** JSON Schema types of the fields, by name. */
+export type FieldTypes = Readonly<Record<string, { readonly type?: string }>>;
+
+/**
+ * Replaces request.body by plain values: numbers for the form's number fields, the picture's bytes in request.pictures.
+ * @param pictureFields names of the fields that hold a picture
+ */
+export async function readBody(
+  request: FastifyRequest,
+  fields: FieldTypes,
+  pictureFields: readonly string[],
+): Promise<void> {
+  request.pictures = {};
+  if (request.isMultipart()) return readForm(request, fields, pictureFields);
+  const body = request.body;
+  if (body === undefined) {
+    throw new Problem('unsupported_media_type', 'Send the request as multipart/form-data or application/json.');
+  }
+  if (typeof body !== 'object' || body === null) return;
+  for (const field of pictureFields) {
+    const value = (body as Record<string, unknown>)[field];
+    if (typeof value === 'string') request.pictures[field] = fromBase64(field, value);
+  }
+}
+
+async function readForm(request: FastifyRequest, fields: FieldTypes, pictureFields: readonly string[]): Promise<void> {
+  const body: Record<string, unknown> = Object.create(null);
+  try {
+    for await (const part of request.parts()) {
+      const field = part.fieldname;
+      const isPicture = pictureFields.includes(field);
+      if (field in body) throw fieldProblem('invalid_request', field, `${field} is there more than once.`);
+      if (part.type === 'file') {
+        if (!isPicture) throw fieldProblem('invalid_request', field, `${field} is a file; it must be a text field.`);
+        const bytes = await part.toBuffer();
+        // Forms send an unfilled file input as an empty file.
+        if (bytes.length === 0 && !part.filename) continue;
+        request.pictures[field] = bytes;
+        body[field] = part.filename ?? '';
+      } else {
+        if (isPicture) throw fieldProblem('invalid_request', field, `${field} is a text field; it must be a file.`);
+        if (part.valueTruncated) throw fieldProblem('invalid_request', field, `${field} is too long.`);
+        const value = coerce(String(part.value), fields[field]?.type);
+        if (value !== undefined) body[field] = value;
+      }
+    }
+  } catch (error) {
+    if (error instanceof Problem || (error as { statusCode?: number }).statusCode !== undefined) throw error;
+    throw new Problem('invalid_request', `The multipart body is malformed: ${(error as Error).message}.`);
+  }
+  request.body = body;
+}
+
+/** Text of a form -> what its field is. An empty value of a field that is no text counts as absent; what is no number stays text. */
+function coerce(text: string, type: string | undefined): string | number | undefined {
+  if (type !== 'number' && type !== 'integer') return text;
+  if (text.trim() === '') return undefined;
+  return /^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i.test(text) ? Number(text) : text;
+}
+
+function fromBase64(field: string, value: string): Buffer {
+  const data = value.replace(/^data:[^,]*;base64,/, '');
+  if (!/^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(data)) {
+    throw fieldProblem('invalid_request', field, `${field} must be a picture as base64 or as a data: URI with base64.`);
+  }
+  return Buffer.from(data, 'base64');
+}

@@ -1,0 +1,47 @@
+// What was changed or had no effect, by stable codes: nothing happens in silence.
+
+import type { Generated } from '../engine/engine.js';
+import { stepsToRun } from '../engine/engine.js';
+import type { Starter } from '../image/decode.js';
+import type { Img2ImgBody } from './fields.js';
+import type { Parameters } from './img2img.js';
+
+export const warningCodes = {
+  prompt_truncated: 'The prompt has more tokens than the text encoder takes; its end was cut.',
+  negative_prompt_truncated: 'The negative prompt has more tokens than the text encoder takes; its end was cut.',
+  negative_prompt_unused: 'guidance is at or below 1, so that the negative prompt was not computed.',
+  prompts_unused: 'No step ran, so that prompts and guidance had no effect.',
+  strength_rounded_to_no_step: 'trunc(steps * strength) is 0: the picture went through the autoencoder only.',
+  size_chosen: "The answer's size differs from the starter's, and was not asked for.",
+  colour_space_converted: 'The picture was converted to sRGB.',
+  bit_depth_reduced: 'The picture was reduced to 8 bits per channel.',
+  transparency_flattened: 'Transparency was filled with the background.',
+  first_frame_used: 'Of an animation the first frame was used.',
+} as const;
+export type Warning = keyof typeof warningCodes;
+
+const conversions = {
+  colour_space: 'colour_space_converted',
+  bit_depth: 'bit_depth_reduced',
+  transparency: 'transparency_flattened',
+  animation: 'first_frame_used',
+} as const satisfies Record<Starter['converted'][number], Warning>;
+
+export function warningsFor(body: Img2ImgBody, parameters: Parameters, starter: Starter, result: Generated): Warning[] {
+  const { strength, steps, size, guidanceScale, prompt, negativePrompt } = parameters;
+  const noStep = stepsToRun(steps, strength) === 0;
+  const sizeAsked = body.width !== undefined || body.height !== undefined;
+  const sameSize = size.width === starter.width && size.height === starter.height;
+  const cases: readonly [boolean, Warning][] = [
+    [result.droppedTokens.prompt > 0, 'prompt_truncated'],
+    [result.droppedTokens.negativePrompt > 0, 'negative_prompt_truncated'],
+    [negativePrompt !== '' && guidanceScale <= 1 && !noStep, 'negative_prompt_unused'],
+    [noStep && (prompt !== '' || negativePrompt !== ''), 'prompts_unused'],
+    [noStep && strength > 0, 'strength_rounded_to_no_step'],
+    [!sizeAsked && !sameSize, 'size_chosen'],
+  ];
+  return [
+    ...cases.filter(([applies]) => applies).map(([, code]) => code),
+    ...starter.converted.map((conversion) => conversions[conversion]),
+  ];
+}

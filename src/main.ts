@@ -1,0 +1,75 @@
+// config -> engine -> app -> listen -> drain
+
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import closeWithGrace from 'close-with-grace';
+import { pino } from 'pino';
+import { type Config, readConfig } from './config.js';
+import { Engine } from './engine/engine.js';
+import { buildApp } from './http/app.js';
+
+// Nothing here loads onnxruntime, but what a process is started from this one must not send telemetry.
+process.env.ORT_DISABLE_TELEMETRY = '1';
+
+const config = configOrExit();
+const text = config.LOG_FORMAT === 'text' || (config.LOG_FORMAT === 'auto' && process.stdout.isTTY === true);
+const logger = pino({
+  level: config.LOG_LEVEL,
+  ...(text && { transport: { target: 'pino-pretty', options: { ignore: 'pid,hostname', translateTime: 'HH:MM:ss' } } }),
+});
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+const lifecycle = { draining: false };
+
+const engine = new Engine({
+  modelsDir: config.MODELS_DIR,
+  devices: config.DEVICES,
+  threads: config.THREADS,
+  maxQueue: config.MAX_QUEUE,
+});
+engine.on('workerExit', (details) => logger.error(details, 'a worker ended; a new one is started'));
+engine.on('workerLog', ({ device, line }) => logger.warn({ device }, line));
+const { app, metricsApp } = await buildApp({ config, engine, logger, lifecycle, version });
+const url = await app.listen({ host: config.HOST, port: config.PORT, listenTextResolver: () => 'listening' });
+await metricsApp?.listen({ host: config.HOST, port: config.METRICS_PORT! });
+
+engine.once('ready', () => greet(url));
+engine.on('ready', ({ device, models }) => {
+  logger.info(
+    { device, models: models.filter(({ runnable }) => runnable).map(({ name }) => name) },
+    'a worker is ready',
+  );
+});
+engine.start();
+
+closeWithGrace({ delay: config.DRAIN_DEADLINE_MS, logger }, async ({ signal, err }) => {
+  lifecycle.draining = true;
+  if (err) logger.error({ err }, 'the server ends because of an error that nothing caught');
+  else logger.info({ signal }, 'draining: readiness is off, requests that run are finished');
+  // A balancer needs the delay to see it; a person at a keyboard does not.
+  if (signal === 'SIGTERM') await sleep(config.DRAIN_DELAY_MS);
+  await app.close();
+  await metricsApp?.close();
+  await engine.close();
+  logger.info('closed');
+});
+
+function greet(address: string): void {
+  for (const model of engine.models) {
+    if (!model.runnable) logger.warn({ model: model.name }, `the model ${model.name} cannot run: ${model.reason}`);
+  }
+  if (!engine.status.ready) return logger.error(`no model in ${config.MODELS_DIR} can run`);
+  const example = `curl -F image=@docs/pictures/still-life.jpg -F 'prompt=watercolor painting' -o picture.png ${address}/img2img`;
+  logger.info(
+    { address, console: `${address}/docs`, example },
+    text ? `ready\n\n  server   ${address}\n  console  ${address}/docs\n  try      ${example}\n` : 'ready',
+  );
+}
+
+function configOrExit(): Config {
+  try {
+    return readConfig();
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n`);
+    process.exit(1);
+  }
+}
