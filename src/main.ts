@@ -57,7 +57,10 @@ function greet(address: string): void {
   for (const model of engine.models) {
     if (!model.runnable) logger.warn({ model: model.name }, `the model ${model.name} cannot run: ${model.reason}`);
   }
-  if (!engine.status.ready) return logger.error(`no model in ${config.MODELS_DIR} can run`);
+  if (!engine.status.ready) {
+    logger.error(`no model in ${config.MODELS_DIR} can run`);
+    return;
+  }
   const example = `curl -F image=@docs/pictures/still-life.jpg -F 'prompt=watercolor painting' -o picture.png ${address}/img2img`;
   logger.info(
     { address, console: `${address}/docs`, example },

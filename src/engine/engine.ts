@@ -136,15 +136,20 @@ export class Engine extends EventEmitter<EngineEvents> {
         return reject(new EngineError('overloaded', `The queue is full: ${waits}.`, this.estimatedWaitSeconds()));
       }
       const onAbort = () => this.abort(job, signal.reason);
-      const settled = () => signal.removeEventListener('abort', onAbort);
       const job: Job = {
         id: this.nextId++,
         model,
         request,
         queuedAt: performance.now(),
         startedAt: 0,
-        resolve: (result) => (settled(), resolve(result)),
-        reject: (error) => (settled(), reject(error)),
+        resolve: (result) => {
+          signal.removeEventListener('abort', onAbort);
+          resolve(result);
+        },
+        reject: (error) => {
+          signal.removeEventListener('abort', onAbort);
+          reject(error);
+        },
       };
       signal.addEventListener('abort', onAbort, { once: true });
       this.waiting.push(job);
@@ -219,7 +224,8 @@ export class Engine extends EventEmitter<EngineEvents> {
         return;
       case 'ready':
         this.emit('ready', { device: slot.worker.device.name, models: this.catalogue });
-        return this.dispatch();
+        this.dispatch();
+        return;
       case 'loaded':
         this.catalogue = this.catalogue.map((info) => (info.name === message.model ? { ...info, loaded: true } : info));
         return;

@@ -59,11 +59,9 @@ export async function buildApp({ config, engine, logger, lifecycle, version }: A
     img2imgRoute(app, config, engine, metrics);
     modelRoutes(app, engine);
     probeRoutes(app, engine, lifecycle);
+    if (config.METRICS_PORT === undefined) metricsRoute(app, metrics.registry);
   });
-  if (config.METRICS_PORT === undefined) {
-    metricsRoute(app, metrics.registry);
-    return { app, metricsApp: undefined };
-  }
+  if (config.METRICS_PORT === undefined) return { app, metricsApp: undefined };
   const metricsApp: FastifyInstance = Fastify({ loggerInstance: logger });
   metricsRoute(metricsApp, metrics.registry);
   return { app, metricsApp };

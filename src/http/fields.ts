@@ -82,8 +82,8 @@ function commonFields({ MAX_PROMPT_CHARS, MAX_STEPS }: Config) {
     ),
     background: Type.Optional(
       Type.String({
-        pattern: '^(#[0-9a-fA-F]{3}|#[0-9a-fA-F]{6}|[a-zA-Z]+)$',
-        maxLength: 30,
+        minLength: 1,
+        maxLength: 40,
         default: defaults.background,
         description:
           'What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name.',

@@ -12,7 +12,7 @@ import {
   type ModelInfo,
   stepsToRun,
 } from '../engine/engine.js';
-import { decode, inspect, type Starter } from '../image/decode.js';
+import { decode, inspect, isColour, type Starter } from '../image/decode.js';
 import { encode, type Format, formats } from '../image/encode.js';
 import { outputSize, type Size } from '../image/size.js';
 import { deadlineSignal } from './deadline.js';
@@ -75,7 +75,7 @@ export function img2imgRoute(app: FastifyInstance, config: Config, engine: Engin
       },
       preValidation: async (request) => {
         const start = performance.now();
-        await readBody(request, form.properties as FieldTypes, ['image']);
+        await readBody(request, form.properties as FieldTypes, ['image'], config.MAX_UPLOAD_BYTES);
         request.uploadMs = performance.now() - start;
       },
     },
@@ -89,6 +89,10 @@ export function img2imgRoute(app: FastifyInstance, config: Config, engine: Engin
         const starter = await inspect(bytes, config.MAX_INPUT_PIXELS);
         const parameters = settle(request.body, request.headers.accept, model, starter, config.MAX_PIXELS);
         const { fit = defaults.fit, background = defaults.background } = request.body;
+        if (!isColour(background)) {
+          const detail = `background is ${JSON.stringify(background)}; it must be #rgb, #rrggbb or a CSS colour name.`;
+          throw fieldProblem('invalid_request', 'background', detail);
+        }
         const pixels = await decode(starter, parameters.size, fit, background);
         const decodeMs = performance.now() - start;
 
@@ -177,7 +181,7 @@ function settle(
   };
 }
 
-const header = (description: string) => ({ description, schema: Type.String() });
+const header = (description: string) => Type.String({ description });
 const answerHeaders = {
   'X-Request-Id': header('Names the request in the log'),
   'Img2img-Seed': header('The seed, drawn or given'),

@@ -1,8 +1,8 @@
 // Prometheus metrics (docs: README's table of routes). Labels come from closed sets, never from a request's text.
 
-import type {} from '@fastify/swagger'; // its schema keywords
 import type { FastifyInstance } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Type } from 'typebox';
 import type { Engine, Generated } from '../engine/engine.js';
 import type { ProblemCode } from './problems.js';
 
@@ -72,7 +72,7 @@ export function createMetrics(engine: Engine, lifecycle: { readonly draining: bo
     labelNames: ['worker', 'device'],
     registers,
     collect() {
-      engine.status.workers.forEach(({ device, up }, worker) => this.set({ worker, device }, Number(up)));
+      for (const [worker, { device, up }] of engine.status.workers.entries()) this.set({ worker, device }, Number(up));
     },
   });
   const restarts = new Counter({
@@ -176,7 +176,18 @@ export function countAnswers(app: FastifyInstance, registry: Registry): void {
 
 /** GET /metrics, in the app itself or in one of its own. */
 export function metricsRoute(app: FastifyInstance, registry: Registry): void {
-  app.get('/metrics', { schema: { hide: true }, logLevel: 'warn' }, async (_request, reply) =>
-    reply.type(registry.contentType).send(await registry.metrics()),
+  app.get(
+    '/metrics',
+    {
+      logLevel: 'warn',
+      schema: {
+        summary: 'Prometheus metrics',
+        tags: ['Operations'],
+        response: {
+          200: { description: 'Text exposition format', content: { 'text/plain': { schema: Type.String() } } },
+        },
+      },
+    },
+    async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()),
   );
 }

@@ -17,14 +17,16 @@ export type FieldTypes = Readonly<Record<string, { readonly type?: string }>>;
 /**
  * Replaces request.body by plain values: numbers for the form's number fields, the picture's bytes in request.pictures.
  * @param pictureFields names of the fields that hold a picture
+ * @param maxBytes of one picture
  */
 export async function readBody(
   request: FastifyRequest,
   fields: FieldTypes,
   pictureFields: readonly string[],
+  maxBytes: number,
 ): Promise<void> {
   request.pictures = {};
-  if (request.isMultipart()) return readForm(request, fields, pictureFields);
+  if (request.isMultipart()) return readForm(request, fields, pictureFields, maxBytes);
   const body = request.body;
   if (body === undefined) {
     throw new Problem('unsupported_media_type', 'Send the request as multipart/form-data or application/json.');
@@ -32,11 +34,19 @@ export async function readBody(
   if (typeof body !== 'object' || body === null) return;
   for (const field of pictureFields) {
     const value = (body as Record<string, unknown>)[field];
-    if (typeof value === 'string') request.pictures[field] = fromBase64(field, value);
+    if (typeof value !== 'string') continue;
+    const bytes = fromBase64(field, value);
+    if (bytes.length > maxBytes) throw tooLarge(field, maxBytes);
+    request.pictures[field] = bytes;
   }
 }
 
-async function readForm(request: FastifyRequest, fields: FieldTypes, pictureFields: readonly string[]): Promise<void> {
+async function readForm(
+  request: FastifyRequest,
+  fields: FieldTypes,
+  pictureFields: readonly string[],
+  maxBytes: number,
+): Promise<void> {
   const body: Record<string, unknown> = Object.create(null);
   try {
     for await (const part of request.parts()) {
@@ -45,7 +55,10 @@ async function readForm(request: FastifyRequest, fields: FieldTypes, pictureFiel
       if (field in body) throw fieldProblem('invalid_request', field, `${field} is there more than once.`);
       if (part.type === 'file') {
         if (!isPicture) throw fieldProblem('invalid_request', field, `${field} is a file; it must be a text field.`);
-        const bytes = await part.toBuffer();
+        const bytes = await part.toBuffer().catch((error) => {
+          if (error.code !== 'FST_REQ_FILE_TOO_LARGE') throw error;
+          throw tooLarge(field, maxBytes);
+        });
         // Forms send an unfilled file input as an empty file.
         if (bytes.length === 0 && !part.filename) continue;
         request.pictures[field] = bytes;
@@ -62,6 +75,10 @@ async function readForm(request: FastifyRequest, fields: FieldTypes, pictureFiel
     throw new Problem('invalid_request', `The multipart body is malformed: ${(error as Error).message}.`);
   }
   request.body = body;
+}
+
+function tooLarge(field: string, maxBytes: number): Problem {
+  return fieldProblem('upload_too_large', field, `${field} is too large; at most ${maxBytes} bytes are accepted.`);
 }
 
 /** Text of a form -> what its field is. An empty value of a field that is no text counts as absent; what is no number stays text. */

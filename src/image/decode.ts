@@ -82,6 +82,16 @@ export async function decode(
   }
 }
 
+/** Whether a text is a colour that can be a background: `#rgb`, `#rrggbb`, a CSS name. */
+export function isColour(text: string): boolean {
+  try {
+    sharp().flatten({ background: text });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** libvips keeps a grey picture at one channel. */
 function spreadGrey(data: Buffer, channels: number): Uint8Array {
   const rgb = new Uint8Array((data.length / channels) * 3);

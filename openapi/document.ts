@@ -1,0 +1,21 @@
+// The OpenAPI document as the app serves it with the default settings.
+
+import { readFileSync } from 'node:fs';
+import { pino } from 'pino';
+import { defaultConfig } from '../src/config.js';
+import { Engine } from '../src/engine/engine.js';
+import { buildApp } from '../src/http/app.js';
+
+export const documentPath = new URL('./openapi.json', import.meta.url);
+
+/** The text of openapi.json. No engine runs for it. */
+export async function openapiDocument(): Promise<string> {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+  const engine = new Engine({ modelsDir: 'models', devices: 'cpu', threads: 1, maxQueue: 1 });
+  const logger = pino({ level: 'silent' });
+  const { app } = await buildApp({ config: defaultConfig, engine, logger, lifecycle: { draining: false }, version });
+  await app.ready();
+  const document = `${JSON.stringify(app.swagger(), null, 2)}\n`;
+  await app.close();
+  return document;
+}
