@@ -6,6 +6,7 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import type { Config } from '../config.js';
 import type { Engine } from '../engine/engine.js';
 import { registerDocs } from './docs.js';
+import { closeConnectionsWhenIdle } from './draining.js';
 import { decorate, img2imgRoute } from './img2img.js';
 import { countAnswers, createMetrics, metricsRoute } from './metrics.js';
 import { modelRoutes } from './models.js';
@@ -41,9 +42,7 @@ export async function buildApp({ config, engine, logger, lifecycle, version }: A
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
   });
-  app.addHook('onSend', async (_request, reply) => {
-    if (lifecycle.draining) reply.header('connection', 'close');
-  });
+  closeConnectionsWhenIdle(app, lifecycle);
   await app.register(multipart, {
     throwFileSizeLimit: true,
     limits: {

@@ -1,6 +1,6 @@
 // When a request must end: its deadline, or its client's leaving.
 
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { EngineError } from '../engine/engine.js';
 import { Problem } from './problems.js';
 
@@ -9,7 +9,11 @@ import { Problem } from './problems.js';
  * @param limitMs the server's limit; the client may ask for less with X-Request-Timeout-Ms
  * @returns `done` must be called when the answer is there
  */
-export function deadlineSignal(request: FastifyRequest, limitMs: number): { signal: AbortSignal; done: () => void } {
+export function deadlineSignal(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  limitMs: number,
+): { signal: AbortSignal; done: () => void } {
   const asked = request.headers['x-request-timeout-ms'];
   if (asked !== undefined && !/^[1-9]\d{0,8}$/.test(String(asked))) {
     throw new Problem(
@@ -24,13 +28,13 @@ export function deadlineSignal(request: FastifyRequest, limitMs: number): { sign
     ms,
   );
   const left = () => controller.abort(new EngineError('cancelled', 'The client left.'));
-  request.signal.addEventListener('abort', left, { once: true });
-  if (request.signal.aborted) left();
+  // Not request.signal: it listens for the request's close, which is over once the body has been read.
+  reply.raw.once('close', left);
   return {
     signal: controller.signal,
     done: () => {
       clearTimeout(timer);
-      request.signal.removeEventListener('abort', left);
+      reply.raw.off('close', left);
     },
   };
 }

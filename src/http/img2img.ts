@@ -84,7 +84,7 @@ export function img2imgRoute(app: FastifyInstance, config: Config, engine: Engin
       const bytes = request.pictures.image;
       if (!bytes) throw fieldProblem('invalid_request', 'image', 'image is missing.');
       const model = engine.model(request.body.model);
-      const { signal, done } = deadlineSignal(request, config.REQUEST_TIMEOUT_MS);
+      const { signal, done } = deadlineSignal(request, reply, config.REQUEST_TIMEOUT_MS);
       try {
         const starter = await inspect(bytes, config.MAX_INPUT_PIXELS);
         const parameters = settle(request.body, request.headers.accept, model, starter, config.MAX_PIXELS);

@@ -156,7 +156,7 @@ export function createMetrics(engine: Engine, lifecycle: { readonly draining: bo
 export function countAnswers(app: FastifyInstance, registry: Registry): void {
   const requests = new Counter({
     name: 'img2img_http_requests_total',
-    help: 'Every answer.',
+    help: 'Every answer; status 499 when the client left before it.',
     labelNames: ['route', 'method', 'status'],
     registers: [registry],
   });
@@ -167,12 +167,19 @@ export function countAnswers(app: FastifyInstance, registry: Registry): void {
     buckets: requestBuckets,
     registers: [registry],
   });
-  app.addHook('onResponse', async (request, reply) => {
-    const route = request.routeOptions.url ?? 'none';
-    requests.inc({ route, method: request.method, status: reply.statusCode });
-    duration.observe({ route, status_class: `${Math.floor(reply.statusCode / 100)}xx` }, reply.elapsedTime / 1000);
+  app.addHook('onRequest', async (request, reply) => {
+    // Not onResponse: it does not fire for a client that left.
+    reply.raw.once('close', () => {
+      const route = request.routeOptions.url ?? 'none';
+      const status = reply.raw.writableFinished ? reply.statusCode : clientClosedRequest;
+      requests.inc({ route, method: request.method, status });
+      duration.observe({ route, status_class: `${Math.floor(status / 100)}xx` }, reply.elapsedTime / 1000);
+    });
   });
 }
+
+/** nginx's status for an answer that nobody waited for. */
+const clientClosedRequest = 499;
 
 /** GET /metrics, in the app itself or in one of its own. */
 export function metricsRoute(app: FastifyInstance, registry: Registry): void {

@@ -71,6 +71,9 @@ async function readForm(
       }
     }
   } catch (error) {
+    // What is left of the body is read and dropped: a client that still sends would not see the answer otherwise.
+    request.raw.unpipe();
+    request.raw.resume();
     if (error instanceof Problem || (error as { statusCode?: number }).statusCode !== undefined) throw error;
     throw new Problem('invalid_request', `The multipart body is malformed: ${(error as Error).message}.`);
   }
