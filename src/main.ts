@@ -4,14 +4,14 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
 import { pino } from 'pino';
-import { type Config, readConfig } from './config.js';
+import { readConfig } from './config.js';
 import { Engine } from './engine/engine.js';
 import { buildApp } from './http/app.js';
 
 // Nothing here loads onnxruntime, but what a process is started from this one must not send telemetry.
 process.env.ORT_DISABLE_TELEMETRY = '1';
 
-const config = configOrExit();
+const config = orExit(() => readConfig());
 const text = config.LOG_FORMAT === 'text' || (config.LOG_FORMAT === 'auto' && process.stdout.isTTY === true);
 const logger = pino({
   level: config.LOG_LEVEL,
@@ -20,17 +20,24 @@ const logger = pino({
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 const lifecycle = { draining: false };
 
-const engine = new Engine({
-  modelsDir: config.MODELS_DIR,
-  devices: config.DEVICES,
-  threads: config.THREADS,
-  maxQueue: config.MAX_QUEUE,
-});
+const engine = orExit(
+  () =>
+    new Engine({
+      modelsDir: config.MODELS_DIR,
+      devices: config.DEVICES,
+      threads: config.THREADS,
+      maxQueue: config.MAX_QUEUE,
+    }),
+);
 engine.on('workerExit', (details) => logger.error(details, 'a worker ended; a new one is started'));
 engine.on('workerLog', ({ device, line }) => logger.warn({ device }, line));
 const { app, metricsApp } = await buildApp({ config, engine, logger, lifecycle, version });
-const url = await app.listen({ host: config.HOST, port: config.PORT, listenTextResolver: () => 'listening' });
-await metricsApp?.listen({ host: config.HOST, port: config.METRICS_PORT! });
+const listen = (server: typeof app, port: number) =>
+  server
+    .listen({ host: config.HOST, port, listenTextResolver: () => 'listening' })
+    .catch((error: Error) => exit(`The server cannot listen on port ${port}: ${error.message}.`));
+const url = await listen(app, config.PORT);
+if (metricsApp) await listen(metricsApp, config.METRICS_PORT!);
 
 engine.once('ready', () => greet(url));
 engine.on('ready', ({ device, models }) => {
@@ -68,11 +75,16 @@ function greet(address: string): void {
   );
 }
 
-function configOrExit(): Config {
+/** Whoever starts the server wants a sentence, not a stack. */
+function orExit<T>(make: () => T): T {
   try {
-    return readConfig();
+    return make();
   } catch (error) {
-    process.stderr.write(`${(error as Error).message}\n`);
-    process.exit(1);
+    return exit((error as Error).message);
   }
+}
+
+function exit(sentence: string): never {
+  process.stderr.write(`${sentence}\n`);
+  process.exit(1);
 }

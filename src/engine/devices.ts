@@ -24,14 +24,13 @@ export function parseDevices(spec: string, nvidiaGpus: () => number = countNvidi
     const gpus = nvidiaGpus();
     return gpus === 0 ? [cpu] : Array.from({ length: gpus }, (_, gpu) => cuda(gpu));
   }
-  const devices = spec.split(',').flatMap((part) => {
-    const [, cpuWorkers, gpu] = /^(?:cpu(?:\*([1-9]\d?))?|cuda:(\d{1,2}))$/.exec(part.trim()) ?? [null];
-    if (cpuWorkers === null) {
-      throw new Error(`DEVICES is ${JSON.stringify(spec)}; it must be auto or a list of cpu, cpu*N and cuda:N`);
-    }
-    return gpu === undefined ? Array<Device>(Number(cpuWorkers ?? 1)).fill(cpu) : [cuda(Number(gpu))];
+  return spec.split(',').flatMap((part) => {
+    const match = /^(?:cpu(?:\*([1-9]\d?))?|cuda:(\d{1,2}))$/.exec(part.trim());
+    if (!match)
+      throw new Error(`DEVICES is ${JSON.stringify(spec)}; it must be auto or a list of cpu, cpu*N and cuda:N.`);
+    const [, workers, gpu] = match;
+    return gpu === undefined ? Array<Device>(Number(workers ?? 1)).fill(cpu) : [cuda(Number(gpu))];
   });
-  return devices;
 }
 
 /** Threads of one worker's model runs: the cores that this process may use, shared among the workers on the CPU. */

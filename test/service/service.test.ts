@@ -1,0 +1,177 @@
+import { spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import { cottage, form, type Service, startService } from '../start.js';
+
+const long = { steps: 150, strength: 1, seed: 1 };
+const quick = { steps: 2, width: 128, height: 128, seed: 1 };
+const post = (url: string, fields: Record<string, string | number>) =>
+  fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, fields) });
+const inFlight = async (url: string) =>
+  Number(/^img2img_in_flight_requests (\d+)/m.exec(await (await fetch(`${url}/metrics`)).text())?.[1]);
+
+/** The process ids of a service's workers. */
+function workerPids(service: Service): number[] {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.map(Number).filter((pid) => {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+      const parent = Number(stat.slice(stat.lastIndexOf(')')).split(' ')[2]);
+      return parent === service.process.pid && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('/engine/worker');
+    } catch {
+      return false; // it ended meanwhile
+    }
+  });
+}
+
+t.test('a worker that is killed costs its request a 503, and nothing else', async (t) => {
+  const service = await startService(t);
+  const { url } = service;
+  const victim = post(url, long);
+  while ((await inFlight(url)) === 0) await sleep(10);
+  const [pid] = workerPids(service);
+  process.kill(pid!, 'SIGKILL');
+  const response = await victim;
+  t.equal(response.status, 503);
+  t.match(await response.json(), { code: 'worker_lost', detail: /worker/ });
+  t.equal(response.headers.get('retry-after'), '1');
+
+  const next = await post(url, quick);
+  t.equal(next.status, 200, 'the next request works');
+  t.match(await service.logged(({ msg }) => /a worker ended/.test(String(msg))), {
+    device: 'cpu',
+    cause: 'SIGKILL',
+    pid,
+  });
+  t.match(await (await fetch(`${url}/metrics`)).text(), /img2img_worker_restarts_total\{device="cpu"\} 1/);
+});
+
+t.test('SIGTERM drains: readiness off, work goes on for the delay, what runs is answered, exit 0', async (t) => {
+  const service = await startService(t, { DRAIN_DELAY_MS: '600' });
+  const { url } = service;
+  t.equal((await fetch(`${url}/readyz`)).status, 200);
+  const running = post(url, long);
+  while ((await inFlight(url)) === 0) await sleep(10);
+  service.process.kill('SIGTERM');
+  await service.logged(({ msg }) => /^draining/.test(String(msg)));
+
+  const readiness = await fetch(`${url}/readyz`);
+  t.equal(readiness.status, 503);
+  t.match(await readiness.json(), { code: 'draining' });
+  t.equal((await fetch(`${url}/livez`)).status, 200);
+  const late = await post(url, quick);
+  t.equal(late.status, 200, 'a request that came during the delay is answered');
+  t.equal(late.headers.get('connection'), 'close');
+  t.equal((await running).status, 200, 'the request that ran is answered');
+  t.equal(await service.ended, 0);
+});
+
+t.test('the drain deadline ends the process in any case', async (t) => {
+  const service = await startService(t, { DRAIN_DELAY_MS: '0', DRAIN_DEADLINE_MS: '300' });
+  const running = post(service.url, { ...long, width: 512, height: 512 }).catch((error: Error) => error);
+  while ((await inFlight(service.url)) === 0) await sleep(10);
+  service.process.kill('SIGTERM');
+  t.equal(await service.ended, 1);
+  t.type(await running, Error);
+});
+
+t.test('a full queue is a 429 with Retry-After, and does not fail readiness', async (t) => {
+  const { url } = await startService(t, { MAX_QUEUE: '1' });
+  const controller = new AbortController();
+  const begun = [1, 2].map(() =>
+    fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, long), signal: controller.signal }).catch(
+      () => undefined,
+    ),
+  );
+  while (!/^img2img_queue_depth 1$/m.test(await (await fetch(`${url}/metrics`)).text())) await sleep(10);
+  const response = await post(url, quick);
+  t.equal(response.status, 429);
+  t.match(response.headers.get('retry-after'), /^\d+$/);
+  t.match(await response.json(), { code: 'overloaded', detail: /The queue is full/ });
+  t.equal((await fetch(`${url}/readyz`)).status, 200);
+  t.match(await (await fetch(`${url}/metrics`)).text(), /img2img_rejected_requests_total\{reason="queue_full"\} 1/);
+  controller.abort();
+  await Promise.all(begun);
+  t.equal((await post(url, quick)).status, 200, 'those that left made room');
+});
+
+t.test('onnxruntime leaves no trace of telemetry', async (t) => {
+  const home = mkdtempSync(join(tmpdir(), 'img2img-home-'));
+  const { url } = await startService(t, { HOME: home, XDG_CACHE_HOME: join(home, '.cache') });
+  t.equal((await post(url, quick)).status, 200);
+  t.strictSame(
+    readdirSync(home, { recursive: true }).filter((name) => /microsoft|onnx/i.test(String(name))),
+    [],
+  );
+});
+
+t.test('a setting that cannot be stops the start with a sentence', async (t) => {
+  const cases: [environment: Record<string, string>, sentence: RegExp][] = [
+    [{ PORT: 'http' }, /^PORT is "http"; it must be an integer\.$/m],
+    [{ LOG_LEVEL: 'loud' }, /^LOG_LEVEL is "loud"; it must be one of trace, debug, /m],
+    [{ DEVICES: 'gpu' }, /DEVICES is "gpu"; it must be auto or a list of cpu, cpu\*N and cuda:N/],
+  ];
+  for (const [environment, sentence] of cases) {
+    const { status, stderr } = spawnSync(process.execPath, ['--import', 'tsx', 'src/main.ts'], {
+      env: { PATH: process.env.PATH, ...environment },
+      encoding: 'utf8',
+      timeout: 20_000,
+    });
+    t.equal(status, 1);
+    t.match(stderr, sentence);
+    t.notMatch(stderr, /\n {4}at /, 'no stack');
+  }
+});
+
+t.test('folders that cannot run are told, and stop nothing', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'img2img-models-'));
+  t.teardown(() => rmSync(dir, { recursive: true }));
+  const copy = (name: string) => {
+    cpSync('models/paintbox', join(dir, name), { recursive: true });
+    return join(dir, name);
+  };
+  copy('a-good-one');
+  rmSync(join(copy('no-unet'), 'unet/model.onnx'));
+  truncateSync(join(copy('cut-off'), 'unet/model.onnx'), 100_000);
+  writeFileSync(join(copy('bad-json'), 'model_index.json'), '{');
+  writeFileSync(join(copy('pndm'), 'scheduler/scheduler_config.json'), '{"_class_name": "PNDMScheduler"}');
+  writeFileSync(join(dir, 'pndm/img2img.json'), '{}');
+  mkdirSync(join(dir, 'notes'));
+
+  const { url } = await startService(t, { MODELS_DIR: dir });
+  const { models } = (await (await fetch(`${url}/models`)).json()) as {
+    models: { name: string; reason?: string; runnable: boolean }[];
+  };
+  t.strictSame(
+    models.map(({ name, runnable }) => [name, runnable]),
+    [
+      ['a-good-one', true],
+      ['bad-json', false],
+      ['cut-off', true],
+      ['no-unet', false],
+      ['pndm', false],
+    ],
+  );
+  const reasons = Object.fromEntries(models.map(({ name, reason }) => [name, reason]));
+  t.equal(reasons['no-unet'], 'unet/model.onnx is missing');
+  t.equal(reasons['bad-json'], 'model_index.json is not valid JSON');
+  t.match(reasons.pndm, /PNDMScheduler is not supported/);
+  const refused = await post(url, { ...quick, model: 'cut-off' });
+  t.equal(refused.status, 422);
+  t.match(await refused.json(), { code: 'model_not_runnable', detail: /unet\/model.onnx does not load/ });
+  t.equal((await post(url, { ...quick, model: 'no-unet' })).status, 422);
+  t.equal((await post(url, quick)).status, 200);
+  t.equal((await fetch(`${url}/models/nope`)).status, 404);
+});
