@@ -29,6 +29,8 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
     // The console shows the answer as a picture from a blob: URL.
     transformStaticCSP: (header) => header.replace("img-src 'self' data:", "img-src 'self' data: blob:"),
     uiConfig: {
+      layout: 'BaseLayout',
+      plugins: [emptyFields],
       tryItOutEnabled: true,
       docExpansion: 'list',
       displayRequestDuration: true,
@@ -38,3 +40,24 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
   });
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
 }
+
+interface SwaggerUi {
+  readonly fn: { getSampleSchema: (schema: unknown, ...rest: unknown[]) => unknown };
+}
+
+/**
+ * A Swagger UI plugin. The console fills a form with made-up values (1, "string"), which nobody means;
+ * here a field without a default or an example starts empty, and an empty field is not sent.
+ * It runs in the browser: its text is what is served.
+ */
+const emptyFields = () => ({
+  afterLoad(system: SwaggerUi) {
+    const sample = system.fn.getSampleSchema;
+    system.fn.getSampleSchema = (schema, ...rest) => {
+      const { type, default: initial, example, examples } = JSON.parse(JSON.stringify(schema ?? {}));
+      const isField = type !== undefined && type !== 'object' && type !== 'array';
+      const isKnown = initial !== undefined || example !== undefined || examples !== undefined;
+      return isField && !isKnown ? undefined : sample(schema, ...rest);
+    };
+  },
+});

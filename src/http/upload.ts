@@ -84,10 +84,10 @@ function tooLarge(field: string, maxBytes: number): Problem {
   return fieldProblem('upload_too_large', field, `${field} is too large; at most ${maxBytes} bytes are accepted.`);
 }
 
-/** Text of a form -> what its field is. An empty value of a field that is no text counts as absent; what is no number stays text. */
+/** Text of a form -> what its field is. An empty value counts as absent, as forms send it; what is no number stays text. */
 function coerce(text: string, type: string | undefined): string | number | undefined {
-  if (type !== 'number' && type !== 'integer') return text;
   if (text.trim() === '') return undefined;
+  if (type !== 'number' && type !== 'integer') return text;
   return /^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i.test(text) ? Number(text) : text;
 }
 

@@ -1,0 +1,48 @@
+import { existsSync } from 'node:fs';
+import { chromium } from 'playwright-core';
+import t from 'tap';
+import { startApp } from '../start.js';
+
+const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const missing = !existsSync(executablePath) && `needs Chromium at ${executablePath} (Debian: apt-get install chromium)`;
+if (missing && process.env.CI) throw new Error(missing);
+
+t.test('the console at /docs: choose a picture, execute, see the result', { skip: missing }, async (t) => {
+  const { url } = await startApp(t);
+  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+  t.teardown(() => browser.close());
+  const page = await browser.newPage({ viewport: { width: 1280, height: 1600 } });
+  const failures: string[] = [];
+  page.on('requestfailed', (request) => failures.push(request.url()));
+  page.on('console', (message) => message.type() === 'error' && failures.push(message.text()));
+  const hosts = new Set<string>();
+  page.on('request', (request) => hosts.add(new URL(request.url()).host));
+
+  await page.goto(`${url}/docs`);
+  const operation = page.locator('.opblock', { hasText: '/img2img' }).first();
+  await operation.locator('.opblock-summary-control').click();
+  await operation.locator('input[type=file]').setInputFiles('docs/pictures/cottage.png');
+  await operation
+    .locator('tr', { hasText: 'negative_prompt' })
+    .first()
+    .locator('input, textarea')
+    .first()
+    .fill('blurry');
+  await operation.locator('button.execute').click();
+
+  const picture = operation.locator('.live-responses-table img').first();
+  await picture.waitFor({ state: 'visible', timeout: 30_000 });
+  const width = await picture.evaluate(async (img) => {
+    const element = img as unknown as { decode(): Promise<void>; naturalWidth: number };
+    await element.decode();
+    return element.naturalWidth;
+  });
+  t.equal(width, 256, 'the answer is shown as a picture');
+  t.strictSame(
+    [...hosts].filter((host) => host !== '' && host !== new URL(url).host),
+    [],
+    'nothing is loaded from elsewhere',
+  );
+  t.strictSame(failures, []);
+  if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT, fullPage: true });
+});
