@@ -50,7 +50,7 @@ export async function inspect(bytes: Buffer, maxPixels: number): Promise<Starter
   // A grey picture loses nothing in RGB; an ICC profile is applied and dropped.
   if ((metadata.icc && metadata.space !== 'srgb') || metadata.space === 'cmyk') converted.push('colour_space');
   if (metadata.depth !== 'uchar') converted.push('bit_depth');
-  if (metadata.hasAlpha) converted.push('transparency');
+  if (metadata.hasAlpha && !(await isOpaque(bytes))) converted.push('transparency');
   if ((metadata.pages ?? 1) > 1 && metadata.format === 'gif') converted.push('animation');
   return { width, height, converted, bytes };
 }
@@ -90,6 +90,15 @@ export function isColour(text: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** Many pictures have an alpha channel, every GIF among them, and use none of it. */
+async function isOpaque(bytes: Buffer): Promise<boolean> {
+  // A picture that cannot be decoded is decode's to refuse.
+  const stats = await sharp(bytes, { limitInputPixels: false, pages: 1 })
+    .stats()
+    .catch(() => undefined);
+  return stats?.isOpaque ?? true;
 }
 
 /** libvips keeps a grey picture at one channel. */
