@@ -1,0 +1,124 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import {
+  canShareCall,
+  decode,
+  denoise,
+  type Generation,
+  type Img2ImgRequest,
+  isDone,
+  prepare,
+  rowsOf,
+} from '../../src/pipeline/img2img.js';
+import { loadModel } from '../../src/pipeline/model.js';
+import type { SchedulerName } from '../../src/pipeline/schedulers/index.js';
+import type { Pixels } from '../../src/pixels.js';
+
+interface Case {
+  scheduler: SchedulerName;
+  steps: number;
+  strength: number;
+  guidance: number;
+  prompt: string;
+  negative_prompt: string;
+  seed: number;
+  width: number;
+  height: number;
+  ids: number[];
+  pixels: string;
+}
+const reference = (path: string) => fileURLToPath(new URL(`../reference/${path}`, import.meta.url));
+// Made by test/reference/pipeline.py with diffusers, on the same random weights.
+const { cases } = JSON.parse(readFileSync(reference('pipeline.json'), 'utf8')) as { cases: Case[] };
+const model = await loadModel(reference('tiny'), { provider: 'cpu', threads: 1 });
+
+/** The starter that pipeline.py draws. */
+function starter(width: number, height: number): Pixels {
+  const data = new Uint8Array(width * height * 3);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const rgb = [Math.floor((x * 255) / width), Math.floor((y * 255) / height), (x * y) % 256];
+      data.set(rgb, 3 * (y * width + x));
+    }
+  }
+  return { data, width, height };
+}
+
+const requestOf = (c: Case): Img2ImgRequest => ({
+  pixels: starter(c.width, c.height),
+  prompt: c.prompt,
+  negativePrompt: c.negative_prompt,
+  strength: c.strength,
+  guidanceScale: c.guidance,
+  steps: c.steps,
+  scheduler: c.scheduler,
+  seed: c.seed,
+});
+
+async function generate(request: Img2ImgRequest): Promise<{ pixels: Pixels; unetCalls: number }> {
+  const generation = await prepare(model, request);
+  while (!isDone(generation)) await denoise(model, [generation]);
+  return { pixels: await decode(model, generation), unetCalls: generation.unetCalls };
+}
+
+t.test("same seed, starter and prompt give diffusers' picture", async (t) => {
+  for (const c of cases) {
+    const name = `${c.scheduler}, ${c.steps} steps at ${c.strength}, guidance ${c.guidance}, ${c.width} x ${c.height}`;
+    const expected = Buffer.from(c.pixels, 'base64');
+    const { pixels } = await generate(requestOf(c));
+    t.equal(pixels.data.length, expected.length, name);
+    const off = pixels.data.filter((value, i) => Math.abs(value - expected[i]!) > 1).length / expected.length;
+    const largest = Math.max(...pixels.data.map((value, i) => Math.abs(value - expected[i]!)));
+    t.ok(
+      off <= 0.001,
+      `${name}: ${(100 * off).toFixed(2)} % of the samples differ by more than 1, at most by ${largest}`,
+    );
+  }
+});
+
+t.test("token ids are those of transformers' CLIPTokenizer", async (t) => {
+  for (const { prompt, ids } of cases) t.strictSame(model.tokenize(prompt).ids, ids, prompt);
+  t.equal(model.tokenize('red '.repeat(20)).dropped, 6);
+  t.equal(model.tokenize('red').dropped, 0);
+});
+
+t.test('a strength that comes to no step gives the VAE round trip, whatever prompt and seed', async (t) => {
+  const base = requestOf(cases[0]!);
+  const roundTrip = await generate({ ...base, strength: 0 });
+  t.equal(roundTrip.unetCalls, 0);
+  for (const change of [{ seed: 99 }, { prompt: 'other' }, { strength: 0.04, steps: 20 }, { guidanceScale: 13 }]) {
+    const other = await generate({ ...base, strength: 0, ...change });
+    t.strictSame(other.pixels.data, roundTrip.pixels.data, JSON.stringify(change));
+  }
+});
+
+t.test('at or below guidance 1 a request takes one row, above it two', async (t) => {
+  const base = requestOf(cases[0]!);
+  for (const [guidanceScale, rows] of [
+    [0, 1],
+    [1, 1],
+    [1.01, 2],
+  ] as const) {
+    t.equal(rowsOf(await prepare(model, { ...base, guidanceScale })), rows, String(guidanceScale));
+  }
+});
+
+t.test('requests that share calls give the same bytes as alone', async (t) => {
+  const requests = cases.filter(({ width, height }) => width === 32 && height === 32).map(requestOf);
+  const alone = [];
+  for (const request of requests) alone.push((await generate(request)).pixels.data);
+  const together: Generation[] = [];
+  for (const request of requests) together.push(await prepare(model, request));
+  t.ok(together.every((other) => canShareCall(model, together[0]!, other)));
+  for (;;) {
+    const running = together.filter((generation) => !isDone(generation));
+    if (running.length === 0) break;
+    await denoise(model, running);
+  }
+  for (const [i, generation] of together.entries()) {
+    t.strictSame((await decode(model, generation)).data, alone[i], `request ${i + 1} of ${together.length}`);
+  }
+  const wide = await prepare(model, requestOf(cases.find(({ width }) => width === 64)!));
+  t.notOk(canShareCall(model, together[0]!, wide));
+});
