@@ -4,7 +4,7 @@ import type { Generated } from '../engine/engine.js';
 import { stepsToRun } from '../engine/engine.js';
 import type { Starter } from '../image/decode.js';
 import type { Img2ImgBody } from './fields.js';
-import type { Parameters } from './img2img.js';
+import type { Parameters } from './parameters.js';
 
 export const warningCodes = {
   prompt_truncated: 'The prompt has more tokens than the text encoder takes; its end was cut.',
@@ -28,7 +28,8 @@ const conversions = {
 } as const satisfies Record<Starter['converted'][number], Warning>;
 
 export function warningsFor(body: Img2ImgBody, parameters: Parameters, starter: Starter, result: Generated): Warning[] {
-  const { strength, steps, size, guidanceScale, prompt, negativePrompt } = parameters;
+  const { size } = parameters;
+  const { strength, steps, guidanceScale, prompt, negativePrompt } = parameters.request;
   const noStep = stepsToRun(steps, strength) === 0;
   const sizeAsked = body.width !== undefined || body.height !== undefined;
   const sameSize = size.width === starter.width && size.height === starter.height;

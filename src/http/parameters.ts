@@ -1,0 +1,73 @@
+// What a request comes to: every default settled, what cannot be refused.
+
+import { randomInt } from 'node:crypto';
+import type { Img2ImgRequest, ModelInfo } from '../engine/engine.js';
+import { type Fit, isColour, type Starter } from '../image/decode.js';
+import { type Format, formats } from '../image/encode.js';
+import { outputSize, type Size } from '../image/size.js';
+import { defaults, type Img2ImgBody, maxSeed } from './fields.js';
+import { acceptedFormat } from './negotiation.js';
+import { fieldProblem, Problem } from './problems.js';
+
+export interface Parameters {
+  readonly model: ModelInfo;
+  /** What the engine gets, but for the pixels. */
+  readonly request: Omit<Img2ImgRequest, 'pixels'>;
+  readonly influence: number;
+  readonly size: Size;
+  readonly fit: Fit;
+  readonly background: string;
+  readonly format: Format;
+}
+
+/**
+ * @param accept the Accept header
+ * @param maxPixels of the answer
+ * @throws Problem, SizeError
+ */
+export function settle(
+  body: Img2ImgBody,
+  accept: string | undefined,
+  model: ModelInfo,
+  starter: Starter,
+  maxPixels: number,
+): Parameters {
+  if (body.strength !== undefined && body.influence !== undefined) {
+    const detail =
+      'strength and influence are two names for one thing (influence = 100 * (1 - strength)); send one of them.';
+    throw new Problem('invalid_request', detail, {
+      errors: [
+        { pointer: '#/strength', detail },
+        { pointer: '#/influence', detail },
+      ],
+    });
+  }
+  const format = body.format ?? acceptedFormat(accept);
+  if (!format) {
+    const offered = formats.map((name) => `image/${name}`).join(', ');
+    throw new Problem('not_acceptable', `Accept is ${JSON.stringify(accept)}; offered are: ${offered}.`);
+  }
+  const size = outputSize(starter, body, model.size);
+  if (size.width * size.height > maxPixels) {
+    const detail = `The answer would have ${size.width} x ${size.height} = ${size.width * size.height} pixels; at most ${maxPixels} are made.`;
+    throw fieldProblem('size_not_supported', body.width === undefined ? 'height' : 'width', detail);
+  }
+  // (100 - influence) / 100 and not 1 - influence / 100: the strength must be the double that a person would write.
+  const strength = body.strength ?? (body.influence === undefined ? defaults.strength : (100 - body.influence) / 100);
+  const influence = body.influence ?? Number((100 * (1 - strength)).toFixed(6));
+  const { fit = defaults.fit, background = defaults.background } = body;
+  if (!isColour(background)) {
+    const detail = `background is ${JSON.stringify(background)}; it must be #rgb, #rrggbb or a CSS colour name.`;
+    throw fieldProblem('invalid_request', 'background', detail);
+  }
+  const request = {
+    prompt: body.prompt ?? '',
+    negativePrompt: body.negative_prompt ?? '',
+    strength,
+    guidanceScale: body.guidance ?? model.defaults.guidance,
+    steps: body.steps ?? model.defaults.steps,
+    scheduler: body.scheduler ?? model.defaults.scheduler,
+    seed: body.seed === undefined || body.seed === -1 ? randomInt(maxSeed + 1) : body.seed,
+  };
+  return { model, request, influence, size, fit, background, format };
+}
