@@ -3,6 +3,7 @@
 
 import { EventEmitter } from 'node:events';
 import type { Img2ImgRequest } from '../pipeline/img2img.js';
+import { findModel } from './catalogue.js';
 import { type Device, parseDevices, threadsPerWorker } from './devices.js';
 import { EngineError } from './errors.js';
 import type { BrokenModel, FromWorker, ModelInfo, Result } from './messages.js';
@@ -110,15 +111,7 @@ export class Engine extends EventEmitter<EngineEvents> {
    */
   model(name?: string): ModelInfo {
     if (this.catalogue.length === 0) throw this.notReady();
-    const runnable = this.catalogue.filter((model) => model.runnable);
-    const found = name === undefined ? runnable[0] : this.catalogue.find((model) => model.name === name);
-    if (!found && name === undefined) throw new EngineError('model_not_runnable', 'No model in this server can run.');
-    if (!found) {
-      const known = runnable.map((model) => model.name).join(', ');
-      throw new EngineError('model_not_found', `There is no model ${JSON.stringify(name)}; there are: ${known}.`);
-    }
-    if (found.runnable) return found;
-    throw new EngineError('model_not_runnable', `The model ${found.name} cannot run: ${found.reason}.`);
+    return findModel(this.catalogue, name);
   }
 
   /**
