@@ -28,6 +28,12 @@ const Settings = Type.Object({
       description: 'Threads per worker on the CPU; by default the cores are shared out',
     }),
   ),
+  MAX_CONCURRENT: Type.Integer({
+    default: 1,
+    minimum: 1,
+    maximum: 64,
+    description: "Requests that share one worker's steps; on a CPU more than 1 makes each of them slower",
+  }),
   MAX_QUEUE: Type.Integer({
     default: 32,
     minimum: 0,
@@ -50,10 +56,24 @@ const Settings = Type.Object({
     description: 'After SIGTERM: when the process ends in any case',
   }),
   MAX_UPLOAD_BYTES: Type.Integer({ default: 26_214_400, minimum: 1024, description: 'Size of an uploaded picture' }),
+  MAX_UPLOADS_BYTES: Type.Integer({
+    default: 268_435_456,
+    minimum: 1024,
+    description: 'Bodies of all requests in flight together; one more is a 429',
+  }),
   MAX_INPUT_PIXELS: Type.Integer({ default: 50_000_000, minimum: 1, description: 'Pixels of an uploaded picture' }),
   MAX_PIXELS: Type.Integer({ default: 4_194_304, minimum: 1, description: 'Pixels of an answer' }),
   MAX_STEPS: Type.Integer({ default: 150, minimum: 1, maximum: 1000, description: 'Largest `steps`' }),
   MAX_PROMPT_CHARS: Type.Integer({ default: 2000, minimum: 1, description: 'Longest `prompt` and `negative_prompt`' }),
+  API_KEYS: Type.String({
+    default: '',
+    description:
+      'Comma-separated; when set, every route but the probes and the documentation wants `Authorization: Bearer <key>` (`METRICS_PORT` stays open)',
+  }),
+  CORS_ORIGINS: Type.String({
+    default: '',
+    description: 'Comma-separated origins whose pages may call the API; `*` for all',
+  }),
   LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
     default: 'info',
     description: 'What is logged: trace, debug, info, warn, error, fatal or silent',
@@ -65,6 +85,14 @@ const Settings = Type.Object({
 });
 
 export type Config = Readonly<Static<typeof Settings>>;
+
+/** A comma-separated setting. */
+export function list(text: string): string[] {
+  return text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+}
 
 /** Name, default and meaning of each setting, for the README's table. */
 export const settingsTable = Object.entries(

@@ -26,6 +26,7 @@ const engine = orExit(
       modelsDir: config.MODELS_DIR,
       devices: config.DEVICES,
       threads: config.THREADS,
+      maxConcurrent: config.MAX_CONCURRENT,
       maxQueue: config.MAX_QUEUE,
     }),
 );
@@ -38,6 +39,10 @@ const listen = (server: typeof app, port: number) =>
     .catch((error: Error) => exit(`The server cannot listen on port ${port}: ${error.message}.`));
 const url = await listen(app, config.PORT);
 if (metricsApp) await listen(metricsApp, config.METRICS_PORT!);
+
+if (!['127.0.0.1', '::1', 'localhost'].includes(config.HOST) && config.API_KEYS === '') {
+  logger.warn(`listening on ${config.HOST} without API_KEYS: whoever reaches this address can use it`);
+}
 
 engine.once('ready', () => greet(url));
 engine.on('ready', ({ device, models }) => {

@@ -21,6 +21,7 @@ export async function startApp(t: Test, environment: Record<string, string> = {}
     modelsDir: config.MODELS_DIR,
     devices: config.DEVICES,
     threads: config.THREADS,
+    maxConcurrent: config.MAX_CONCURRENT,
     maxQueue: config.MAX_QUEUE,
   });
   const lifecycle = { draining: false };

@@ -20,6 +20,8 @@ export interface EngineSettings {
   readonly devices: string;
   /** Per worker; absent for as many as the cores allow. */
   readonly threads: number | undefined;
+  /** Requests that run on one worker at the same time. */
+  readonly maxConcurrent: number;
   /** Requests that may wait, beyond those that run. */
   readonly maxQueue: number;
 }
@@ -34,7 +36,7 @@ export interface EngineEvents {
   step: [{ model: string; rows: number; ms: number }];
   cancelled: [{ phase: 'queued' | 'running'; reason: 'client_gone' | 'deadline' | 'shutdown' }];
   ready: [{ device: string; models: readonly (ModelInfo | BrokenModel)[] }];
-  workerExit: [{ device: string; pid: number | undefined; cause: string; requests: readonly number[] }];
+  workerExit: [{ device: string; pid: number | undefined; cause: string; requests: number }];
   workerLog: [{ device: string; line: string }];
 }
 
@@ -60,16 +62,17 @@ interface Job {
   startedAt: number;
 }
 
-interface Slot {
+/** A worker and what runs on it, by id. */
+interface Lane {
   readonly worker: WorkerProcess;
-  job: Job | undefined;
+  readonly jobs: Map<number, Job>;
 }
 
 /** After this many ends in a row a worker is not waited for any more. */
 const hopelessFailures = 3;
 
 export class Engine extends EventEmitter<EngineEvents> {
-  private readonly slots: Slot[];
+  private readonly lanes: readonly Lane[];
   private readonly waiting: Job[] = [];
   private catalogue: readonly (ModelInfo | BrokenModel)[] = [];
   private onnxruntime = '';
@@ -82,14 +85,15 @@ export class Engine extends EventEmitter<EngineEvents> {
     super();
     const devices = parseDevices(settings.devices);
     const threads = threadsPerWorker(settings.threads, devices);
-    this.slots = devices.map((device, index) => ({
-      job: undefined,
+    const { modelsDir, maxConcurrent } = settings;
+    this.lanes = devices.map((device, index) => ({
+      jobs: new Map(),
       worker: new WorkerProcess(
         device,
-        { modelsDir: settings.modelsDir, threads },
+        { modelsDir, threads, maxConcurrent },
         {
-          message: (message) => this.receive(this.slots[index]!, message),
-          exit: (cause) => this.lost(this.slots[index]!, device, cause),
+          message: (message) => this.receive(this.lanes[index]!, message),
+          exit: (cause) => this.lost(this.lanes[index]!, device, cause),
           stderr: (line) => this.emit('workerLog', { device: device.name, line }),
         },
       ),
@@ -97,7 +101,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   start(): void {
-    for (const { worker } of this.slots) worker.start();
+    for (const { worker } of this.lanes) worker.start();
   }
 
   /** All folders in MODELS_DIR, those that cannot run with the reason. Empty until a worker has looked. */
@@ -121,10 +125,9 @@ export class Engine extends EventEmitter<EngineEvents> {
   generate(model: string, request: Img2ImgRequest, signal: AbortSignal): Promise<Generated> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
-      if (this.closed || !this.slots.some(({ worker }) => worker.failures < hopelessFailures))
+      if (this.closed || !this.lanes.some(({ worker }) => worker.failures < hopelessFailures))
         return reject(this.notReady());
-      const free = this.slots.some(({ worker, job }) => worker.state === 'ready' && !job);
-      if (!free && this.waiting.length >= this.settings.maxQueue) {
+      if (!this.freeLane() && this.waiting.length >= this.settings.maxQueue) {
         const waits = `${this.waiting.length} requests wait already, which is the limit`;
         return reject(new EngineError('overloaded', `The queue is full: ${waits}.`, this.estimatedWaitSeconds()));
       }
@@ -152,15 +155,15 @@ export class Engine extends EventEmitter<EngineEvents> {
 
   get status(): EngineStatus {
     const ready =
-      this.slots.some(({ worker }) => worker.state === 'ready') && this.catalogue.some((model) => model.runnable);
+      this.lanes.some(({ worker }) => worker.state === 'ready') && this.catalogue.some((model) => model.runnable);
     return {
       ready,
       reason: ready ? undefined : this.notReady().message,
       queueDepth: this.waiting.length,
-      inFlight: this.slots.filter(({ job }) => job).length,
-      slots: this.slots.length,
+      inFlight: this.inFlight,
+      slots: this.slots,
       queueLimit: this.settings.maxQueue,
-      workers: this.slots.map(({ worker }) => ({
+      workers: this.lanes.map(({ worker }) => ({
         device: worker.device.name,
         up: worker.state === 'ready',
         restarts: worker.restarts,
@@ -170,13 +173,13 @@ export class Engine extends EventEmitter<EngineEvents> {
 
   /** Process ids of the workers that live. */
   get pids(): number[] {
-    return this.slots.map(({ worker }) => worker.pid).filter((pid) => pid !== undefined);
+    return this.lanes.map(({ worker }) => worker.pid).filter((pid) => pid !== undefined);
   }
 
   /** How long a request that comes now would wait, in whole seconds, at least 1. */
   estimatedWaitSeconds(): number {
-    const ahead = this.waiting.length + this.slots.filter(({ job }) => job).length;
-    return Math.max(1, Math.ceil((ahead * (this.serviceMs ?? 1000)) / this.slots.length / 1000));
+    const ahead = this.waiting.length + this.inFlight;
+    return Math.max(1, Math.ceil((ahead * (this.serviceMs ?? 1000)) / this.slots / 1000));
   }
 
   /** Ends the workers. What waits or runs is refused. */
@@ -184,18 +187,33 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.closed = true;
     const error = new EngineError('shutting_down', 'The server shuts down.', 1);
     for (const job of this.waiting.splice(0)) job.reject(error);
-    for (const slot of this.slots) slot.job?.reject(error);
-    await Promise.all(this.slots.map(({ worker }) => worker.close()));
+    for (const { jobs } of this.lanes) for (const job of jobs.values()) job.reject(error);
+    await Promise.all(this.lanes.map(({ worker }) => worker.close()));
+  }
+
+  private get inFlight(): number {
+    return this.lanes.reduce((sum, { jobs }) => sum + jobs.size, 0);
+  }
+
+  private get slots(): number {
+    return this.lanes.length * this.settings.maxConcurrent;
+  }
+
+  /** The ready worker with the least on it, if it has room. */
+  private freeLane(): Lane | undefined {
+    const free = this.lanes.filter(
+      ({ worker, jobs }) => worker.state === 'ready' && jobs.size < this.settings.maxConcurrent,
+    );
+    return free.sort((a, b) => a.jobs.size - b.jobs.size)[0];
   }
 
   private dispatch(): void {
-    for (const slot of this.slots) {
-      if (slot.job || slot.worker.state !== 'ready') continue;
+    for (let lane = this.freeLane(); lane; lane = this.freeLane()) {
       const job = this.waiting.shift();
       if (!job) return;
       job.startedAt = performance.now();
-      slot.job = job;
-      slot.worker.send({ type: 'generate', id: job.id, model: job.model, request: job.request });
+      lane.jobs.set(job.id, job);
+      lane.worker.send({ type: 'generate', id: job.id, model: job.model, request: job.request });
     }
   }
 
@@ -203,20 +221,20 @@ export class Engine extends EventEmitter<EngineEvents> {
     const queued = this.waiting.indexOf(job);
     if (queued >= 0) this.waiting.splice(queued, 1);
     // A running one keeps its slot until the worker says that it has let go of it.
-    else this.slots.find((slot) => slot.job === job)?.worker.send({ type: 'abort', id: job.id });
+    else this.lanes.find(({ jobs }) => jobs.has(job.id))?.worker.send({ type: 'abort', id: job.id });
     const reason = error.code === 'deadline_exceeded' ? 'deadline' : 'client_gone';
     this.emit('cancelled', { phase: queued >= 0 ? 'queued' : 'running', reason });
     job.reject(error);
   }
 
-  private receive(slot: Slot, message: FromWorker): void {
+  private receive(lane: Lane, message: FromWorker): void {
     switch (message.type) {
       case 'models':
         this.catalogue = message.models;
         this.onnxruntime = message.onnxruntime;
         return;
       case 'ready':
-        this.emit('ready', { device: slot.worker.device.name, models: this.catalogue });
+        this.emit('ready', { device: lane.worker.device.name, models: this.catalogue });
         this.dispatch();
         return;
       case 'loaded':
@@ -226,14 +244,14 @@ export class Engine extends EventEmitter<EngineEvents> {
         this.emit('step', message);
         return;
     }
-    const job = slot.job;
-    if (job?.id !== message.id) return;
-    slot.job = undefined;
+    const job = lane.jobs.get(message.id);
+    if (!job) return;
+    lane.jobs.delete(job.id);
     switch (message.type) {
       case 'done': {
         const ms = performance.now() - job.startedAt;
         this.serviceMs = this.serviceMs === undefined ? ms : 0.8 * this.serviceMs + 0.2 * ms;
-        const { provider } = slot.worker.device;
+        const { provider } = lane.worker.device;
         const fingerprint = `onnxruntime-${this.onnxruntime} ${provider} ${process.platform}-${process.arch}`;
         job.resolve({ ...message.result, queueMs: job.startedAt - job.queuedAt, fingerprint });
         break;
@@ -244,22 +262,24 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.dispatch();
   }
 
-  private lost(slot: Slot, device: Device, cause: string): void {
-    const job = slot.job;
-    slot.job = undefined;
-    this.emit('workerExit', { device: device.name, pid: slot.worker.pid, cause, requests: job ? [job.id] : [] });
-    job?.reject(new EngineError('worker_lost', 'The worker that ran this request ended; a new one starts.', 1));
-    if (this.slots.every(({ worker }) => worker.failures >= hopelessFailures)) {
+  private lost(lane: Lane, device: Device, cause: string): void {
+    const lost = [...lane.jobs.values()];
+    lane.jobs.clear();
+    this.emit('workerExit', { device: device.name, pid: lane.worker.pid, cause, requests: lost.length });
+    for (const job of lost) {
+      job.reject(new EngineError('worker_lost', 'The worker that ran this request ended; a new one starts.', 1));
+    }
+    if (this.lanes.every(({ worker }) => worker.failures >= hopelessFailures)) {
       for (const waiting of this.waiting.splice(0)) waiting.reject(this.notReady());
     }
   }
 
   private notReady(): EngineError {
     if (this.closed) return new EngineError('shutting_down', 'The server shuts down.', 1);
-    if (this.slots.every(({ worker }) => worker.failures >= hopelessFailures)) {
+    if (this.lanes.every(({ worker }) => worker.failures >= hopelessFailures)) {
       return new EngineError('not_ready', 'No worker stays alive; the log says why.', 30);
     }
-    if (this.slots.some(({ worker }) => worker.state === 'ready')) {
+    if (this.lanes.some(({ worker }) => worker.state === 'ready')) {
       return new EngineError('not_ready', 'No model in this server can run; GET /models says why.', 30);
     }
     return new EngineError('not_ready', 'The models are being loaded.', 2);

@@ -32,7 +32,7 @@ export interface Result {
   readonly droppedTokens: { readonly prompt: number; readonly negativePrompt: number };
   readonly unetCalls: number;
   readonly timings: Timings;
-  /** Time inside model runs, ms; all the rest of a request is overhead. */
+  /** Time inside model runs while the request was on the device, ms; all the rest is overhead. */
   readonly modelRunMs: number;
 }
 
@@ -41,6 +41,7 @@ export interface StartMessage {
   readonly modelsDir: string;
   readonly provider: 'cpu' | 'cuda';
   readonly threads: number;
+  readonly maxConcurrent: number;
 }
 export interface GenerateMessage {
   readonly type: 'generate';
@@ -55,7 +56,8 @@ export type FromWorker =
   | { readonly type: 'ready' }
   /** A model was loaded for its first request. */
   | { readonly type: 'loaded'; readonly model: string }
-  | { readonly type: 'step'; readonly id: number; readonly model: string; readonly rows: number; readonly ms: number }
+  /** One UNet call. */
+  | { readonly type: 'step'; readonly model: string; readonly rows: number; readonly ms: number }
   | { readonly type: 'done'; readonly id: number; readonly result: Result }
   /** The one request failed; the worker goes on. */
   | {

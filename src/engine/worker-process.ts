@@ -3,7 +3,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Device } from './devices.js';
-import type { FromWorker, ToWorker } from './messages.js';
+import type { FromWorker, StartMessage, ToWorker } from './messages.js';
 
 const backoffMs = { first: 200, max: 30_000 };
 /** A worker that was ready for this long starts again at the first backoff. */
@@ -29,7 +29,7 @@ export class WorkerProcess {
 
   constructor(
     readonly device: Device,
-    private readonly settings: { readonly modelsDir: string; readonly threads: number },
+    private readonly settings: Omit<StartMessage, 'type' | 'provider'>,
     private readonly events: WorkerEvents,
   ) {}
 

@@ -7,50 +7,48 @@ import * as img2img from '../pipeline/img2img.js';
 import { loadModel, type Model } from '../pipeline/model.js';
 import { digestFolder, findModelFolders, ModelFolderError, readModelFolder } from '../pipeline/model-folder.js';
 import { onnxruntimeVersion } from '../pipeline/sessions.js';
-import { Batch } from './batch.js';
+import { Batch, type BatchDevice } from './batch.js';
 import type { BrokenModel, FromWorker, GenerateMessage, ModelInfo, StartMessage, ToWorker } from './messages.js';
 
 interface Running {
   readonly model: Model;
   readonly generation: img2img.Generation;
   readonly modelRunMsBefore: number;
-  readonly id: number;
 }
 
 let options: StartMessage;
+let batch: Batch<Running>;
 const models = new Map<string, Model>();
-const batch = new Batch<Running>(
-  {
-    prepare: async ({ id, model: name, request }: GenerateMessage) => {
-      const model = await modelNamed(name);
-      const modelRunMsBefore = modelRunMs(model);
-      return { id, model, modelRunMsBefore, generation: await img2img.prepare(model, request) };
-    },
-    canShareCall: (a, b) => a.model === b.model && img2img.canShareCall(a.model, a.generation, b.generation),
-    denoise: async (running) => {
-      const { model } = running[0]!;
-      const generations = running.map(({ generation }) => generation);
-      const start = performance.now();
-      await img2img.denoise(model, generations);
-      const ms = performance.now() - start;
-      const rows = generations.reduce((sum, generation) => sum + img2img.rowsOf(generation), 0);
-      for (const { id } of running) send({ type: 'step', id, model: model.folder.name, rows, ms });
-    },
-    isDone: ({ generation }) => img2img.isDone(generation),
-    finish: async (id, { model, generation, modelRunMsBefore }) => {
-      const pixels = await img2img.decode(model, generation);
-      const { droppedTokens, unetCalls, timings } = generation;
-      const result = { pixels, droppedTokens, unetCalls, timings, modelRunMs: modelRunMs(model) - modelRunMsBefore };
-      send({ type: 'done', id, result });
-    },
-    failed: (id, error) => {
-      const code = error instanceof ModelFolderError ? 'model_not_runnable' : 'internal';
-      send({ type: 'failed', id, code, message: error instanceof Error ? error.message : String(error) });
-    },
-    aborted: (id) => send({ type: 'aborted', id }),
+
+const device: BatchDevice<Running> = {
+  prepare: async ({ model: name, request }: GenerateMessage) => {
+    const model = await modelNamed(name);
+    const modelRunMsBefore = modelRunMs(model);
+    return { model, modelRunMsBefore, generation: await img2img.prepare(model, request) };
   },
-  1, // on a CPU a second row costs as much as the first: one request at a time gives the shortest waits
-);
+  canShareCall: (a, b) => a.model === b.model && img2img.canShareCall(a.model, a.generation, b.generation),
+  denoise: async (running) => {
+    const { model } = running[0]!;
+    const generations = running.map(({ generation }) => generation);
+    const start = performance.now();
+    await img2img.denoise(model, generations);
+    const ms = performance.now() - start;
+    const rows = generations.reduce((sum, generation) => sum + img2img.rowsOf(generation), 0);
+    send({ type: 'step', model: model.folder.name, rows, ms });
+  },
+  isDone: ({ generation }) => img2img.isDone(generation),
+  finish: async (id, { model, generation, modelRunMsBefore }) => {
+    const pixels = await img2img.decode(model, generation);
+    const { droppedTokens, unetCalls, timings } = generation;
+    const result = { pixels, droppedTokens, unetCalls, timings, modelRunMs: modelRunMs(model) - modelRunMsBefore };
+    send({ type: 'done', id, result });
+  },
+  failed: (id, error) => {
+    const code = error instanceof ModelFolderError ? 'model_not_runnable' : 'internal';
+    send({ type: 'failed', id, code, message: error instanceof Error ? error.message : String(error) });
+  },
+  aborted: (id) => send({ type: 'aborted', id }),
+};
 
 let stepping = false;
 async function run(): Promise<void> {
@@ -67,6 +65,7 @@ process.on('message', (message: ToWorker) => {
   switch (message.type) {
     case 'start':
       options = message;
+      batch = new Batch(device, options.maxConcurrent);
       start().catch(die);
       break;
     case 'generate':

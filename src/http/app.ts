@@ -1,13 +1,16 @@
 // The HTTP application: plugins, routes, and what holds for every answer. It knows the engine only by its handle.
 
 import { randomUUID } from 'node:crypto';
+import cors from '@fastify/cors';
 import multipart from '@fastify/multipart';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
-import type { Config } from '../config.js';
+import { type Config, list } from '../config.js';
 import type { Engine } from '../engine/engine.js';
+import { answerHeaders } from './answer-headers.js';
 import { registerDocs } from './docs.js';
 import { closeConnectionsWhenIdle } from './draining.js';
 import { decorate, img2imgRoute } from './img2img.js';
+import { requireKeys } from './keys.js';
 import { countAnswers, createMetrics, metricsRoute } from './metrics.js';
 import { modelRoutes } from './models.js';
 import { probeRoutes } from './probes.js';
@@ -43,6 +46,15 @@ export async function buildApp({ config, engine, logger, lifecycle, version }: A
     reply.header('x-request-id', request.id);
   });
   closeConnectionsWhenIdle(app, lifecycle);
+  const origins = list(config.CORS_ORIGINS);
+  if (origins.length > 0) {
+    await app.register(cors, {
+      origin: origins.includes('*') ? '*' : origins,
+      exposedHeaders: Object.keys(answerHeaders),
+      maxAge: 600,
+    });
+  }
+  requireKeys(app, list(config.API_KEYS));
   await app.register(multipart, {
     throwFileSizeLimit: true,
     limits: {

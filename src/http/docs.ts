@@ -15,6 +15,9 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
           'One picture and a prompt in, one picture out, at a strength that you control. Errors are problem documents (RFC 9457) with a stable `code`.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
+      // Either way: keys are off unless API_KEYS is set.
+      components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
+      security: [{}, { key: [] }],
       tags: [
         { name: 'Pictures', description: 'Make pictures of pictures' },
         { name: 'Models', description: 'The generators to choose from' },

@@ -13,6 +13,7 @@ import type { Metrics, StageTimes } from './metrics.js';
 import { settle } from './parameters.js';
 import { fieldProblem, problemResponses } from './problems.js';
 import { type FieldTypes, readBody } from './upload.js';
+import { uploadBudget } from './upload-budget.js';
 import { warningsFor } from './warnings.js';
 
 export function img2imgRoute(app: FastifyInstance, config: Config, engine: Engine, metrics: Metrics): void {
@@ -39,6 +40,7 @@ export function img2imgRoute(app: FastifyInstance, config: Config, engine: Engin
           },
           ...problemResponses(
             'invalid_request',
+            'unauthorized',
             'model_not_found',
             'not_acceptable',
             'upload_too_large',
@@ -57,6 +59,7 @@ export function img2imgRoute(app: FastifyInstance, config: Config, engine: Engin
           ),
         },
       },
+      onRequest: uploadBudget({ maxBytes: config.MAX_UPLOAD_BYTES, maxTotalBytes: config.MAX_UPLOADS_BYTES }),
       preValidation: async (request) => {
         const start = performance.now();
         await readBody(request, form.properties as FieldTypes, ['image'], config.MAX_UPLOAD_BYTES);

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { Type } from 'typebox';
 import type { Engine, Generated } from '../engine/engine.js';
-import type { ProblemCode } from './problems.js';
+import type { Problem, ProblemCode } from './problems.js';
 
 const requestBuckets = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 90];
 const stepBuckets = [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56];
@@ -17,6 +17,7 @@ export type StageTimes = Record<(typeof stages)[number], number>;
 /** Which refusals are counted under which reason; the other codes are failures, not refusals. */
 const rejectionReasons: Partial<Record<ProblemCode, string>> = {
   overloaded: 'queue_full',
+  unauthorized: 'unauthorized',
   draining: 'draining',
   not_ready: 'not_ready',
   upload_too_large: 'too_large',
@@ -30,7 +31,7 @@ const rejectionReasons: Partial<Record<ProblemCode, string>> = {
 
 export interface Metrics {
   readonly registry: Registry;
-  rejected(code: ProblemCode): void;
+  rejected(problem: Problem): void;
   generated(model: string, seconds: number, stageTimes: StageTimes, result: Generated): void;
   /** Accepted work that did not end in a picture. */
   failed(model: string, seconds: number, outcome: 'error' | 'cancelled' | 'deadline'): void;
@@ -113,7 +114,7 @@ export function createMetrics(engine: Engine, lifecycle: { readonly draining: bo
     labelNames: ['reason'],
     registers,
   });
-  for (const reason of new Set(Object.values(rejectionReasons))) rejected.inc({ reason }, 0);
+  for (const reason of new Set([...Object.values(rejectionReasons), 'upload_limit'])) rejected.inc({ reason }, 0);
   const requestDuration = new Histogram({
     name: 'img2img_request_duration_seconds',
     help: 'Accepted work, from the whole body to the whole answer.',
@@ -138,8 +139,8 @@ export function createMetrics(engine: Engine, lifecycle: { readonly draining: bo
 
   return {
     registry,
-    rejected: (code) => {
-      const reason = rejectionReasons[code];
+    rejected: (problem) => {
+      const reason = problem.more.reason ?? rejectionReasons[problem.code];
       if (reason !== undefined) rejected.inc({ reason });
     },
     generated: (model, seconds, stageTimes, result) => {

@@ -57,7 +57,7 @@ export function modelRoutes(app: FastifyInstance, engine: Engine): void {
         params: Type.Object({ model: Type.String() }),
         response: {
           200: { description: 'The model', ...json(Type.Ref('Model')) },
-          ...problemResponses('model_not_found'),
+          ...problemResponses('unauthorized', 'model_not_found'),
         },
       },
     },

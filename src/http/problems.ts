@@ -9,6 +9,7 @@ import { requirement, type SchemaError } from '../requirement.js';
 
 export const problemCodes = {
   invalid_request: [400, 'Invalid request'],
+  unauthorized: [401, 'Unauthorized'],
   not_found: [404, 'Not found'],
   model_not_found: [404, 'Model not found'],
   not_acceptable: [406, 'Not acceptable'],
@@ -36,10 +37,15 @@ export interface FieldError {
 }
 
 export class Problem extends Error {
+  /** @param more reason: what the refusal is counted under, where the code does not say it */
   constructor(
     readonly code: ProblemCode,
     detail: string,
-    readonly more: { readonly errors?: readonly FieldError[]; readonly retryAfter?: number | undefined } = {},
+    readonly more: {
+      readonly errors?: readonly FieldError[];
+      readonly retryAfter?: number | undefined;
+      readonly reason?: string;
+    } = {},
   ) {
     super(detail);
   }
@@ -85,9 +91,9 @@ export function problemResponses(...codes: ProblemCode[]): Record<number, object
   return responses;
 }
 
-export function registerProblems(app: FastifyInstance, onProblem: (code: ProblemCode) => void): void {
+export function registerProblems(app: FastifyInstance, onProblem: (problem: Problem) => void): void {
   const send = (request: FastifyRequest, reply: FastifyReply, problem: Problem) => {
-    onProblem(problem.code);
+    onProblem(problem);
     const [status, title] = problemCodes[problem.code];
     if (problem.more.retryAfter !== undefined) reply.header('retry-after', String(problem.more.retryAfter));
     const body: Static<typeof ProblemBody> = {

@@ -1,0 +1,26 @@
+// How many bytes of bodies may be in memory at the same time, over all requests.
+
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Problem } from './problems.js';
+
+export interface UploadLimits {
+  /** Of one body; counted for a body that does not say its length. */
+  readonly maxBytes: number;
+  readonly maxTotalBytes: number;
+}
+
+/** A route's onRequest hook: a request that is over the budget is refused before its body is read. */
+export function uploadBudget({ maxBytes, maxTotalBytes }: UploadLimits) {
+  let taken = 0;
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    const bytes = Math.min(Number(request.headers['content-length'] ?? maxBytes), maxBytes);
+    if (taken + bytes > maxTotalBytes) {
+      const detail = `The bodies of the requests in flight have ${taken} bytes; with this one they would pass ${maxTotalBytes}.`;
+      throw new Problem('overloaded', detail, { retryAfter: 1, reason: 'upload_limit' });
+    }
+    taken += bytes;
+    reply.raw.once('close', () => {
+      taken -= bytes;
+    });
+  };
+}

@@ -1,0 +1,111 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { Engine, EngineError, type EngineSettings, type Img2ImgRequest } from '../../src/engine/engine.js';
+
+const size = 128;
+const request = (seed: number, change: Partial<Img2ImgRequest> = {}): Img2ImgRequest => ({
+  pixels: { data: new Uint8Array(size * size * 3).map((_, i) => (i * 7) % 256), width: size, height: size },
+  prompt: 'comic',
+  negativePrompt: '',
+  strength: 0.6,
+  guidanceScale: 5,
+  steps: 10,
+  scheduler: 'dpmpp_2m',
+  seed,
+  ...change,
+});
+const forever = new AbortController().signal;
+
+async function start(t: Test, settings: Partial<EngineSettings> = {}): Promise<Engine> {
+  const engine = new Engine({
+    modelsDir: 'models',
+    devices: 'cpu',
+    threads: 1,
+    maxConcurrent: 1,
+    maxQueue: 8,
+    ...settings,
+  });
+  t.teardown(() => engine.close());
+  const ready = new Promise((resolve) => engine.once('ready', resolve));
+  engine.start();
+  await ready;
+  return engine;
+}
+
+t.test('a request gives the same bytes alone, beside others on one worker, and on two workers', async (t) => {
+  const requests = [1, 2, 3, 4].map((seed) => request(seed, { steps: 5 * seed, guidanceScale: seed % 2 ? 1 : 7 }));
+  const pictures = async (settings: Partial<EngineSettings>) => {
+    const engine = await start(t, settings);
+    const results = await Promise.all(requests.map((one) => engine.generate('paintbox', one, forever)));
+    await engine.close();
+    return results.map(({ pixels }) => pixels.data);
+  };
+  const alone = await pictures({});
+  t.strictSame(await pictures({ maxConcurrent: 4 }), alone, 'four at a time on one worker');
+  t.strictSame(await pictures({ devices: 'cpu*2' }), alone, 'two workers');
+});
+
+t.test('with maxConcurrent 2 two requests share calls', async (t) => {
+  const engine = await start(t, { maxConcurrent: 2 });
+  const rows: number[] = [];
+  engine.on('step', (step) => rows.push(step.rows));
+  await Promise.all([1, 2].map((seed) => engine.generate('paintbox', request(seed), forever)));
+  t.ok(rows.includes(4), `rows per call: ${rows}`);
+});
+
+t.test('an abort leaves the queue at once, and frees the worker at the next step', async (t) => {
+  const engine = await start(t);
+  const cancelled: string[] = [];
+  engine.on('cancelled', ({ phase, reason }) => cancelled.push(`${phase} ${reason}`));
+  const [running, queued] = [new AbortController(), new AbortController()];
+  const long = request(1, { steps: 150, strength: 1 });
+  const first = engine.generate('paintbox', long, running.signal);
+  const second = engine.generate('paintbox', long, queued.signal);
+  await new Promise((resolve) => engine.once('step', resolve));
+  t.match(engine.status, { inFlight: 1, queueDepth: 1 });
+
+  queued.abort(new EngineError('cancelled', 'gone'));
+  await t.rejects(second, { code: 'cancelled' });
+  t.equal(engine.status.queueDepth, 0);
+  running.abort(new EngineError('deadline_exceeded', 'late'));
+  await t.rejects(first, { code: 'deadline_exceeded' });
+  let steps = 0;
+  engine.on('step', () => steps++);
+  while (engine.status.inFlight > 0) await sleep(1);
+  t.ok(steps <= 1, `${steps} steps after the abort`);
+  t.strictSame(cancelled, ['queued client_gone', 'running deadline']);
+});
+
+t.test('a worker that does not stay alive is started again with backoff, and given up after three ends', async (t) => {
+  const engine = await start(t);
+  const first = engine.pids[0]!;
+  process.kill(first, 'SIGKILL');
+  await new Promise((resolve) => engine.once('ready', resolve));
+  t.not(engine.pids[0], first);
+  t.match(engine.status, { ready: true, workers: [{ up: true, restarts: 1 }] });
+  for (let i = 0; i < 2; i++) {
+    const ended = new Promise((resolve) => engine.once('workerExit', resolve));
+    process.kill(engine.pids[0]!, 'SIGKILL');
+    await ended;
+    if (i === 0) await new Promise((resolve) => engine.once('ready', resolve));
+  }
+  await t.rejects(engine.generate('paintbox', request(1), forever), {
+    code: 'not_ready',
+    message: /No worker stays alive/,
+  });
+  t.equal(engine.status.ready, false);
+});
+
+t.test('an empty folder of models is not ready, and says so', async (t) => {
+  const engine = await start(t, { modelsDir: t.testdir({}) });
+  t.match(engine.status, { ready: false, reason: /No model in this server can run/ });
+  t.throws(() => engine.model(), { code: 'not_ready' });
+});
+
+t.test('close refuses what waits and runs', async (t) => {
+  const engine = await start(t);
+  const both = [1, 2].map((seed) => engine.generate('paintbox', request(seed, { steps: 150 }), forever));
+  const refused = Promise.all(both.map((one) => t.rejects(one, { code: 'shutting_down' })));
+  await engine.close();
+  await refused;
+});
