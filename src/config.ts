@@ -4,6 +4,9 @@ import { envSchema } from 'env-schema';
 import { type Static, Type } from 'typebox';
 import { requirement, type SchemaError } from './requirement.js';
 
+/** Node's timers take no more. */
+const maxTimerMs = 2_147_483_647;
+
 const Settings = Type.Object({
   HOST: Type.String({ default: '127.0.0.1', minLength: 1, description: 'Address to listen on' }),
   PORT: Type.Integer({
@@ -43,16 +46,19 @@ const Settings = Type.Object({
   REQUEST_TIMEOUT_MS: Type.Integer({
     default: 60_000,
     minimum: 100,
+    maximum: maxTimerMs,
     description: 'Longest time for one request, waiting included',
   }),
   DRAIN_DELAY_MS: Type.Integer({
     default: 5000,
     minimum: 0,
+    maximum: maxTimerMs,
     description: 'After SIGTERM: how long requests are still accepted while `/readyz` says 503',
   }),
   DRAIN_DEADLINE_MS: Type.Integer({
     default: 90_000,
     minimum: 0,
+    maximum: maxTimerMs,
     description: 'After SIGTERM: when the process ends in any case',
   }),
   MAX_UPLOAD_BYTES: Type.Integer({ default: 26_214_400, minimum: 1024, description: 'Size of an uploaded picture' }),
@@ -103,13 +109,27 @@ export const settingsTable = Object.entries(
 export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
   // Set but empty means not set, as in most shells' and manifests' use.
   const data = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const config = Object.freeze(validated(data, environment));
+  // A JSON body is 1.4 times its picture.
+  if (config.MAX_UPLOADS_BYTES < 1.5 * config.MAX_UPLOAD_BYTES) {
+    throw new Error(
+      `MAX_UPLOADS_BYTES is ${config.MAX_UPLOADS_BYTES}; it must be at least 1.5 times MAX_UPLOAD_BYTES, which is ${config.MAX_UPLOAD_BYTES}.`,
+    );
+  }
+  return config;
+}
+
+function validated(data: NodeJS.ProcessEnv, environment: NodeJS.ProcessEnv): Config {
   try {
-    return Object.freeze(envSchema<Config>({ schema: Settings, data, env: false, dotenv: false }));
+    return envSchema<Config>({ schema: Settings, data, env: false, dotenv: false });
   } catch (error) {
     const { errors } = error as { errors?: SchemaError[] };
     if (!errors) throw error;
-    const name = errors[0]!.instancePath.slice(1);
-    throw new Error(`${name} is ${JSON.stringify(environment[name])}; it ${errors.map(requirement).join(' and ')}.`);
+    const sentences = errors.map((one) => {
+      const name = one.instancePath.slice(1);
+      return `${name} is ${JSON.stringify(environment[name])}; it ${requirement(one)}.`;
+    });
+    throw new Error(sentences.join('\n'));
   }
 }
 

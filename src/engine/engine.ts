@@ -3,16 +3,17 @@
 
 import { EventEmitter } from 'node:events';
 import type { Img2ImgRequest } from '../pipeline/img2img.js';
-import { findModel } from './catalogue.js';
-import { type Device, parseDevices, threadsPerWorker } from './devices.js';
+import { type CatalogueEntry, digestsOf, findModel, mergeCatalogues } from './catalogue.js';
+import { parseDevices, threadsPerWorker } from './devices.js';
 import { EngineError } from './errors.js';
-import type { BrokenModel, FromWorker, ModelInfo, Result } from './messages.js';
+import type { FromWorker, ModelInfo, Result } from './messages.js';
 import { WorkerProcess } from './worker-process.js';
 
 export { type Img2ImgRequest, stepsToRun } from '../pipeline/img2img.js';
 export { type SchedulerName, schedulerNames } from '../pipeline/schedulers/index.js';
+export type { CatalogueEntry } from './catalogue.js';
 export { EngineError, type EngineErrorCode } from './errors.js';
-export type { BrokenModel, ModelInfo, Result } from './messages.js';
+export type { ModelInfo, Result } from './messages.js';
 
 export interface EngineSettings {
   readonly modelsDir: string;
@@ -35,8 +36,8 @@ export interface Generated extends Result {
 export interface EngineEvents {
   step: [{ model: string; rows: number; ms: number }];
   cancelled: [{ phase: 'queued' | 'running'; reason: 'client_gone' | 'deadline' | 'shutdown' }];
-  ready: [{ device: string; models: readonly (ModelInfo | BrokenModel)[] }];
-  workerExit: [{ device: string; pid: number | undefined; cause: string; requests: number }];
+  ready: [{ device: string; models: readonly CatalogueEntry[] }];
+  workerExit: [{ worker: number; device: string; pid: number | undefined; cause: string; requests: number }];
   workerLog: [{ device: string; line: string }];
 }
 
@@ -66,6 +67,8 @@ interface Job {
 interface Lane {
   readonly worker: WorkerProcess;
   readonly jobs: Map<number, Job>;
+  /** What the worker last said of the model folders. */
+  models: readonly CatalogueEntry[];
 }
 
 /** After this many ends in a row a worker is not waited for any more. */
@@ -74,7 +77,6 @@ const hopelessFailures = 3;
 export class Engine extends EventEmitter<EngineEvents> {
   private readonly lanes: readonly Lane[];
   private readonly waiting: Job[] = [];
-  private catalogue: readonly (ModelInfo | BrokenModel)[] = [];
   private onnxruntime = '';
   private nextId = 1;
   /** Running mean of how long a request is on its device, ms. Undefined until one was. */
@@ -88,12 +90,13 @@ export class Engine extends EventEmitter<EngineEvents> {
     const { modelsDir, maxConcurrent } = settings;
     this.lanes = devices.map((device, index) => ({
       jobs: new Map(),
+      models: [],
       worker: new WorkerProcess(
         device,
-        { modelsDir, threads, maxConcurrent },
+        () => ({ modelsDir, threads, maxConcurrent, digests: digestsOf(this.models) }),
         {
           message: (message) => this.receive(this.lanes[index]!, message),
-          exit: (cause) => this.lost(this.lanes[index]!, device, cause),
+          exit: (cause) => this.lost(index, cause),
           stderr: (line) => this.emit('workerLog', { device: device.name, line }),
         },
       ),
@@ -105,8 +108,8 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   /** All folders in MODELS_DIR, those that cannot run with the reason. Empty until a worker has looked. */
-  get models(): readonly (ModelInfo | BrokenModel)[] {
-    return this.catalogue;
+  get models(): readonly CatalogueEntry[] {
+    return mergeCatalogues(this.lanes.map((lane) => lane.models));
   }
 
   /**
@@ -114,8 +117,9 @@ export class Engine extends EventEmitter<EngineEvents> {
    * @throws EngineError model_not_found, model_not_runnable, not_ready
    */
   model(name?: string): ModelInfo {
-    if (this.catalogue.length === 0) throw this.notReady();
-    return findModel(this.catalogue, name);
+    const { models } = this;
+    if (!models.some((model) => model.runnable)) throw this.notReady();
+    return findModel(models, name);
   }
 
   /**
@@ -125,12 +129,8 @@ export class Engine extends EventEmitter<EngineEvents> {
   generate(model: string, request: Img2ImgRequest, signal: AbortSignal): Promise<Generated> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
-      if (this.closed || !this.lanes.some(({ worker }) => worker.failures < hopelessFailures))
-        return reject(this.notReady());
-      if (!this.freeLane() && this.waiting.length >= this.settings.maxQueue) {
-        const waits = `${this.waiting.length} requests wait already, which is the limit`;
-        return reject(new EngineError('overloaded', `The queue is full: ${waits}.`, this.estimatedWaitSeconds()));
-      }
+      const refusal = this.refusal();
+      if (refusal) return reject(refusal);
       const onAbort = () => this.abort(job, signal.reason);
       const job: Job = {
         id: this.nextId++,
@@ -153,9 +153,18 @@ export class Engine extends EventEmitter<EngineEvents> {
     });
   }
 
+  /**
+   * Fails where generate would, so that nothing is decoded for a request that has no place.
+   * @throws EngineError not_ready, shutting_down, overloaded with the seconds until a place is likely
+   */
+  assertRoom(): void {
+    const refusal = this.refusal();
+    if (refusal) throw refusal;
+  }
+
   get status(): EngineStatus {
     const ready =
-      this.lanes.some(({ worker }) => worker.state === 'ready') && this.catalogue.some((model) => model.runnable);
+      this.lanes.some(({ worker }) => worker.state === 'ready') && this.models.some((model) => model.runnable);
     return {
       ready,
       reason: ready ? undefined : this.notReady().message,
@@ -186,8 +195,8 @@ export class Engine extends EventEmitter<EngineEvents> {
   async close(): Promise<void> {
     this.closed = true;
     const error = new EngineError('shutting_down', 'The server shuts down.', 1);
-    for (const job of this.waiting.splice(0)) job.reject(error);
-    for (const { jobs } of this.lanes) for (const job of jobs.values()) job.reject(error);
+    for (const job of this.waiting.splice(0)) this.cutOff(job, 'queued', error);
+    for (const { jobs } of this.lanes) for (const job of jobs.values()) this.cutOff(job, 'running', error);
     await Promise.all(this.lanes.map(({ worker }) => worker.close()));
   }
 
@@ -197,6 +206,17 @@ export class Engine extends EventEmitter<EngineEvents> {
 
   private get slots(): number {
     return this.lanes.length * this.settings.maxConcurrent;
+  }
+
+  private refusal(): EngineError | undefined {
+    if (this.closed || this.isHopeless) return this.notReady();
+    if (this.freeLane() || this.waiting.length < this.settings.maxQueue) return undefined;
+    const detail = `The queue is full: ${this.waiting.length} requests wait already, which is the limit.`;
+    return new EngineError('overloaded', detail, this.estimatedWaitSeconds());
+  }
+
+  private get isHopeless(): boolean {
+    return this.lanes.every(({ worker }) => worker.state !== 'ready' && worker.failures >= hopelessFailures);
   }
 
   /** The ready worker with the least on it, if it has room. */
@@ -227,18 +247,23 @@ export class Engine extends EventEmitter<EngineEvents> {
     job.reject(error);
   }
 
+  private cutOff(job: Job, phase: 'queued' | 'running', error: EngineError): void {
+    this.emit('cancelled', { phase, reason: 'shutdown' });
+    job.reject(error);
+  }
+
   private receive(lane: Lane, message: FromWorker): void {
     switch (message.type) {
       case 'models':
-        this.catalogue = message.models;
+        lane.models = message.models;
         this.onnxruntime = message.onnxruntime;
         return;
       case 'ready':
-        this.emit('ready', { device: lane.worker.device.name, models: this.catalogue });
+        this.emit('ready', { device: lane.worker.device.name, models: this.models });
         this.dispatch();
         return;
-      case 'loaded':
-        this.catalogue = this.catalogue.map((info) => (info.name === message.model ? { ...info, loaded: true } : info));
+      case 'model':
+        lane.models = lane.models.map((info) => (info.name === message.model.name ? message.model : info));
         return;
       case 'step':
         this.emit('step', message);
@@ -262,21 +287,23 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.dispatch();
   }
 
-  private lost(lane: Lane, device: Device, cause: string): void {
-    const lost = [...lane.jobs.values()];
-    lane.jobs.clear();
-    this.emit('workerExit', { device: device.name, pid: lane.worker.pid, cause, requests: lost.length });
+  private lost(index: number, cause: string): void {
+    const { worker, jobs } = this.lanes[index]!;
+    const lost = [...jobs.values()];
+    jobs.clear();
+    const { device, pid } = worker;
+    this.emit('workerExit', { worker: index, device: device.name, pid, cause, requests: lost.length });
     for (const job of lost) {
       job.reject(new EngineError('worker_lost', 'The worker that ran this request ended; a new one starts.', 1));
     }
-    if (this.lanes.every(({ worker }) => worker.failures >= hopelessFailures)) {
+    if (this.isHopeless) {
       for (const waiting of this.waiting.splice(0)) waiting.reject(this.notReady());
     }
   }
 
   private notReady(): EngineError {
     if (this.closed) return new EngineError('shutting_down', 'The server shuts down.', 1);
-    if (this.lanes.every(({ worker }) => worker.failures >= hopelessFailures)) {
+    if (this.isHopeless) {
       return new EngineError('not_ready', 'No worker stays alive; the log says why.', 30);
     }
     if (this.lanes.some(({ worker }) => worker.state === 'ready')) {

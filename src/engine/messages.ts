@@ -5,16 +5,25 @@ import type { SizeRange } from '../pipeline/model-folder.js';
 import type { SchedulerName } from '../pipeline/schedulers/index.js';
 import type { Pixels } from '../pixels.js';
 
+/** A folder's digest, and the stamp of sizes and times that it was made at. */
+export interface FolderDigest {
+  readonly stamp: string;
+  readonly digest: string;
+}
+
 /** What a worker knows of one model folder. */
 export interface ModelInfo {
   readonly name: string;
   readonly title: string;
   readonly description: string;
+  /** The family of the pipeline; `sd` is Stable Diffusion 1.x and 2.x. */
+  readonly kind: 'sd';
   readonly license: string | null;
   readonly runnable: true;
   readonly loaded: boolean;
   /** sha256 over the folder. */
   readonly digest: string;
+  readonly stamp: string;
   readonly size: SizeRange;
   readonly defaults: { readonly steps: number; readonly guidance: number; readonly scheduler: SchedulerName };
 }
@@ -42,6 +51,8 @@ export interface StartMessage {
   readonly provider: 'cpu' | 'cuda';
   readonly threads: number;
   readonly maxConcurrent: number;
+  /** Digests of folders that did not change since, by name: hashing gigabytes takes long. */
+  readonly digests: Readonly<Record<string, FolderDigest>>;
 }
 export interface GenerateMessage {
   readonly type: 'generate';
@@ -54,8 +65,8 @@ export type ToWorker = StartMessage | GenerateMessage | { readonly type: 'abort'
 export type FromWorker =
   | { readonly type: 'models'; readonly models: readonly (ModelInfo | BrokenModel)[]; readonly onnxruntime: string }
   | { readonly type: 'ready' }
-  /** A model was loaded for its first request. */
-  | { readonly type: 'loaded'; readonly model: string }
+  /** What is known of one model has changed: it was loaded for its first request, or does not load. */
+  | { readonly type: 'model'; readonly model: ModelInfo | BrokenModel }
   /** One UNet call. */
   | { readonly type: 'step'; readonly model: string; readonly rows: number; readonly ms: number }
   | { readonly type: 'done'; readonly id: number; readonly result: Result }

@@ -1,6 +1,7 @@
 // A worker as the HTTP process sees it: a child process that is forked, watched, and forked again with backoff when it ends.
 
 import { type ChildProcess, fork } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Device } from './devices.js';
 import type { FromWorker, StartMessage, ToWorker } from './messages.js';
@@ -29,7 +30,7 @@ export class WorkerProcess {
 
   constructor(
     readonly device: Device,
-    private readonly settings: Omit<StartMessage, 'type' | 'provider'>,
+    private readonly settings: () => Omit<StartMessage, 'type' | 'provider'>,
     private readonly events: WorkerEvents,
   ) {}
 
@@ -47,15 +48,16 @@ export class WorkerProcess {
     this.child = child;
     this.state = 'starting';
     child.on('message', (message) => this.receive(message as FromWorker));
-    child.on('error', (error) => this.events.stderr(error.message));
+    child.on('error', (error) => {
+      this.events.stderr(error.message);
+      if (child.pid === undefined) this.ended(error.message); // never started: there will be no exit
+    });
     child.on('exit', (code, signal) => this.ended(signal ?? `exit code ${code}`));
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => {
-        for (const line of text.split('\n')) if (line.trim() !== '') this.events.stderr(line);
-      });
+    for (const stream of [child.stdout!, child.stderr!]) {
+      createInterface({ input: stream }).on('line', (line) => line.trim() !== '' && this.events.stderr(line));
     }
     const { provider } = this.device;
-    this.send({ type: 'start', provider, ...this.settings });
+    this.send({ type: 'start', provider, ...this.settings() });
   }
 
   send(message: ToWorker): void {
@@ -95,8 +97,9 @@ export class WorkerProcess {
 }
 
 function workerEnvironment(device: Device): NodeJS.ProcessEnv {
+  const { API_KEYS: _, ...environment } = process.env;
   return {
-    ...process.env,
+    ...environment,
     ORT_DISABLE_TELEMETRY: '1',
     MALLOC_MMAP_THRESHOLD_: '131072', // glibc then gives the memory of released sessions back
     CUDA_DEVICE_ORDER: 'PCI_BUS_ID',

@@ -5,7 +5,14 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import * as img2img from '../pipeline/img2img.js';
 import { loadModel, type Model } from '../pipeline/model.js';
-import { digestFolder, findModelFolders, ModelFolderError, readModelFolder } from '../pipeline/model-folder.js';
+import {
+  digestFolder,
+  findModelFolders,
+  ModelFolderError,
+  readModelFolder,
+  stampFolder,
+} from '../pipeline/model-folder.js';
+import { UnsupportedSchedulerError } from '../pipeline/schedulers/schedule.js';
 import { onnxruntimeVersion } from '../pipeline/sessions.js';
 import { Batch, type BatchDevice } from './batch.js';
 import type { BrokenModel, FromWorker, GenerateMessage, ModelInfo, StartMessage, ToWorker } from './messages.js';
@@ -18,6 +25,8 @@ interface Running {
 
 let options: StartMessage;
 let batch: Batch<Running>;
+const catalogue = new Map<string, ModelInfo | BrokenModel>();
+/** Those that are loaded. */
 const models = new Map<string, Model>();
 
 const device: BatchDevice<Running> = {
@@ -79,23 +88,18 @@ process.on('message', (message: ToWorker) => {
 
 // The HTTP process decides when a worker ends: by leaving, or by SIGKILL. Signals to the whole process group are not for us.
 process.on('disconnect', () => process.exit(0));
-process.on('SIGTERM', () => {});
-process.on('SIGINT', () => {});
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'] as const) process.on(signal, () => {});
 
 async function start(): Promise<void> {
-  const infos: (ModelInfo | BrokenModel)[] = [];
-  for (const name of findModelFolders(options.modelsDir)) infos.push(await inspect(name));
-  const first = infos.find(({ runnable }) => runnable);
-  if (first) {
-    try {
-      await warmUp(await modelNamed(first.name));
-      infos[infos.indexOf(first)] = { ...first, loaded: true } as ModelInfo;
-    } catch (error) {
-      if (!(error instanceof ModelFolderError)) throw error;
-      infos[infos.indexOf(first)] = { name: first.name, runnable: false, reason: error.message };
-    }
+  for (const name of findModelFolders(options.modelsDir)) catalogue.set(name, await inspect(name));
+  for (const { name } of [...catalogue.values()].filter(({ runnable }) => runnable)) {
+    const loads = await modelNamed(name).then(
+      () => true,
+      () => false, // told by its place in the catalogue
+    );
+    if (loads) break;
   }
-  send({ type: 'models', models: infos, onnxruntime: onnxruntimeVersion });
+  send({ type: 'models', models: [...catalogue.values()], onnxruntime: onnxruntimeVersion });
   send({ type: 'ready' });
 }
 
@@ -103,31 +107,46 @@ async function inspect(name: string): Promise<ModelInfo | BrokenModel> {
   const path = join(options.modelsDir, name);
   try {
     const { title, description, license, size, defaults } = readModelFolder(path);
-    return {
-      name,
-      title,
-      description,
-      license,
-      size,
-      defaults,
-      runnable: true,
-      loaded: false,
-      digest: await digestFolder(path),
-    };
+    const stamp = stampFolder(path);
+    const known = options.digests[name];
+    const digest = known?.stamp === stamp ? known.digest : await digestFolder(path);
+    const facts = { title, description, kind: 'sd', license, size, defaults, digest, stamp } as const;
+    return { name, runnable: true, loaded: false, ...facts };
   } catch (error) {
-    if (!(error instanceof ModelFolderError)) throw error;
-    return { name, runnable: false, reason: error.message };
+    return broken(name, error);
   }
 }
 
+/** Loads and warms up a model at its first use. One that fails is known as broken from then on. */
 async function modelNamed(name: string): Promise<Model> {
-  let model = models.get(name);
-  if (!model) {
-    model = await loadModel(join(options.modelsDir, name), { provider: options.provider, threads: options.threads });
+  const loaded = models.get(name);
+  if (loaded) return loaded;
+  const info = catalogue.get(name);
+  if (!info?.runnable) throw new ModelFolderError(info?.reason ?? `there is no model ${name}`);
+  try {
+    const path = join(options.modelsDir, name);
+    const model = await loadModel(path, { provider: options.provider, threads: options.threads });
+    await warmUp(model);
     models.set(name, model);
-    send({ type: 'loaded', model: name });
+    tell({ ...info, loaded: true });
+    return model;
+  } catch (error) {
+    const told = broken(name, error);
+    tell(told);
+    throw new ModelFolderError(told.reason);
   }
-  return model;
+}
+
+function tell(info: ModelInfo | BrokenModel): void {
+  catalogue.set(info.name, info);
+  send({ type: 'model', model: info });
+}
+
+/** Whatever is wrong with a folder is the folder's, and never the worker's end. */
+function broken(name: string, error: unknown): BrokenModel {
+  const expected = error instanceof ModelFolderError || error instanceof UnsupportedSchedulerError;
+  const message = String(error instanceof Error ? error.message : error).split('\n')[0]!;
+  return { name, runnable: false, reason: expected ? message : `it cannot be read: ${message}` };
 }
 
 /** One guided step at the native size, so that the first request meets allocated arenas. */

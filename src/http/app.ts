@@ -9,12 +9,13 @@ import type { Engine } from '../engine/engine.js';
 import { answerHeaders } from './answer-headers.js';
 import { registerDocs } from './docs.js';
 import { closeConnectionsWhenIdle } from './draining.js';
+import { bodyLimit } from './fields.js';
 import { decorate, img2imgRoute } from './img2img.js';
 import { requireKeys } from './keys.js';
 import { countAnswers, createMetrics, metricsRoute } from './metrics.js';
 import { modelRoutes } from './models.js';
 import { probeRoutes } from './probes.js';
-import { registerProblems } from './problems.js';
+import { answerBrokenHttp, registerProblems, sendProblem, toProblem } from './problems.js';
 
 export interface AppOptions {
   readonly config: Config;
@@ -29,18 +30,23 @@ export interface AppOptions {
 export async function buildApp({ config, engine, logger, lifecycle, version }: AppOptions) {
   const app: FastifyInstance = Fastify({
     loggerInstance: logger,
-    bodyLimit: Math.ceil(config.MAX_UPLOAD_BYTES * 1.4) + 65_536, // base64 adds a third
+    bodyLimit: bodyLimit(config),
     requestIdHeader: false,
     genReqId: ({ headers }) => acceptableId(headers['x-request-id']) ?? randomUUID(),
     routerOptions: { maxParamLength: 200 },
     // Unknown fields are errors, and JSON is not coerced; the form's text is, before validation.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: true } },
     requestTimeout: config.REQUEST_TIMEOUT_MS,
+    return503OnClosing: false, // what still comes in on an open connection is answered
+    frameworkErrors: (error, request, reply) => sendProblem(request, reply, toProblem(error)),
+    clientErrorHandler: answerBrokenHttp,
   });
   const metrics = createMetrics(engine, lifecycle, version);
   decorate(app);
   app.removeContentTypeParser('text/plain');
-  registerProblems(app, metrics.rejected);
+  registerProblems(app, (request, problem) => {
+    if (request.method === 'POST') metrics.rejected(problem); // a probe that is told to wait is not shed work
+  });
   countAnswers(app, metrics.registry);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
@@ -68,7 +74,7 @@ export async function buildApp({ config, engine, logger, lifecycle, version }: A
   await registerDocs(app, version);
   app.after(() => {
     img2imgRoute(app, config, engine, metrics);
-    modelRoutes(app, engine);
+    modelRoutes(app, config, engine);
     probeRoutes(app, engine, lifecycle);
     if (config.METRICS_PORT === undefined) metricsRoute(app, metrics.registry);
   });

@@ -5,6 +5,9 @@ import type { Config } from '../config.js';
 import { schedulerNames } from '../engine/engine.js';
 import { formats } from '../image/encode.js';
 
+/** Bytes of one body: the picture as base64, which adds a third, and the other fields. */
+export const bodyLimit = (config: Config): number => Math.ceil(config.MAX_UPLOAD_BYTES * 1.4) + 65_536;
+
 /** Seeds are what torch's generator distinguishes. */
 export const maxSeed = 2 ** 32 - 1;
 

@@ -3,12 +3,12 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { Config } from '../config.js';
-import { type Engine, EngineError } from '../engine/engine.js';
+import { type Engine, EngineError, type EngineErrorCode } from '../engine/engine.js';
 import { decode, inspect } from '../image/decode.js';
 import { encode, formats } from '../image/encode.js';
 import { answerHeaders, writeHeaders } from './answer-headers.js';
 import { deadlineSignal } from './deadline.js';
-import { formBody, type Img2ImgBody, jsonBody } from './fields.js';
+import { bodyLimit, formBody, type Img2ImgBody, jsonBody } from './fields.js';
 import type { Metrics, StageTimes } from './metrics.js';
 import { settle } from './parameters.js';
 import { fieldProblem, problemResponses } from './problems.js';
@@ -22,10 +22,19 @@ export function img2imgRoute(app: FastifyInstance, config: Config, engine: Engin
     '/img2img',
     {
       schema: {
+        operationId: 'img2img',
         summary: 'One picture and a prompt in, one picture out',
         description:
           "Moves a starter picture towards the prompt. `influence` says how much of the starter stays, `guidance` how far the prompts pull. The answer's headers say what ran.",
         tags: ['Pictures'],
+        headers: Type.Object({
+          'x-request-timeout-ms': Type.Optional(
+            Type.String({
+              pattern: '^[1-9][0-9]{0,8}$',
+              description: "Milliseconds until a 504; the server's own limit counts if it is smaller.",
+            }),
+          ),
+        }),
         body: {
           content: { 'multipart/form-data': { schema: form }, 'application/json': { schema: jsonBody(config) } },
         },
@@ -59,11 +68,10 @@ export function img2imgRoute(app: FastifyInstance, config: Config, engine: Engin
           ),
         },
       },
-      onRequest: uploadBudget({ maxBytes: config.MAX_UPLOAD_BYTES, maxTotalBytes: config.MAX_UPLOADS_BYTES }),
-      preValidation: async (request) => {
-        const start = performance.now();
+      onRequest: uploadBudget({ maxBytes: bodyLimit(config), maxTotalBytes: config.MAX_UPLOADS_BYTES }),
+      preValidation: async (request, reply) => {
         await readBody(request, form.properties as FieldTypes, ['image'], config.MAX_UPLOAD_BYTES);
-        request.uploadMs = performance.now() - start;
+        request.uploadMs = reply.elapsedTime;
       },
     },
     async (request, reply) => {
@@ -73,10 +81,11 @@ export function img2imgRoute(app: FastifyInstance, config: Config, engine: Engin
       const model = engine.model(request.body.model);
       const { signal, done } = deadlineSignal(request, reply, config.REQUEST_TIMEOUT_MS);
       try {
+        engine.assertRoom();
         const starter = await inspect(bytes, config.MAX_INPUT_PIXELS);
-        const parameters = settle(request.body, request.headers.accept, model, starter, config.MAX_PIXELS);
+        const parameters = await settle(request.body, request.headers.accept, model, starter, config.MAX_PIXELS);
         const { size, fit, background, format } = parameters;
-        const pixels = await decode(starter, size, fit, background);
+        const { pixels, converted } = await decode(starter, size, fit, background);
         const decodeMs = performance.now() - start;
 
         const result = await engine.generate(model.name, { ...parameters.request, pixels }, signal);
@@ -96,12 +105,12 @@ export function img2imgRoute(app: FastifyInstance, config: Config, engine: Engin
           encode: performance.now() - encodeStart,
         };
         metrics.generated(model.name, (performance.now() - start) / 1000, stageTimes, result);
-        const warnings = warningsFor(request.body, parameters, starter, result);
+        const warnings = warningsFor(request.body, parameters, starter, converted, result);
         writeHeaders(reply, parameters, result, stageTimes, warnings);
         return reply.type(`image/${format}`).send(picture);
       } catch (error) {
-        if (error instanceof EngineError)
-          metrics.failed(model.name, (performance.now() - start) / 1000, outcome(error));
+        const outcome = error instanceof EngineError && outcomes[error.code];
+        if (outcome) metrics.failed(model.name, (performance.now() - start) / 1000, outcome);
         throw error;
       } finally {
         done();
@@ -117,10 +126,14 @@ declare module 'fastify' {
   }
 }
 
-function outcome(error: EngineError): 'error' | 'cancelled' | 'deadline' {
-  if (error.code === 'cancelled') return 'cancelled';
-  return error.code === 'deadline_exceeded' ? 'deadline' : 'error';
-}
+/** How accepted work can end without a picture. What was refused was not accepted. */
+const outcomes: Partial<Record<EngineErrorCode, 'error' | 'cancelled' | 'deadline'>> = {
+  cancelled: 'cancelled',
+  deadline_exceeded: 'deadline',
+  worker_lost: 'error',
+  model_not_runnable: 'error',
+  internal: 'error',
+};
 
 /** Initial values of what the route adds to a request. */
 export function decorate(app: FastifyInstance): void {

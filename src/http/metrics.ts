@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { Type } from 'typebox';
 import type { Engine, Generated } from '../engine/engine.js';
-import type { Problem, ProblemCode } from './problems.js';
+import { type Problem, type ProblemCode, problemResponses } from './problems.js';
 
 const requestBuckets = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 90];
 const stepBuckets = [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56];
@@ -41,6 +41,8 @@ export function createMetrics(engine: Engine, lifecycle: { readonly draining: bo
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
+  // Gauges that end in _total, which Prometheus' linter refuses.
+  for (const kind of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${kind}_total`);
   const gauge = (name: string, help: string, read: () => number) =>
     new Gauge({
       name: `img2img_${name}`,
@@ -79,11 +81,11 @@ export function createMetrics(engine: Engine, lifecycle: { readonly draining: bo
   const restarts = new Counter({
     name: 'img2img_worker_restarts_total',
     help: 'Workers that ended unasked and were started again.',
-    labelNames: ['device'],
+    labelNames: ['worker', 'device'],
     registers,
   });
-  for (const { device } of engine.status.workers) restarts.inc({ device }, 0);
-  engine.on('workerExit', ({ device }) => restarts.inc({ device }));
+  for (const [worker, { device }] of engine.status.workers.entries()) restarts.inc({ worker, device }, 0);
+  engine.on('workerExit', ({ worker, device }) => restarts.inc({ worker, device }));
 
   const stepDuration = new Histogram({
     name: 'img2img_step_duration_seconds',
@@ -189,10 +191,12 @@ export function metricsRoute(app: FastifyInstance, registry: Registry): void {
     {
       logLevel: 'warn',
       schema: {
+        operationId: 'getMetrics',
         summary: 'Prometheus metrics',
         tags: ['Operations'],
         response: {
           200: { description: 'Text exposition format', content: { 'text/plain': { schema: Type.String() } } },
+          ...problemResponses('unauthorized'),
         },
       },
     },

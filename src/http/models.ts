@@ -2,12 +2,14 @@
 
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
-import { type Engine, schedulerNames } from '../engine/engine.js';
+import type { Config } from '../config.js';
+import { type CatalogueEntry, type Engine, schedulerNames } from '../engine/engine.js';
 import { fieldProblem, problemResponses } from './problems.js';
 
 const Model = Type.Object(
   {
     name: Type.String({ description: 'What the field `model` takes' }),
+    kind: Type.Optional(Type.Literal('sd', { description: 'Stable Diffusion 1.x or 2.x' })),
     runnable: Type.Boolean(),
     reason: Type.Optional(Type.String({ description: 'Why it cannot run' })),
     title: Type.Optional(Type.String()),
@@ -21,6 +23,12 @@ const Model = Type.Object(
         { description: 'Sides that it can make, in pixels' },
       ),
     ),
+    limits: Type.Optional(
+      Type.Object(
+        { steps: Type.Integer(), pixels: Type.Integer(), prompt_chars: Type.Integer() },
+        { description: 'The most that a request may ask for' },
+      ),
+    ),
     defaults: Type.Optional(
       Type.Object({
         steps: Type.Integer(),
@@ -32,12 +40,15 @@ const Model = Type.Object(
   { $id: 'Model' },
 );
 
-export function modelRoutes(app: FastifyInstance, engine: Engine): void {
+export function modelRoutes(app: FastifyInstance, config: Config, engine: Engine): void {
+  const limits = { steps: config.MAX_STEPS, pixels: config.MAX_PIXELS, prompt_chars: config.MAX_PROMPT_CHARS };
+  const shown = (model: CatalogueEntry) => (model.runnable ? { ...model, limits } : model);
   app.addSchema(Model);
   app.get(
     '/models',
     {
       schema: {
+        operationId: 'listModels',
         summary: 'The models that this server can run',
         description: 'The first one that runs is the default.',
         tags: ['Models'],
@@ -46,22 +57,24 @@ export function modelRoutes(app: FastifyInstance, engine: Engine): void {
         },
       },
     },
-    async () => ({ models: engine.models }),
+    async () => ({ models: engine.models.map(shown) }),
   );
   app.get<{ Params: { model: string } }>(
     '/models/:model',
     {
       schema: {
+        operationId: 'getModel',
         summary: 'One model',
         tags: ['Models'],
         params: Type.Object({ model: Type.String() }),
         response: {
           200: { description: 'The model', ...json(Type.Ref('Model')) },
-          ...problemResponses('unauthorized', 'model_not_found'),
+          ...problemResponses('unauthorized', 'model_not_found', 'not_ready'),
         },
       },
     },
     async ({ params }) => {
+      if (engine.models.length === 0) engine.model(); // not ready, and it says why
       const found = engine.models.find((model) => model.name === params.model);
       if (!found)
         throw fieldProblem(
@@ -69,7 +82,7 @@ export function modelRoutes(app: FastifyInstance, engine: Engine): void {
           'model',
           `There is no model ${JSON.stringify(params.model)}; see GET /models.`,
         );
-      return found;
+      return shown(found);
     },
   );
 }

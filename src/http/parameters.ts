@@ -2,7 +2,8 @@
 
 import { randomInt } from 'node:crypto';
 import type { Img2ImgRequest, ModelInfo } from '../engine/engine.js';
-import { type Fit, isColour, type Starter } from '../image/decode.js';
+import { parseColour, type Rgb } from '../image/colour.js';
+import type { Fit, Starter } from '../image/decode.js';
 import { type Format, formats } from '../image/encode.js';
 import { outputSize, type Size } from '../image/size.js';
 import { defaults, type Img2ImgBody, maxSeed } from './fields.js';
@@ -16,7 +17,7 @@ export interface Parameters {
   readonly influence: number;
   readonly size: Size;
   readonly fit: Fit;
-  readonly background: string;
+  readonly background: Rgb;
   readonly format: Format;
 }
 
@@ -25,13 +26,13 @@ export interface Parameters {
  * @param maxPixels of the answer
  * @throws Problem, SizeError
  */
-export function settle(
+export async function settle(
   body: Img2ImgBody,
   accept: string | undefined,
   model: ModelInfo,
   starter: Starter,
   maxPixels: number,
-): Parameters {
+): Promise<Parameters> {
   if (body.strength !== undefined && body.influence !== undefined) {
     const detail =
       'strength and influence are two names for one thing (influence = 100 * (1 - strength)); send one of them.';
@@ -42,8 +43,8 @@ export function settle(
       ],
     });
   }
-  const format = body.format ?? acceptedFormat(accept);
-  if (!format) {
+  const accepted = acceptedFormat(accept);
+  if (!accepted) {
     const offered = formats.map((name) => `image/${name}`).join(', ');
     throw new Problem('not_acceptable', `Accept is ${JSON.stringify(accept)}; offered are: ${offered}.`);
   }
@@ -55,9 +56,9 @@ export function settle(
   // (100 - influence) / 100 and not 1 - influence / 100: the strength must be the double that a person would write.
   const strength = body.strength ?? (body.influence === undefined ? defaults.strength : (100 - body.influence) / 100);
   const influence = body.influence ?? Number((100 * (1 - strength)).toFixed(6));
-  const { fit = defaults.fit, background = defaults.background } = body;
-  if (!isColour(background)) {
-    const detail = `background is ${JSON.stringify(background)}; it must be #rgb, #rrggbb or a CSS colour name.`;
+  const background = await parseColour(body.background ?? defaults.background);
+  if (!background) {
+    const detail = `background is ${JSON.stringify(body.background)}; it must be #rgb, #rrggbb or a CSS colour name.`;
     throw fieldProblem('invalid_request', 'background', detail);
   }
   const request = {
@@ -69,5 +70,6 @@ export function settle(
     scheduler: body.scheduler ?? model.defaults.scheduler,
     seed: body.seed === undefined || body.seed === -1 ? randomInt(maxSeed + 1) : body.seed,
   };
+  const { fit = defaults.fit, format = accepted } = body;
   return { model, request, influence, size, fit, background, format };
 }

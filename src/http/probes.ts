@@ -13,6 +13,7 @@ export function probeRoutes(app: FastifyInstance, engine: Engine, lifecycle: { r
     {
       logLevel: 'warn',
       schema: {
+        operationId: 'livez',
         summary: 'Is the process alive?',
         tags: ['Operations'],
         response: { 200: { description: 'It is', ...Status } },
@@ -25,6 +26,7 @@ export function probeRoutes(app: FastifyInstance, engine: Engine, lifecycle: { r
     {
       logLevel: 'warn',
       schema: {
+        operationId: 'readyz',
         summary: 'Should requests be sent here?',
         tags: ['Operations'],
         response: { 200: { description: 'Yes', ...Status }, ...problemResponses('draining', 'not_ready') },

@@ -1,5 +1,6 @@
 // Every error as application/problem+json (RFC 9457), Fastify's own included. The one table of codes and statuses.
 
+import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { EngineError, type EngineErrorCode } from '../engine/engine.js';
@@ -67,7 +68,7 @@ export const ProblemBody = Type.Object(
     status: Type.Integer(),
     detail: Type.String({ description: 'A sentence for a person: field, value and limit' }),
     instance: Type.String({ description: 'The path that was asked for' }),
-    code: Type.Enum(Object.keys(problemCodes), { description: 'Stable; for programs' }),
+    code: Type.Enum(Object.keys(problemCodes), { type: 'string', description: 'Stable; for programs' }),
     request_id: Type.String(),
     errors: Type.Optional(
       Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }), {
@@ -85,35 +86,70 @@ export function problemResponses(...codes: ProblemCode[]): Record<number, object
     const names = codes.filter((code) => problemCodes[code][0] === status);
     responses[status] = {
       description: names.map((code) => `\`${code}\``).join(', '),
+      ...(status === 401 && { headers: { 'WWW-Authenticate': Type.String() } }),
+      ...((status === 429 || status === 503) && {
+        headers: { 'Retry-After': Type.Integer({ description: 'Seconds' }) },
+      }),
       content: { 'application/problem+json': { schema: Type.Ref('Problem') } },
     };
   }
   return responses;
 }
 
-export function registerProblems(app: FastifyInstance, onProblem: (problem: Problem) => void): void {
+export function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
+  const [status, title] = problemCodes[problem.code];
+  if (problem.more.retryAfter !== undefined) reply.header('retry-after', String(problem.more.retryAfter));
+  const body: Static<typeof ProblemBody> = {
+    type: `/docs#${problem.code}`,
+    title,
+    status,
+    detail: problem.message,
+    instance: request.url.split('?')[0]!,
+    code: problem.code,
+    request_id: request.id,
+    ...(problem.more.errors && { errors: [...problem.more.errors] }),
+  };
+  return reply.status(status).type('application/problem+json').send(JSON.stringify(body));
+}
+
+/** For what is no HTTP, has headers without end, or comes too slowly: there is no request to answer, only a socket. */
+export function answerBrokenHttp(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  const [status, phrase] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? [431, 'Request Header Fields Too Large']
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? [408, 'Request Timeout']
+        : [400, 'Bad Request'];
+  const body = JSON.stringify({
+    type: '/docs#invalid_request',
+    title: phrase,
+    status,
+    detail: `${phrase}.`,
+    code: 'invalid_request',
+  });
+  socket.end(
+    `HTTP/1.1 ${status} ${phrase}\r\nContent-Type: application/problem+json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}
+
+export function registerProblems(
+  app: FastifyInstance,
+  onProblem: (request: FastifyRequest, problem: Problem) => void,
+): void {
   const send = (request: FastifyRequest, reply: FastifyReply, problem: Problem) => {
-    onProblem(problem);
-    const [status, title] = problemCodes[problem.code];
-    if (problem.more.retryAfter !== undefined) reply.header('retry-after', String(problem.more.retryAfter));
-    const body: Static<typeof ProblemBody> = {
-      type: `/docs#${problem.code}`,
-      title,
-      status,
-      detail: problem.message,
-      instance: request.url.split('?')[0]!,
-      code: problem.code,
-      request_id: request.id,
-      ...(problem.more.errors && { errors: [...problem.more.errors] }),
-    };
-    return reply.status(status).type('application/problem+json').send(JSON.stringify(body));
+    onProblem(request, problem);
+    return sendProblem(request, reply, problem);
   };
 
   app.addSchema(ProblemBody);
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    const problem = toProblem(error, request.body);
-    if (problem.status >= 500) request.log.error({ err: error, code: problem.code }, 'request failed');
-    else request.log.info({ code: problem.code, detail: problem.message }, 'request refused');
+    const problem = toProblem(error, error.validationContext === 'headers' ? request.headers : request.body);
+    // Details quote what was sent, prompts included; the log does not.
+    const facts = { code: problem.code, fields: problem.more.errors?.map(({ pointer }) => pointer) };
+    if (error instanceof EngineError && error.code === 'cancelled') request.log.info('the client left');
+    else if (problem.status >= 500) request.log.error({ ...facts, err: error }, 'request failed');
+    else request.log.info(facts, 'request refused');
     return send(request, reply, problem);
   });
   app.setNotFoundHandler((request, reply) =>
@@ -145,7 +181,8 @@ const fastifyProblems: Record<string, ProblemCode> = {
   FST_REQ_FILE_TOO_LARGE: 'upload_too_large',
 };
 
-function toProblem(error: FastifyError | Error, body: unknown): Problem {
+/** @param sent what a validation error is about: the body, or the headers */
+export function toProblem(error: FastifyError | Error, sent?: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof PictureError) return fieldProblem(error.code, 'image', error.message);
   if (error instanceof SizeError) return fieldProblem('size_not_supported', error.field, error.message);
@@ -155,7 +192,7 @@ function toProblem(error: FastifyError | Error, body: unknown): Problem {
     if (error.code.startsWith('model_')) return fieldProblem(code, 'model', detail);
     return new Problem(code, detail, { retryAfter: error.retryAfter });
   }
-  if ('validation' in error && error.validation) return validationProblem(error.validation, body);
+  if ('validation' in error && error.validation) return validationProblem(error.validation, sent);
   const { code = '', statusCode = 500 } = error as FastifyError;
   const known = fastifyProblems[code];
   if (known) return new Problem(known, error.message);
@@ -166,7 +203,7 @@ function toProblem(error: FastifyError | Error, body: unknown): Problem {
 
 const internalDetail = 'Something went wrong in the server; its log says what, under this request id.';
 
-function validationProblem(validation: readonly SchemaError[], body: unknown): Problem {
+function validationProblem(validation: readonly SchemaError[], sent: unknown): Problem {
   const errors = validation.map((error) => {
     const parent = error.instancePath.slice(1);
     switch (error.keyword) {
@@ -175,7 +212,7 @@ function validationProblem(validation: readonly SchemaError[], body: unknown): P
       case 'additionalProperties':
         return fieldError(String(error.params.additionalProperty), 'is not a field of this request');
       default: {
-        const value = (body as Record<string, unknown> | null | undefined)?.[parent];
+        const value = (sent as Record<string, unknown> | null | undefined)?.[parent];
         if (parent === '') return { pointer: '#', detail: `The body ${requirement(error)}.` };
         return fieldError(parent, `is ${shown(value)}; it ${requirement(error)}`);
       }

@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Problem } from './problems.js';
 
 export interface UploadLimits {
-  /** Of one body; counted for a body that does not say its length. */
+  /** The most that one body can have; counted for a body that does not say its length. */
   readonly maxBytes: number;
   readonly maxTotalBytes: number;
 }

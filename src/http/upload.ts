@@ -47,12 +47,16 @@ async function readForm(
   pictureFields: readonly string[],
   maxBytes: number,
 ): Promise<void> {
-  const body: Record<string, unknown> = Object.create(null);
+  const body: Record<string, unknown> = {};
+  const seen = new Set<string>();
   try {
     for await (const part of request.parts()) {
       const field = part.fieldname;
       const isPicture = pictureFields.includes(field);
-      if (field in body) throw fieldProblem('invalid_request', field, `${field} is there more than once.`);
+      if (!Object.hasOwn(fields, field))
+        throw fieldProblem('invalid_request', field, `${field} is not a field of this request.`);
+      if (seen.has(field)) throw fieldProblem('invalid_request', field, `${field} is there more than once.`);
+      seen.add(field);
       if (part.type === 'file') {
         if (!isPicture) throw fieldProblem('invalid_request', field, `${field} is a file; it must be a text field.`);
         const bytes = await part.toBuffer().catch((error) => {
@@ -88,12 +92,13 @@ function tooLarge(field: string, maxBytes: number): Problem {
 function coerce(text: string, type: string | undefined): string | number | undefined {
   if (text.trim() === '') return undefined;
   if (type !== 'number' && type !== 'integer') return text;
-  return /^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i.test(text) ? Number(text) : text;
+  const number = /^[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?$/i.test(text.trim()) ? Number(text) : Number.NaN;
+  return Number.isFinite(number) ? number : text;
 }
 
 function fromBase64(field: string, value: string): Buffer {
-  const data = value.replace(/^data:[^,]*;base64,/, '');
-  if (!/^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(data)) {
+  const data = value.replace(/^data:[^,]*;base64,/, '').replace(/\s+/g, '');
+  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(data)) {
     throw fieldProblem('invalid_request', field, `${field} must be a picture as base64 or as a data: URI with base64.`);
   }
   return Buffer.from(data, 'base64');

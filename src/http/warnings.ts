@@ -2,7 +2,7 @@
 
 import type { Generated } from '../engine/engine.js';
 import { stepsToRun } from '../engine/engine.js';
-import type { Starter } from '../image/decode.js';
+import type { Conversion, Starter } from '../image/decode.js';
 import type { Img2ImgBody } from './fields.js';
 import type { Parameters } from './parameters.js';
 
@@ -25,9 +25,15 @@ const conversions = {
   bit_depth: 'bit_depth_reduced',
   transparency: 'transparency_flattened',
   animation: 'first_frame_used',
-} as const satisfies Record<Starter['converted'][number], Warning>;
+} as const satisfies Record<Conversion, Warning>;
 
-export function warningsFor(body: Img2ImgBody, parameters: Parameters, starter: Starter, result: Generated): Warning[] {
+export function warningsFor(
+  body: Img2ImgBody,
+  parameters: Parameters,
+  starter: Starter,
+  converted: readonly Conversion[],
+  result: Generated,
+): Warning[] {
   const { size } = parameters;
   const { strength, steps, guidanceScale, prompt, negativePrompt } = parameters.request;
   const noStep = stepsToRun(steps, strength) === 0;
@@ -43,6 +49,6 @@ export function warningsFor(body: Img2ImgBody, parameters: Parameters, starter: 
   ];
   return [
     ...cases.filter(([applies]) => applies).map(([, code]) => code),
-    ...starter.converted.map((conversion) => conversions[conversion]),
+    ...converted.map((conversion) => conversions[conversion]),
   ];
 }

@@ -2,6 +2,7 @@
 
 import sharp, { type Metadata } from 'sharp';
 import type { Pixels } from '../pixels.js';
+import type { Rgb } from './colour.js';
 import { PictureError } from './picture-error.js';
 
 // libvips can read far more (SVG, PDF, ImageMagick's formats); what is not on the list is blocked inside it.
@@ -15,14 +16,17 @@ const readable = 'PNG, JPEG, WebP, AVIF, GIF or TIFF';
 
 export type Fit = 'cover' | 'contain' | 'fill';
 
+/** An upload whose header was read. */
 export interface Starter {
   /** As a person sees it: EXIF orientation applied. */
   readonly width: number;
   readonly height: number;
-  /** What the conversion to sRGB bytes of one frame changes, beyond the size. */
-  readonly converted: readonly ('colour_space' | 'bit_depth' | 'transparency' | 'animation')[];
   readonly bytes: Buffer;
+  readonly metadata: Metadata;
 }
+
+/** What a conversion to sRGB bytes of one frame changed. */
+export type Conversion = 'colour_space' | 'bit_depth' | 'transparency' | 'animation';
 
 /**
  * Reads the header of an upload.
@@ -46,13 +50,7 @@ export async function inspect(bytes: Buffer, maxPixels: number): Promise<Starter
       `The picture has ${width} x ${height} = ${width * height} pixels; at most ${maxPixels} are accepted.`,
     );
   }
-  const converted: Starter['converted'][number][] = [];
-  // A grey picture loses nothing in RGB; an ICC profile is applied and dropped.
-  if ((metadata.icc && metadata.space !== 'srgb') || metadata.space === 'cmyk') converted.push('colour_space');
-  if (metadata.depth !== 'uchar') converted.push('bit_depth');
-  if (metadata.hasAlpha && !(await isOpaque(bytes))) converted.push('transparency');
-  if ((metadata.pages ?? 1) > 1 && metadata.format === 'gif') converted.push('animation');
-  return { width, height, converted, bytes };
+  return { width, height, bytes, metadata };
 }
 
 /**
@@ -61,53 +59,49 @@ export async function inspect(bytes: Buffer, maxPixels: number): Promise<Starter
  * @throws PictureError
  */
 export async function decode(
-  starter: Starter,
-  size: { width: number; height: number },
+  { bytes, metadata }: Starter,
+  { width, height }: { width: number; height: number },
   fit: Fit,
-  background: string,
-): Promise<Pixels> {
+  background: Rgb,
+): Promise<{ pixels: Pixels; converted: Conversion[] }> {
+  const [r, g, b] = background;
+  const image = sharp(bytes, { limitInputPixels: false, failOn: 'warning', pages: 1 });
+  // libvips takes 16-bit pictures for P3 otherwise, and grey ones stay grey; CMYK has a conversion of its own.
+  if (metadata.space !== 'cmyk') image.pipelineColourspace('srgb');
+  let rgba: Buffer;
   try {
-    const { data, info } = await sharp(starter.bytes, { limitInputPixels: false, failOn: 'warning', pages: 1 })
+    rgba = await image
       .autoOrient()
-      .flatten({ background })
-      .resize(size.width, size.height, { fit, background, kernel: 'lanczos3' })
+      .resize(width, height, { fit, background: { r, g, b, alpha: 1 }, kernel: 'lanczos3' })
       .toColourspace('srgb')
+      .ensureAlpha()
       .raw({ depth: 'uchar' })
-      .toBuffer({ resolveWithObject: true });
-    const rgb = info.channels === 3 ? data : spreadGrey(data, info.channels);
-    return { data: rgb, width: info.width, height: info.height };
+      .toBuffer();
   } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    throw new PictureError('undecodable_picture', `The picture is damaged or cut off: ${firstLine(error.message)}.`);
+    const reason = (error as Error).message.split('\n')[0]!.replace(/\.$/, '');
+    throw new PictureError('undecodable_picture', `The picture is damaged or cut off: ${reason}.`);
   }
+  const { data, wasTransparent } = flatten(rgba, background);
+  const converted: Conversion[] = [];
+  if (metadata.space === 'cmyk' || (metadata.icc && !isSrgb(metadata.icc))) converted.push('colour_space');
+  if (metadata.depth !== 'uchar') converted.push('bit_depth');
+  if (wasTransparent) converted.push('transparency');
+  if ((metadata.pages ?? 1) > 1) converted.push('animation');
+  return { pixels: { data, width, height }, converted };
 }
 
-/** Whether a text is a colour that can be a background: `#rgb`, `#rrggbb`, a CSS name. */
-export function isColour(text: string): boolean {
-  try {
-    sharp().flatten({ background: text });
-    return true;
-  } catch {
-    return false;
+function flatten(rgba: Buffer, background: Rgb): { data: Uint8Array; wasTransparent: boolean } {
+  const data = new Uint8Array((rgba.length / 4) * 3);
+  let wasTransparent = false;
+  for (let i = 0, o = 0; i < rgba.length; i += 4, o += 3) {
+    const alpha = rgba[i + 3]! / 255;
+    if (alpha < 1) wasTransparent = true;
+    for (let c = 0; c < 3; c++) data[o + c] = Math.round(rgba[i + c]! * alpha + background[c]! * (1 - alpha));
   }
+  return { data, wasTransparent };
 }
 
-/** Many pictures have an alpha channel, every GIF among them, and use none of it. */
-async function isOpaque(bytes: Buffer): Promise<boolean> {
-  // A picture that cannot be decoded is decode's to refuse.
-  const stats = await sharp(bytes, { limitInputPixels: false, pages: 1 })
-    .stats()
-    .catch(() => undefined);
-  return stats?.isOpaque ?? true;
-}
-
-/** libvips keeps a grey picture at one channel. */
-function spreadGrey(data: Buffer, channels: number): Uint8Array {
-  const rgb = new Uint8Array((data.length / channels) * 3);
-  for (let i = 0; i < rgb.length / 3; i++) rgb.fill(data[i * channels]!, 3 * i, 3 * i + 3);
-  return rgb;
-}
-
-function firstLine(message: string): string {
-  return message.split('\n')[0]!.replace(/\.$/, '');
+/** By the profile's description, in ASCII or UTF-16. */
+function isSrgb(profile: Buffer): boolean {
+  return profile.toString('latin1').replaceAll('\0', '').includes('sRGB');
 }

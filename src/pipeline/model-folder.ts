@@ -2,7 +2,7 @@
 // Sources of the defaults: diffusers' model configs; optimum's exporters leave some keys out.
 
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type SchedulerName, schedulerForClass, schedulerNames } from './schedulers/index.js';
 import { type SchedulerConfig, UnsupportedSchedulerError } from './schedulers/schedule.js';
@@ -52,10 +52,10 @@ export function findModelFolders(modelsDir: string): string[] {
 /** @throws ModelFolderError when something is missing or not supported */
 export function readModelFolder(path: string): ModelFolder {
   const index = readJson(path, 'model_index.json');
-  const family = String(index._class_name ?? '');
-  if (/XL|Flux|StableDiffusion3|Inpaint|LatentConsistency/i.test(family)) {
+  const family = String(index._class_name ?? 'unknown');
+  if (!/^(ORT|Onnx)?StableDiffusion(Img2Img)?Pipeline$/.test(family)) {
     throw new ModelFolderError(
-      `the pipeline class ${family} is not supported (supported: Stable Diffusion 1.x and 2.x layouts)`,
+      `the pipeline class ${family} is not supported (supported: StableDiffusionPipeline, of SD 1.x and 2.x)`,
     );
   }
   const graphs = Object.fromEntries(
@@ -102,16 +102,30 @@ export function readModelFolder(path: string): ModelFolder {
   };
 }
 
+/** Names, sizes and times of a folder's files: while they stay, so does the digest. */
+export function stampFolder(path: string): string {
+  return filesOf(path)
+    .map(({ name, stat }) => `${name} ${stat.size} ${stat.mtimeMs}`)
+    .join('\n');
+}
+
 /** sha256 over the names and bytes of all files of a folder: the same digest, the same model. */
 export async function digestFolder(path: string): Promise<string> {
   const hash = createHash('sha256');
-  for (const name of readdirSync(path, { recursive: true, encoding: 'utf8' }).sort()) {
-    const file = join(path, name);
-    if (!statSync(file).isFile()) continue;
-    hash.update(`${name}\0${statSync(file).size}\0`);
-    for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
+  for (const { name, stat } of filesOf(path)) {
+    hash.update(`${name}\0${stat.size}\0`);
+    for await (const chunk of createReadStream(join(path, name))) hash.update(chunk as Buffer);
   }
   return hash.digest('hex');
+}
+
+function filesOf(path: string): { name: string; stat: Stats }[] {
+  return readdirSync(path, { recursive: true, encoding: 'utf8' })
+    .sort()
+    .flatMap((name) => {
+      const stat = statSync(join(path, name), { throwIfNoEntry: false }); // a link may lead nowhere
+      return stat?.isFile() ? [{ name, stat }] : [];
+    });
 }
 
 function defaultScheduler(wanted: unknown, className: string, config: SchedulerConfig): SchedulerName {
@@ -124,8 +138,10 @@ function defaultScheduler(wanted: unknown, className: string, config: SchedulerC
   try {
     return schedulerForClass(className, config);
   } catch (error) {
-    if (error instanceof UnsupportedSchedulerError) throw new ModelFolderError(error.message);
-    throw error;
+    if (!(error instanceof UnsupportedSchedulerError)) throw error;
+    throw new ModelFolderError(
+      `${error.message}; name another one in img2img.json: {"defaults": {"scheduler": "ddim"}}`,
+    );
   }
 }
 
@@ -138,10 +154,17 @@ function readJson(folder: string, file: string, absent?: Json): Json {
     if (absent) return absent;
     throw new ModelFolderError(`${file} is missing`);
   }
+  const value = parseJson(readFileSync(path, 'utf8'));
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+  throw new ModelFolderError(`${file} is not a JSON object`);
+}
+
+function parseJson(text: string): unknown {
   try {
-    return JSON.parse(readFileSync(path, 'utf8'));
+    // Python writes infinities that JSON does not have: diffusers' lambda_min_clipped is one.
+    return JSON.parse(text.replace(/:\s*-?Infinity\b/g, ': null'));
   } catch {
-    throw new ModelFolderError(`${file} is not valid JSON`);
+    return undefined;
   }
 }
 

@@ -1,13 +1,14 @@
 import sharp from 'sharp';
 import t from 'tap';
-import { decode, inspect, isColour } from '../../src/image/decode.js';
+import { parseColour, type Rgb } from '../../src/image/colour.js';
+import { decode, inspect } from '../../src/image/decode.js';
 import { encode, formats } from '../../src/image/encode.js';
 import { PictureError } from '../../src/image/picture-error.js';
 
 const limit = 50_000_000;
 const solid = (channels: 3 | 4, background: string, width = 64, height = 48) =>
   sharp({ create: { width, height, channels, background } });
-const decoded = async (bytes: Buffer, size = { width: 64, height: 48 }, background = 'white') =>
+const decoded = async (bytes: Buffer, size = { width: 64, height: 48 }, background: Rgb = [255, 255, 255]) =>
   decode(await inspect(bytes, limit), size, 'cover', background);
 const pixel = (data: Uint8Array, index = 0) => [...data.subarray(3 * index, 3 * index + 3)];
 const near = (actual: number[], expected: number[], tolerance: number) =>
@@ -24,31 +25,51 @@ t.test('every format on the list is read', async (t) => {
     tiff: picture.clone().tiff().toBuffer(),
   };
   for (const [format, bytes] of Object.entries(cases)) {
-    const { data, width, height } = await decoded(await bytes);
+    const { data, width, height } = (await decoded(await bytes)).pixels;
     t.strictSame([width, height, data.length], [64, 48, 64 * 48 * 3], format);
     t.ok(near(pixel(data), [0x32, 0x64, 0xc8], 4), `${format}: ${pixel(data)}`);
   }
 });
 
-t.test('grey, 16 bit, palette, CMYK and transparent pictures become RGB, and what was converted is told', async (t) => {
-  const cases: [name: string, bytes: Buffer, rgb: number[], converted: string[]][] = [
-    ['grey', await solid(3, '#808080').toColourspace('b-w').png().toBuffer(), [128, 128, 128], []],
-    ['16 bit', await solid(3, '#3264c8').toColourspace('rgb16').png().toBuffer(), [50, 100, 200], ['bit_depth']],
-    ['palette', await solid(3, '#3264c8').png({ palette: true }).toBuffer(), [50, 100, 200], []],
-    [
-      'CMYK',
-      await solid(3, '#ffffff').toColourspace('cmyk').jpeg({ quality: 100 }).toBuffer(),
-      [255, 255, 255],
-      ['colour_space'],
-    ],
-    ['transparent', await solid(4, '#ff000000').png().toBuffer(), [0, 0, 255], ['transparency']],
-  ];
-  for (const [name, bytes, rgb, converted] of cases) {
-    t.strictSame((await inspect(bytes, limit)).converted, converted, `${name}: told`);
-    const { data } = await decoded(bytes, undefined, 'blue');
-    t.ok(near(pixel(data), rgb, 4), `${name}: ${pixel(data)}`);
-  }
-});
+t.test(
+  'grey, 16 bit, palette, CMYK, wide-gamut and transparent pictures become sRGB, and what was converted is told',
+  async (t) => {
+    const red = solid(3, '#ff0000');
+    const grey = await solid(3, '#808080').toColourspace('b-w').png().toBuffer();
+    const cases: [name: string, bytes: Buffer, rgb: number[], converted: string[]][] = [
+      ['grey', grey, [128, 128, 128], []],
+      ['grey with transparency', await sharp(grey).ensureAlpha(0).png().toBuffer(), [0, 0, 255], ['transparency']],
+      ['16 bit', await solid(3, '#3264c8').toColourspace('rgb16').png().toBuffer(), [50, 100, 200], ['bit_depth']],
+      [
+        '16 bit with a profile',
+        await red.clone().toColourspace('rgb16').withIccProfile('srgb').png().toBuffer(),
+        [255, 0, 0],
+        ['bit_depth'],
+      ],
+      ['8 bit with an sRGB profile', await red.clone().withIccProfile('srgb').png().toBuffer(), [255, 0, 0], []],
+      [
+        'Display P3',
+        await solid(3, '#646464').withIccProfile('p3').png().toBuffer(),
+        [100, 100, 100],
+        ['colour_space'],
+      ],
+      ['palette', await solid(3, '#3264c8').png({ palette: true }).toBuffer(), [50, 100, 200], []],
+      [
+        'CMYK',
+        await solid(3, '#ffffff').toColourspace('cmyk').jpeg({ quality: 100 }).toBuffer(),
+        [255, 255, 255],
+        ['colour_space'],
+      ],
+      ['transparent', await solid(4, '#ff000000').png().toBuffer(), [0, 0, 255], ['transparency']],
+      ['opaque with an alpha channel', await solid(4, '#3264c8ff').png().toBuffer(), [50, 100, 200], []],
+    ];
+    for (const [name, bytes, rgb, expected] of cases) {
+      const { pixels, converted } = await decoded(bytes, undefined, [0, 0, 255]);
+      t.strictSame(converted, expected, `${name}: told`);
+      t.ok(near(pixel(pixels.data), rgb, 4), `${name}: ${pixel(pixels.data)}`);
+    }
+  },
+);
 
 t.test('EXIF orientation is applied before the size is chosen', async (t) => {
   const upright = await solid(3, 'red', 80, 40).jpeg().toBuffer();
@@ -63,9 +84,10 @@ t.test('an animation gives its first frame', async (t) => {
   })
     .gif()
     .toBuffer();
-  const starter = await inspect(frames, limit);
-  t.strictSame([starter.height, starter.converted], [48, ['animation']]);
-  t.ok(near(pixel((await decoded(frames)).data), [255, 0, 0], 4));
+  t.equal((await inspect(frames, limit)).height, 48);
+  const { pixels, converted } = await decoded(frames);
+  t.strictSame(converted, ['animation']);
+  t.ok(near(pixel(pixels.data), [255, 0, 0], 4));
 });
 
 t.test('fit: cover cuts, contain adds bars, fill stretches', async (t) => {
@@ -78,7 +100,7 @@ t.test('fit: cover cuts, contain adds bars, fill stretches', async (t) => {
     .toBuffer();
   const starter = await inspect(picture, limit);
   const corner = async (fit: 'cover' | 'contain' | 'fill') =>
-    pixel((await decode(starter, { width: 64, height: 64 }, fit, '#0000ff')).data);
+    pixel((await decode(starter, { width: 64, height: 64 }, fit, [0, 0, 255])).pixels.data);
   t.strictSame(await corner('cover'), [255, 0, 0]);
   t.strictSame(await corner('contain'), [0, 0, 255]);
   t.strictSame(await corner('fill'), [255, 0, 0]);
@@ -111,7 +133,7 @@ t.test('answers carry the provenance mark and none of the metadata of the upload
     .withExif({ IFD0: { Artist: 'somebody' }, IFD3: { GPSLatitudeRef: 'N' } })
     .jpeg()
     .toBuffer();
-  const pixels = await decoded(withGps);
+  const { pixels } = await decoded(withGps);
   for (const format of formats) {
     const {
       exif,
@@ -125,7 +147,21 @@ t.test('answers carry the provenance mark and none of the metadata of the upload
   }
 });
 
+t.test('the bars of contain have the colour of the background, on grey pictures too', async (t) => {
+  const grey = await solid(3, '#808080', 64, 32).toColourspace('b-w').png().toBuffer();
+  const { pixels } = await decode(await inspect(grey, limit), { width: 64, height: 64 }, 'contain', [255, 0, 0]);
+  t.ok(near(pixel(pixels.data), [255, 0, 0], 2), String(pixel(pixels.data)));
+});
+
 t.test('colours', async (t) => {
-  for (const colour of ['#fff', '#204060', 'white', 'RebeccaPurple']) t.ok(isColour(colour), colour);
-  for (const colour of ['', '#12', 'blau', 'url(x)']) t.notOk(isColour(colour), JSON.stringify(colour));
+  const cases: [text: string, rgb: Rgb | undefined][] = [
+    ['#fff', [255, 255, 255]],
+    ['#204060', [32, 64, 96]],
+    ['white', [255, 255, 255]],
+    ['RebeccaPurple', [102, 51, 153]],
+  ];
+  for (const [text, rgb] of cases) t.strictSame(await parseColour(text), rgb, text);
+  for (const text of ['', '#12', '#ff000080', 'blau', 'transparent', 'rgb(1,2,3)', 'url(x)']) {
+    t.equal(await parseColour(text), undefined, JSON.stringify(text));
+  }
 });

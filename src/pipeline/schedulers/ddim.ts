@@ -11,11 +11,9 @@ import {
   type SchedulerConfig,
   trailingTimesteps,
   trainTimesteps,
-  UnsupportedSchedulerError,
 } from './schedule.js';
 
 export function ddim(config: SchedulerConfig, steps: number): Scheduler {
-  if (config.thresholding) throw new UnsupportedSchedulerError('thresholding is not supported');
   const train = trainTimesteps(config);
   const stride = Math.floor(train / steps);
   const alphas = alphasCumprod(config);

@@ -69,7 +69,6 @@ export function dpmpp2m(config: SchedulerConfig, steps: number): Scheduler {
 
 function supportedOrder(config: SchedulerConfig): 1 | 2 {
   choice('algorithm_type', config.algorithm_type, ['dpmsolver++'], 'dpmsolver++');
-  if (config.thresholding) throw new UnsupportedSchedulerError('thresholding is not supported');
   const order = config.solver_order ?? 2;
   if (order === 1 || order === 2) return order;
   throw new UnsupportedSchedulerError(`solver_order ${order} is not supported (supported: 1, 2)`);

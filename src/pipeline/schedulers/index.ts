@@ -3,7 +3,7 @@
 import { ddim } from './ddim.js';
 import { dpmpp2m } from './dpmpp-2m.js';
 import { euler } from './euler.js';
-import { type Scheduler, type SchedulerConfig, UnsupportedSchedulerError } from './schedule.js';
+import { refuseUnsupported, type Scheduler, type SchedulerConfig, UnsupportedSchedulerError } from './schedule.js';
 
 const schedulers = {
   ddim,
@@ -23,6 +23,7 @@ export const schedulerNames = Object.keys(schedulers) as SchedulerName[];
  * @param steps length of the full schedule, at least 1
  */
 export function createScheduler(name: SchedulerName, config: SchedulerConfig, steps: number): Scheduler {
+  refuseUnsupported(config);
   return schedulers[name](config, steps);
 }
 

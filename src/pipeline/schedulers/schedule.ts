@@ -23,6 +23,13 @@ export interface SchedulerConfig {
   readonly lower_order_final?: boolean;
   readonly euler_at_final?: boolean;
   readonly thresholding?: boolean;
+  readonly use_beta_sigmas?: boolean | null;
+  readonly use_exponential_sigmas?: boolean | null;
+  readonly use_lu_lambdas?: boolean | null;
+  readonly use_flow_sigmas?: boolean | null;
+  readonly interpolation_type?: string;
+  readonly timestep_type?: string;
+  readonly lambda_min_clipped?: number | null;
 }
 
 /**
@@ -51,6 +58,23 @@ export function choice<T extends string>(key: string, value: string | undefined,
   throw new UnsupportedSchedulerError(
     `${key} ${JSON.stringify(value)} is not supported (supported: ${known.join(', ')})`,
   );
+}
+
+/** Keys that change diffusers' pictures and that nothing here reads: better refused than ignored. */
+export function refuseUnsupported(config: SchedulerConfig): void {
+  const refused = [
+    'thresholding',
+    'use_beta_sigmas',
+    'use_exponential_sigmas',
+    'use_lu_lambdas',
+    'use_flow_sigmas',
+  ] as const;
+  for (const key of refused) if (config[key]) throw new UnsupportedSchedulerError(`${key} is not supported`);
+  choice('interpolation_type', config.interpolation_type, ['linear'], 'linear');
+  choice('timestep_type', config.timestep_type, ['discrete'], 'discrete');
+  if (Number.isFinite(config.lambda_min_clipped ?? Number.NEGATIVE_INFINITY)) {
+    throw new UnsupportedSchedulerError('lambda_min_clipped is not supported');
+  }
 }
 
 export function predictionType(config: SchedulerConfig): PredictionType {
