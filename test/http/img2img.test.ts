@@ -1,3 +1,4 @@
+import { connect } from 'node:net';
 import sharp from 'sharp';
 import t from 'tap';
 import { cottage, form, startApp, stillLife } from '../start.js';
@@ -18,6 +19,8 @@ t.test('POST /img2img', async (t) => {
   const { url, engine } = await startApp(t, { MAX_UPLOAD_BYTES: '26214400' });
   const post = (body: FormData | string, headers: Record<string, string> = {}) =>
     fetch(`${url}/img2img`, { method: 'POST', body, headers });
+  const stepsRun = async () =>
+    Number(/^img2img_steps_total\{.*\} (\d+)/m.exec(await (await fetch(`${url}/metrics`)).text())?.[1]);
   const postJson = (body: unknown) => post(JSON.stringify(body), { 'content-type': 'application/json' });
 
   await t.test('answers with a picture, and headers that say what ran', async (t) => {
@@ -228,16 +231,32 @@ t.test('POST /img2img', async (t) => {
       ],
       ['plain text', () => post('hello', { 'content-type': 'text/plain' }), 415, 'unsupported_media_type', []],
       ['no body', () => fetch(`${url}/img2img`, { method: 'POST' }), 415, 'unsupported_media_type', []],
+      ['an empty unknown field', () => post(form(cottage, { stregth: '' })), 400, 'invalid_request', ['#/stregth']],
+      ['a field named constructor', () => post(form(cottage, { constructor: 1 } as never)), 400, 'invalid_request', []],
+      [
+        'a number without end',
+        () => post(form(cottage, { strength: '1e999' })),
+        400,
+        'invalid_request',
+        ['#/strength'],
+      ],
+      [
+        'a format, and an answer in HTML',
+        () => post(form(cottage, { format: 'png' }), { accept: 'text/html' }),
+        406,
+        'not_acceptable',
+        [],
+      ],
       ['an answer in HTML', () => post(form(cottage), { accept: 'text/html' }), 406, 'not_acceptable', []],
       [
         'a timeout that is no number',
         () => post(form(cottage), { 'x-request-timeout-ms': 'soon' }),
         400,
         'invalid_request',
-        [],
+        ['#/x-request-timeout-ms'],
       ],
     ];
-    const twice = form(cottage, { seed: 1 });
+    const twice = form(cottage, { seed: '' });
     twice.append('seed', '2');
     cases.push(['a repeated field', () => post(twice), 400, 'invalid_request', ['#/seed']]);
     const twoPictures = form(cottage);
@@ -260,6 +279,43 @@ t.test('POST /img2img', async (t) => {
     t.equal((await post(form(cottage, quick))).status, 200, 'the service goes on');
   });
 
+  await t.test('what is no proper HTTP is answered with a problem too', async (t) => {
+    const cases: [path: string, status: number, code: string][] = [
+      ['/nowhere', 404, 'not_found'],
+      ['/%zz', 400, 'invalid_request'],
+      [`/models/${'x'.repeat(300)}`, 400, 'invalid_request'],
+    ];
+    for (const [path, status, code] of cases) {
+      const response = await fetch(url + path);
+      t.equal(response.status, status, path);
+      t.match(response.headers.get('content-type'), /^application\/problem\+json/, path);
+      t.equal((await problemOf(response)).code, code, path);
+    }
+    const { port } = new URL(url);
+    const raw = (text: string) =>
+      new Promise<string>((resolve) => {
+        let answer = '';
+        const socket = connect(Number(port), '127.0.0.1', () => socket.write(text));
+        socket.on('data', (data) => {
+          answer += data;
+        });
+        socket.on('close', () => resolve(answer));
+      });
+    t.match(await raw('hello\r\n\r\n'), /^HTTP\/1.1 400 .*application\/problem\+json.*invalid_request/s);
+    t.match(
+      await raw(`GET /livez HTTP/1.1\r\nX: ${'x'.repeat(40_000)}\r\n\r\n`),
+      /^HTTP\/1.1 431 .*application\/problem\+json/s,
+    );
+  });
+
+  await t.test('base64 that is mostly white space, and long numbers, are read in no time', async (t) => {
+    const started = performance.now();
+    const response = await postJson({ image: `${' '.repeat(1_000_000)}!` });
+    t.equal(response.status, 400);
+    t.equal((await post(form(cottage, { strength: `${'1'.repeat(8000)}!` }))).status, 400);
+    t.ok(performance.now() - started < 30_000, 'minutes with a regular expression that backtracks');
+  });
+
   await t.test('texts of problems name field, value and limit', async (t) => {
     const detail = async (fields: Record<string, string | number>) =>
       (await problemOf(await post(form(cottage, fields)))).detail;
@@ -271,13 +327,16 @@ t.test('POST /img2img', async (t) => {
   });
 
   await t.test('a deadline that passes is a 504, and frees the worker', async (t) => {
+    const before = await stepsRun();
     const response = await post(form(cottage, { steps: 150, strength: 1 }), { 'x-request-timeout-ms': '150' });
     t.equal(response.status, 504);
     t.equal((await problemOf(response)).code, 'deadline_exceeded');
     await untilIdle(engine);
+    t.ok((await stepsRun()) - before < 150, 'the rest of the steps did not run');
   });
 
   await t.test('a client that leaves frees the worker', async (t) => {
+    const before = await stepsRun();
     const controller = new AbortController();
     const leaving = fetch(`${url}/img2img`, {
       method: 'POST',
@@ -288,6 +347,7 @@ t.test('POST /img2img', async (t) => {
     controller.abort();
     await t.rejects(leaving);
     await untilIdle(engine);
+    t.ok((await stepsRun()) - before < 150, 'the rest of the steps did not run');
   });
 });
 

@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -55,11 +56,11 @@ t.test('a worker that is killed costs its request a 503, and nothing else', asyn
     cause: 'SIGKILL',
     pid,
   });
-  t.match(await (await fetch(`${url}/metrics`)).text(), /img2img_worker_restarts_total\{device="cpu"\} 1/);
+  t.match(await (await fetch(`${url}/metrics`)).text(), /img2img_worker_restarts_total\{worker="0",device="cpu"\} 1/);
 });
 
 t.test('SIGTERM drains: readiness off, work goes on for the delay, what runs is answered, exit 0', async (t) => {
-  const service = await startService(t, { DRAIN_DELAY_MS: '600' });
+  const service = await startService(t, { DRAIN_DELAY_MS: '4000', REQUEST_TIMEOUT_MS: '600000' });
   const { url } = service;
   t.equal((await fetch(`${url}/readyz`)).status, 200);
   const running = post(url, long);
@@ -148,6 +149,14 @@ t.test('folders that cannot run are told, and stop nothing', async (t) => {
   writeFileSync(join(copy('bad-json'), 'model_index.json'), '{');
   writeFileSync(join(copy('pndm'), 'scheduler/scheduler_config.json'), '{"_class_name": "PNDMScheduler"}');
   writeFileSync(join(dir, 'pndm/img2img.json'), '{}');
+  writeFileSync(
+    join(copy('0-sde'), 'scheduler/scheduler_config.json'),
+    '{"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "sde-dpmsolver++"}',
+  );
+  writeFileSync(join(dir, '0-sde/img2img.json'), '{}');
+  writeFileSync(join(copy('1-vocab'), 'tokenizer/vocab.json'), '{"a');
+  rmSync(join(dir, '1-vocab/tokenizer/tokenizer.json'), { force: true });
+  symlinkSync('/nowhere', join(dir, 'a-good-one', 'dangling'));
   mkdirSync(join(dir, 'notes'));
 
   const { url } = await startService(t, { MODELS_DIR: dir });
@@ -157,6 +166,8 @@ t.test('folders that cannot run are told, and stop nothing', async (t) => {
   t.strictSame(
     models.map(({ name, runnable }) => [name, runnable]),
     [
+      ['0-sde', false],
+      ['1-vocab', false],
       ['a-good-one', true],
       ['bad-json', false],
       ['cut-off', true],
@@ -166,11 +177,16 @@ t.test('folders that cannot run are told, and stop nothing', async (t) => {
   );
   const reasons = Object.fromEntries(models.map(({ name, reason }) => [name, reason]));
   t.equal(reasons['no-unet'], 'unet/model.onnx is missing');
-  t.equal(reasons['bad-json'], 'model_index.json is not valid JSON');
+  t.equal(reasons['bad-json'], 'model_index.json is not a JSON object');
   t.match(reasons.pndm, /PNDMScheduler is not supported/);
   const refused = await post(url, { ...quick, model: 'cut-off' });
   t.equal(refused.status, 422);
   t.match(await refused.json(), { code: 'model_not_runnable', detail: /unet\/model.onnx does not load/ });
+  const { runnable, reason } = (await (await fetch(`${url}/models/cut-off`)).json()) as {
+    runnable: boolean;
+    reason: string;
+  };
+  t.match([runnable, reason], [false, /does not load/], 'and is known from then on');
   t.equal((await post(url, { ...quick, model: 'no-unet' })).status, 422);
   t.equal((await post(url, quick)).status, 200);
   t.equal((await fetch(`${url}/models/nope`)).status, 404);
