@@ -80,6 +80,8 @@ const styles = [
   'sepia',
   'blueprint',
   'woodcut',
+  'charcoal',
+  'mosaic',
 ];
 const styleRows: Cell[][] = [];
 for (const starter of Object.values(starters)) {
@@ -89,9 +91,18 @@ for (const starter of Object.values(starters)) {
   for (let start = 0; start < made.length; start += 5) styleRows.push(made.slice(start, start + 5));
 }
 
+const words = ['dark', 'bright', 'vivid', 'muted', 'pink tones'];
+const wordRows: Cell[][] = [[], []];
+for (const word of words) {
+  wordRows[0]!.push({ label: word, picture: await img2img(starters.drawing, { prompt: word, influence: 40, seed }) });
+  const without = await img2img(starters.drawing, { negative_prompt: word, influence: 40, seed });
+  wordRows[1]!.push({ label: `negative: ${word}`, picture: without });
+}
+
 const blocks = [
   await block(`prompt "${prompt}": influence by guidance, seed ${seed}`, influenceRows),
-  await block(`one word each, influence 25, guidance 7.5, seed ${seed}`, styleRows),
+  await block(`one style each, influence 25, guidance 7.5, seed ${seed}`, styleRows),
+  await block(`one word each, as prompt and as negative prompt, influence 40, guidance 7.5, seed ${seed}`, wordRows),
 ];
 const sizes = await Promise.all(blocks.map((input) => sharp(input).metadata()));
 const width = Math.max(...sizes.map((size) => size.width));
@@ -104,6 +115,6 @@ const layers = blocks.map((input, i) => {
 const target = fileURLToPath(new URL('contact-sheet.jpg', import.meta.url));
 await sharp({ create: { width, height: top, channels: 3, background: '#fff' } })
   .composite(layers)
-  .jpeg({ quality: 88 })
+  .jpeg({ quality: 82 })
   .toFile(target);
 console.log(target);
