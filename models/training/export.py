@@ -1,0 +1,276 @@
+"""Stage 5: write the trained networks as an ONNX folder in optimum's layout, and check it against PyTorch.
+
+    python export.py --autoencoder runs/autoencoder/autoencoder.pt --diffusion runs/diffusion/diffusion.pt \
+        --tokenizer data/tokenizer --out ../paintbox
+
+Weights are stored as float16 followed by a Cast, which halves the files; all arithmetic stays float32. The folder is
+written beside the target first and its files are then moved over, so that a reader never sees half a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from autoencoder import LATENT_CHANNELS, Autoencoder
+from text_encoder import TextEncoder
+from tokenizer import MAX_LENGTH, Tokenizer
+from train_diffusion import TEXT_WIDTH, UNET_CHANNELS, make_networks
+
+OPSET = 17
+#: Deviation of the noise that sampling from the encoder's distribution adds, in encoder units.
+ENCODER_DEVIATION = 0.02
+NATIVE_SIZE = 256
+
+
+class EncoderGraph(nn.Module):
+    """Pictures to mean (less the average latent) and log-variance, joined on the channel axis."""
+
+    def __init__(self, autoencoder: Autoencoder) -> None:
+        super().__init__()
+        self.encoder = autoencoder.encoder
+        self.register_buffer("latent_mean", autoencoder.latent_mean.view(1, -1, 1, 1).clone())
+
+    def forward(self, sample: Tensor) -> Tensor:
+        mean = self.encoder(sample) - self.latent_mean
+        return torch.cat([mean, torch.zeros_like(mean) + 2 * math.log(ENCODER_DEVIATION)], 1)
+
+
+class DecoderGraph(nn.Module):
+    """Latents as the encoder graph gives them to pictures."""
+
+    def __init__(self, autoencoder: Autoencoder) -> None:
+        super().__init__()
+        self.decoder = autoencoder.decoder
+        self.register_buffer("latent_mean", autoencoder.latent_mean.view(1, -1, 1, 1).clone())
+
+    def forward(self, latent_sample: Tensor) -> Tensor:
+        return self.decoder(latent_sample + self.latent_mean)
+
+
+def store_as_float16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Replace float32 weights of more than 64 values by float16 ones and a Cast to float32."""
+    graph = model.graph
+    weights, casts = [], []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.float32 and values.size > 64:
+            weights.append(numpy_helper.from_array(values.astype(np.float16), tensor.name + "_float16"))
+            casts.append(helper.make_node("Cast", [tensor.name + "_float16"], [tensor.name], to=TensorProto.FLOAT))
+        else:
+            weights.append(tensor)
+    nodes = list(graph.node)
+    del graph.initializer[:], graph.node[:], graph.value_info[:]
+    graph.initializer.extend(weights)
+    graph.node.extend(casts + nodes)
+    onnx.checker.check_model(model)
+    return model
+
+
+def export_graph(module: nn.Module, path: Path, inputs: dict[str, Tensor], output: str, axes: dict[str, dict[int, str]]) -> float:
+    """Write one graph; returns the largest difference to PyTorch, over other sizes and batches than the traced ones."""
+    module.eval()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module, tuple(inputs.values()), str(path), input_names=list(inputs), output_names=[output],
+            dynamic_axes=axes, opset_version=OPSET, dynamo=False,
+            do_constant_folding=False,  # keeps the names of all weights, see from_onnx.py
+        )  # fmt: skip
+    onnx.save(store_as_float16(onnx.load(str(path))), str(path))
+
+    # The same rounding in PyTorch, so that the comparison is about the graph and not about float16.
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.numel() > 64:
+                parameter.copy_(parameter.half().float())
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    largest = 0.0
+    for batch, scale in ((1, 1), (3, 2)):
+        feeds = {}
+        for name, value in inputs.items():
+            shape = list(value.shape)
+            shape[0] = batch
+            if value.dim() == 4:
+                shape[2] *= scale
+            feeds[name] = torch.randint(0, 500, shape) if value.dtype == torch.int64 else torch.randn(shape)
+            if name == "timestep":
+                feeds[name] = feeds[name].abs() * 300
+        with torch.no_grad():
+            wanted = module(*feeds.values())
+        made = session.run(None, {name: value.numpy() for name, value in feeds.items()})[0]
+        largest = max(largest, float(np.abs(made - wanted.numpy()).max()))
+    return largest
+
+
+def export_networks(folder: Path, autoencoder: Autoencoder, text_encoder: TextEncoder, unet: nn.Module) -> dict[str, float]:
+    """Write the four graphs; returns the largest difference of each to PyTorch."""
+    picture_axes = {0: "batch", 2: "height", 3: "width"}
+    ids = torch.zeros(2, MAX_LENGTH, dtype=torch.int64)
+    latents = torch.randn(2, LATENT_CHANNELS, 32, 32)
+    return {
+        "text_encoder": export_graph(
+            text_encoder, folder / "text_encoder/model.onnx", {"input_ids": ids}, "last_hidden_state",
+            {"input_ids": {0: "batch", 1: "sequence"}, "last_hidden_state": {0: "batch", 1: "sequence"}},
+        ),
+        "unet": export_graph(
+            unet, folder / "unet/model.onnx",
+            {"sample": latents, "timestep": torch.tensor([10.0, 500.0]), "encoder_hidden_states": torch.randn(2, MAX_LENGTH, TEXT_WIDTH)},
+            "out_sample",
+            {"sample": picture_axes, "timestep": {0: "batch"}, "encoder_hidden_states": {0: "batch", 1: "sequence"}, "out_sample": picture_axes},
+        ),
+        "vae_encoder": export_graph(
+            EncoderGraph(autoencoder), folder / "vae_encoder/model.onnx", {"sample": torch.randn(2, 3, 128, 128)}, "latent_parameters",
+            {"sample": picture_axes, "latent_parameters": picture_axes},
+        ),
+        "vae_decoder": export_graph(
+            DecoderGraph(autoencoder), folder / "vae_decoder/model.onnx", {"latent_sample": latents}, "sample",
+            {"latent_sample": picture_axes, "sample": picture_axes},
+        ),
+    }  # fmt: skip
+
+
+def write_configurations(folder: Path, tokenizer: Tokenizer, scaling_factor: float, scheduler: str) -> None:
+    """Write every JSON file of the folder and the tokenizer."""
+
+    def write(name: str, value: object) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(value, indent=2) + "\n")
+
+    vae = {
+        "_class_name": "AutoencoderKL",
+        "in_channels": 3,
+        "out_channels": 3,
+        "latent_channels": LATENT_CHANNELS,
+        "block_out_channels": [48, 64, 80, 128],
+        "sample_size": NATIVE_SIZE,
+        "scaling_factor": scaling_factor,
+    }
+    write("vae_encoder/config.json", vae)
+    write("vae_decoder/config.json", vae)
+    write(
+        "unet/config.json",
+        {
+            "_class_name": "UNet2DConditionModel",
+            "in_channels": LATENT_CHANNELS,
+            "out_channels": LATENT_CHANNELS,
+            "sample_size": NATIVE_SIZE // 8,
+            "cross_attention_dim": TEXT_WIDTH,
+            "block_out_channels": list(UNET_CHANNELS),
+        },
+    )
+    write(
+        "text_encoder/config.json",
+        {
+            "architectures": ["CLIPTextModel"],
+            "model_type": "clip_text_model",
+            "hidden_size": TEXT_WIDTH,
+            "max_position_embeddings": MAX_LENGTH,
+            "num_hidden_layers": 2,
+            "vocab_size": len(tokenizer.ids),
+        },
+    )
+    write(
+        "scheduler/scheduler_config.json",
+        {
+            "_class_name": "DDIMScheduler",
+            "beta_start": 0.00085,
+            "beta_end": 0.012,
+            "beta_schedule": "scaled_linear",
+            "num_train_timesteps": 1000,
+            "prediction_type": "v_prediction",
+            "timestep_spacing": "leading",
+            "steps_offset": 1,
+            "set_alpha_to_one": False,
+            "clip_sample": False,
+            "rescale_betas_zero_snr": False,
+        },
+    )
+    write(
+        "model_index.json",
+        {
+            "_class_name": "StableDiffusionPipeline",
+            "text_encoder": ["transformers", "CLIPTextModel"],
+            "tokenizer": ["transformers", "CLIPTokenizer"],
+            "unet": ["diffusers", "UNet2DConditionModel"],
+            "vae": ["diffusers", "AutoencoderKL"],
+            "scheduler": ["diffusers", "DDIMScheduler"],
+            "safety_checker": [None, None],
+            "feature_extractor": [None, None],
+            "requires_safety_checker": False,
+        },
+    )
+    write(
+        "img2img.json",
+        {
+            "title": "Paintbox",
+            "description": "A small model that repaints pictures in a named style, quality or colour. "
+            "Trained from scratch on pictures drawn by its own code.",
+            "license": "Apache-2.0",
+            "defaults": {"steps": 25, "guidance": 7.5, "scheduler": scheduler},
+            "size": {"native": NATIVE_SIZE, "multiple": 32, "min": 128, "max": 512},
+        },
+    )
+    tokenizer.save(folder / "tokenizer")
+
+
+def move_over(source: Path, target: Path) -> None:
+    """Move every file of `source` into `target`, replacing files one by one."""
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            destination = target / path.relative_to(source)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            part = destination.with_name(destination.name + ".part")
+            shutil.copyfile(path, part)
+            os.replace(part, destination)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--autoencoder", type=Path, help="without it: random weights")
+    parser.add_argument("--diffusion", type=Path, help="without it: random weights")
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--scheduler", default="ddim", choices=["ddim", "euler", "dpmpp_2m", "dpmpp_2m_karras"])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--tolerance", type=float, default=2e-3)
+    arguments = parser.parse_args()
+
+    torch.manual_seed(0)
+    tokenizer = Tokenizer.load(arguments.tokenizer)
+    autoencoder = Autoencoder()
+    text_encoder, unet = make_networks(len(tokenizer.ids))
+    if arguments.autoencoder:
+        autoencoder.load_state_dict(torch.load(arguments.autoencoder, map_location="cpu"))
+    if arguments.diffusion:
+        weights = torch.load(arguments.diffusion, map_location="cpu")["average"]
+        text_encoder.load_state_dict(weights["text_encoder"])
+        unet.load_state_dict(weights["unet"])
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        scaling_factor = round(1 / float(autoencoder.latent_std), 6)
+        differences = export_networks(folder, autoencoder, text_encoder, unet)
+        write_configurations(folder, tokenizer, scaling_factor, arguments.scheduler)
+        for name, difference in differences.items():
+            size = (folder / name / "model.onnx").stat().st_size / 1e6
+            print(f"{name}: {size:.2f} MB, largest difference to PyTorch {difference:.1e}")
+        if max(differences.values()) > arguments.tolerance:
+            raise SystemExit("the exported graphs do not agree with PyTorch")
+        move_over(folder, arguments.out)
+
+
+if __name__ == "__main__":
+    main()

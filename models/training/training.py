@@ -1,0 +1,76 @@
+"""What both training stages share: device, precision, running average, learning rate, log."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any, Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The named device, else a GPU if there is one."""
+    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """bfloat16 for convolutions and matrix products; weights stay float32."""
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+class Average:
+    """Exponential moving average of a module's weights, slower as training goes on."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.steps = 0
+        self.module = copy.deepcopy(module).requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        self.steps += 1
+        decay = min(self.decay, (self.steps + 1) / (self.steps + 12))
+        averages, weights = list(self.module.parameters()), [p.detach() for p in module.parameters()]
+        torch._foreach_lerp_(averages, weights, 1 - decay)
+
+
+def learning_rate(share_done: float, step: int, peak: float, hold: float = 0.0, warm_up: int = 200) -> float:
+    """Linear warm-up, then `peak` until the share `hold` of the time, then a cosine to 2 % of it."""
+    share = min(1.0, max(0.0, (share_done - hold) / (1 - hold)))
+    return peak * min(1.0, (step + 1) / warm_up) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def write_safely(path: Path, value: Any) -> None:
+    """torch.save that never leaves half a file behind."""
+    part = path.with_suffix(".part")
+    torch.save(value, part)
+    part.replace(path)
+
+
+class Log:
+    """JSON lines, to a file and to the terminal."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("a")
+        self.start = time.time()
+
+    def write(self, **values: Any) -> None:
+        rounded = {key: round(value, 5) if isinstance(value, float) else value for key, value in values.items()}
+        line = json.dumps({"minutes": round((time.time() - self.start) / 60, 2), **rounded})
+        self.file.write(line + "\n")
+        self.file.flush()
+        print(line, flush=True)
+
+
+def psnr(mean_square: Tensor) -> Tensor:
+    """Decibels from mean squared errors of pictures in -1..1."""
+    return 10 * torch.log10(4 / mean_square.clamp(min=1e-9))
+
+
+def count_parameters(modules: Iterable[nn.Module]) -> int:
+    return sum(p.numel() for module in modules for p in module.parameters())
