@@ -45,9 +45,9 @@ if (!['127.0.0.1', '::1', 'localhost'].includes(config.HOST) && config.API_KEYS 
 }
 
 engine.once('ready', () => greet(url));
-engine.on('ready', ({ device, models }) => {
+engine.on('ready', ({ models, ...worker }) => {
   logger.info(
-    { device, models: models.filter(({ runnable }) => runnable).map(({ name }) => name) },
+    { ...worker, models: models.filter(({ runnable }) => runnable).map(({ name }) => name) },
     'a worker is ready',
   );
 });

@@ -36,7 +36,7 @@ export interface Generated extends Result {
 export interface EngineEvents {
   step: [{ model: string; rows: number; ms: number }];
   cancelled: [{ phase: 'queued' | 'running'; reason: 'client_gone' | 'deadline' | 'shutdown' }];
-  ready: [{ device: string; models: readonly CatalogueEntry[] }];
+  ready: [{ worker: number; device: string; pid: number | undefined; models: readonly CatalogueEntry[] }];
   workerExit: [{ worker: number; device: string; pid: number | undefined; cause: string; requests: number }];
   workerLog: [{ device: string; line: string }];
 }
@@ -259,7 +259,12 @@ export class Engine extends EventEmitter<EngineEvents> {
         this.onnxruntime = message.onnxruntime;
         return;
       case 'ready':
-        this.emit('ready', { device: lane.worker.device.name, models: this.models });
+        this.emit('ready', {
+          worker: this.lanes.indexOf(lane),
+          device: lane.worker.device.name,
+          pid: lane.worker.pid,
+          models: this.models,
+        });
         this.dispatch();
         return;
       case 'model':

@@ -1,6 +1,6 @@
 // img2img in three parts: prepare, denoise (one UNet call at a time), decode. Arrays in, arrays out.
 // Source: diffusers, pipeline_stable_diffusion_img2img.py; the order of random draws (VAE, then noise) is part of it.
-// The two places where we do better: a strength that rounds to no step takes the VAE round trip, and UNet calls take rows of many requests.
+// Where we differ: a strength that rounds to no step takes the VAE round trip. UNet calls take the rows of many requests.
 
 import type { Pixels } from '../pixels.js';
 import { drawLatents, pixelsToSample, sampleToPixels } from './latents.js';
