@@ -3,11 +3,10 @@
 
 import { EventEmitter } from 'node:events';
 import type { Img2ImgRequest } from '../pipeline/img2img.js';
-import { type CatalogueEntry, digestsOf, findModel, mergeCatalogues } from './catalogue.js';
-import { parseDevices, threadsPerWorker } from './devices.js';
+import { type CatalogueEntry, findModel } from './catalogue.js';
 import { EngineError } from './errors.js';
 import type { FromWorker, ModelInfo, Result } from './messages.js';
-import { WorkerProcess } from './worker-process.js';
+import { type Lane, Pool, type PoolSettings } from './pool.js';
 
 export { type Img2ImgRequest, stepsToRun } from '../pipeline/img2img.js';
 export { type SchedulerName, schedulerNames } from '../pipeline/schedulers/index.js';
@@ -15,14 +14,7 @@ export type { CatalogueEntry } from './catalogue.js';
 export { EngineError, type EngineErrorCode } from './errors.js';
 export type { ModelInfo, Result } from './messages.js';
 
-export interface EngineSettings {
-  readonly modelsDir: string;
-  /** As parseDevices reads it. */
-  readonly devices: string;
-  /** Per worker; absent for as many as the cores allow. */
-  readonly threads: number | undefined;
-  /** Requests that run on one worker at the same time. */
-  readonly maxConcurrent: number;
+export interface EngineSettings extends PoolSettings {
   /** Requests that may wait, beyond those that run. */
   readonly maxQueue: number;
 }
@@ -49,7 +41,7 @@ export interface EngineStatus {
   readonly inFlight: number;
   readonly slots: number;
   readonly queueLimit: number;
-  readonly workers: readonly { device: string; up: boolean; restarts: number }[];
+  readonly workers: readonly { device: string; pid: number | undefined; up: boolean; restarts: number }[];
 }
 
 interface Job {
@@ -63,19 +55,8 @@ interface Job {
   startedAt: number;
 }
 
-/** A worker and what runs on it, by id. */
-interface Lane {
-  readonly worker: WorkerProcess;
-  readonly jobs: Map<number, Job>;
-  /** What the worker last said of the model folders. */
-  models: readonly CatalogueEntry[];
-}
-
-/** After this many ends in a row a worker is not waited for any more. */
-const hopelessFailures = 3;
-
 export class Engine extends EventEmitter<EngineEvents> {
-  private readonly lanes: readonly Lane[];
+  private readonly pool: Pool<Job>;
   private readonly waiting: Job[] = [];
   private onnxruntime = '';
   private nextId = 1;
@@ -83,33 +64,23 @@ export class Engine extends EventEmitter<EngineEvents> {
   private serviceMs: number | undefined;
   private closed = false;
 
+  /** @throws Error with a sentence for devices that cannot be read */
   constructor(private readonly settings: EngineSettings) {
     super();
-    const devices = parseDevices(settings.devices);
-    const threads = threadsPerWorker(settings.threads, devices);
-    const { modelsDir, maxConcurrent } = settings;
-    this.lanes = devices.map((device, index) => ({
-      jobs: new Map(),
-      models: [],
-      worker: new WorkerProcess(
-        device,
-        () => ({ modelsDir, threads, maxConcurrent, digests: digestsOf(this.models) }),
-        {
-          message: (message) => this.receive(this.lanes[index]!, message),
-          exit: (cause) => this.lost(index, cause),
-          stderr: (line) => this.emit('workerLog', { device: device.name, line }),
-        },
-      ),
-    }));
+    this.pool = new Pool(settings, {
+      message: (lane, message) => this.receive(lane, message),
+      exit: (lane, cause) => this.lost(lane, cause),
+      stderr: ({ worker }, line) => this.emit('workerLog', { device: worker.device.name, line }),
+    });
   }
 
   start(): void {
-    for (const { worker } of this.lanes) worker.start();
+    this.pool.start();
   }
 
   /** All folders in MODELS_DIR, those that cannot run with the reason. Empty until a worker has looked. */
   get models(): readonly CatalogueEntry[] {
-    return mergeCatalogues(this.lanes.map((lane) => lane.models));
+    return this.pool.models;
   }
 
   /**
@@ -163,32 +134,22 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   get status(): EngineStatus {
-    const ready =
-      this.lanes.some(({ worker }) => worker.state === 'ready') && this.models.some((model) => model.runnable);
+    const { lanes, slots, inFlight, hasReadyWorker, models } = this.pool;
+    const ready = hasReadyWorker && models.some((model) => model.runnable);
     return {
       ready,
       reason: ready ? undefined : this.notReady().message,
       queueDepth: this.waiting.length,
-      inFlight: this.inFlight,
-      slots: this.slots,
+      inFlight,
+      slots,
       queueLimit: this.settings.maxQueue,
-      workers: this.lanes.map(({ worker }) => ({
+      workers: lanes.map(({ worker }) => ({
         device: worker.device.name,
+        pid: worker.pid,
         up: worker.state === 'ready',
         restarts: worker.restarts,
       })),
     };
-  }
-
-  /** Process ids of the workers that live. */
-  get pids(): number[] {
-    return this.lanes.map(({ worker }) => worker.pid).filter((pid) => pid !== undefined);
-  }
-
-  /** How long a request that comes now would wait, in whole seconds, at least 1. */
-  estimatedWaitSeconds(): number {
-    const ahead = this.waiting.length + this.inFlight;
-    return Math.max(1, Math.ceil((ahead * (this.serviceMs ?? 1000)) / this.slots / 1000));
   }
 
   /** Ends the workers. What waits or runs is refused. */
@@ -196,39 +157,25 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.closed = true;
     const error = new EngineError('shutting_down', 'The server shuts down.', 1);
     for (const job of this.waiting.splice(0)) this.cutOff(job, 'queued', error);
-    for (const { jobs } of this.lanes) for (const job of jobs.values()) this.cutOff(job, 'running', error);
-    await Promise.all(this.lanes.map(({ worker }) => worker.close()));
+    for (const { jobs } of this.pool.lanes) for (const job of jobs.values()) this.cutOff(job, 'running', error);
+    await this.pool.close();
   }
 
-  private get inFlight(): number {
-    return this.lanes.reduce((sum, { jobs }) => sum + jobs.size, 0);
-  }
-
-  private get slots(): number {
-    return this.lanes.length * this.settings.maxConcurrent;
+  /** How long a request that comes now would wait, in whole seconds, at least 1. */
+  private get estimatedWaitSeconds(): number {
+    const ahead = this.waiting.length + this.pool.inFlight;
+    return Math.max(1, Math.ceil((ahead * (this.serviceMs ?? 1000)) / this.pool.slots / 1000));
   }
 
   private refusal(): EngineError | undefined {
-    if (this.closed || this.isHopeless) return this.notReady();
-    if (this.freeLane() || this.waiting.length < this.settings.maxQueue) return undefined;
+    if (this.closed || this.pool.isHopeless) return this.notReady();
+    if (this.pool.freeLane() || this.waiting.length < this.settings.maxQueue) return undefined;
     const detail = `The queue is full: ${this.waiting.length} requests wait already, which is the limit.`;
-    return new EngineError('overloaded', detail, this.estimatedWaitSeconds());
-  }
-
-  private get isHopeless(): boolean {
-    return this.lanes.every(({ worker }) => worker.state !== 'ready' && worker.failures >= hopelessFailures);
-  }
-
-  /** The ready worker with the least on it, if it has room. */
-  private freeLane(): Lane | undefined {
-    const free = this.lanes.filter(
-      ({ worker, jobs }) => worker.state === 'ready' && jobs.size < this.settings.maxConcurrent,
-    );
-    return free.sort((a, b) => a.jobs.size - b.jobs.size)[0];
+    return new EngineError('overloaded', detail, this.estimatedWaitSeconds);
   }
 
   private dispatch(): void {
-    for (let lane = this.freeLane(); lane; lane = this.freeLane()) {
+    for (let lane = this.pool.freeLane(); lane; lane = this.pool.freeLane()) {
       const job = this.waiting.shift();
       if (!job) return;
       job.startedAt = performance.now();
@@ -241,7 +188,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     const queued = this.waiting.indexOf(job);
     if (queued >= 0) this.waiting.splice(queued, 1);
     // A running one keeps its slot until the worker says that it has let go of it.
-    else this.lanes.find(({ jobs }) => jobs.has(job.id))?.worker.send({ type: 'abort', id: job.id });
+    else this.pool.lanes.find(({ jobs }) => jobs.has(job.id))?.worker.send({ type: 'abort', id: job.id });
     const reason = error.code === 'deadline_exceeded' ? 'deadline' : 'client_gone';
     this.emit('cancelled', { phase: queued >= 0 ? 'queued' : 'running', reason });
     job.reject(error);
@@ -252,7 +199,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     job.reject(error);
   }
 
-  private receive(lane: Lane, message: FromWorker): void {
+  private receive(lane: Lane<Job>, message: FromWorker): void {
     switch (message.type) {
       case 'models':
         lane.models = message.models;
@@ -260,7 +207,7 @@ export class Engine extends EventEmitter<EngineEvents> {
         return;
       case 'ready':
         this.emit('ready', {
-          worker: this.lanes.indexOf(lane),
+          worker: lane.index,
           device: lane.worker.device.name,
           pid: lane.worker.pid,
           models: this.models,
@@ -292,8 +239,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.dispatch();
   }
 
-  private lost(index: number, cause: string): void {
-    const { worker, jobs } = this.lanes[index]!;
+  private lost({ index, worker, jobs }: Lane<Job>, cause: string): void {
     const lost = [...jobs.values()];
     jobs.clear();
     const { device, pid } = worker;
@@ -301,17 +247,17 @@ export class Engine extends EventEmitter<EngineEvents> {
     for (const job of lost) {
       job.reject(new EngineError('worker_lost', 'The worker that ran this request ended; a new one starts.', 1));
     }
-    if (this.isHopeless) {
+    if (this.pool.isHopeless) {
       for (const waiting of this.waiting.splice(0)) waiting.reject(this.notReady());
     }
   }
 
   private notReady(): EngineError {
     if (this.closed) return new EngineError('shutting_down', 'The server shuts down.', 1);
-    if (this.isHopeless) {
+    if (this.pool.isHopeless) {
       return new EngineError('not_ready', 'No worker stays alive; the log says why.', 30);
     }
-    if (this.lanes.some(({ worker }) => worker.state === 'ready')) {
+    if (this.pool.hasReadyWorker) {
       return new EngineError('not_ready', 'No model in this server can run; GET /models says why.', 30);
     }
     return new EngineError('not_ready', 'The models are being loaded.', 2);

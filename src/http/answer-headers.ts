@@ -5,7 +5,7 @@ import { Type } from 'typebox';
 import { type Generated, stepsToRun } from '../engine/engine.js';
 import type { StageTimes } from './metrics.js';
 import type { Parameters } from './parameters.js';
-import type { Warning } from './warnings.js';
+import { type Warning, warningCodes } from './warnings.js';
 
 const header = (description: string) => Type.String({ description });
 /** Their schemas, for the OpenAPI document. */
@@ -23,7 +23,13 @@ export const answerHeaders = {
   'Img2img-Model-Digest': header('sha256 of the model folder'),
   'Img2img-Size': header('Width x height'),
   'Img2img-Engine': header('What equality of bytes can be expected of: runtime and device'),
-  'Img2img-Warnings': header('Codes of what was changed or had no effect, comma-separated; absent when there is none'),
+  'Img2img-Warnings': header(
+    `What was changed or had no effect, as comma-separated codes; absent when there is none. ${Object.entries(
+      warningCodes,
+    )
+      .map(([code, meaning]) => `\`${code}\`: ${meaning}`)
+      .join(' ')}`,
+  ),
   'Server-Timing': header('Milliseconds per stage'),
 };
 

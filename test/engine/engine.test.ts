@@ -78,14 +78,14 @@ t.test('an abort leaves the queue at once, and frees the worker at the next step
 
 t.test('a worker that does not stay alive is started again with backoff, and given up after three ends', async (t) => {
   const engine = await start(t);
-  const first = engine.pids[0]!;
+  const first = engine.status.workers[0]!.pid!;
   process.kill(first, 'SIGKILL');
   await new Promise((resolve) => engine.once('ready', resolve));
-  t.not(engine.pids[0], first);
+  t.not(engine.status.workers[0]!.pid, first);
   t.match(engine.status, { ready: true, workers: [{ up: true, restarts: 1 }] });
   for (let i = 0; i < 2; i++) {
     const ended = new Promise((resolve) => engine.once('workerExit', resolve));
-    process.kill(engine.pids[0]!, 'SIGKILL');
+    process.kill(engine.status.workers[0]!.pid!, 'SIGKILL');
     await ended;
     if (i === 0) await new Promise((resolve) => engine.once('ready', resolve));
   }
