@@ -1,13 +1,11 @@
-import { existsSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 import t from 'tap';
+import { missing } from '../programs.js';
 import { startApp } from '../start.js';
 
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
-const missing = !existsSync(executablePath) && `needs Chromium at ${executablePath} (Debian: apt-get install chromium)`;
-if (missing && process.env.REQUIRE_CHROMIUM) throw new Error(missing);
 
-t.test('the console at /docs: choose a picture, execute, see the result', { skip: missing }, async (t) => {
+t.test('the console at /docs: choose a picture, execute, see the result', { skip: missing('chromium') }, async (t) => {
   const { url } = await startApp(t);
   const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
   t.teardown(() => browser.close());
