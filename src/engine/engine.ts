@@ -3,6 +3,7 @@
 
 import { EventEmitter } from 'node:events';
 import type { Img2ImgRequest } from '../pipeline/img2img.js';
+import type { Pixels } from '../pixels.js';
 import { type CatalogueEntry, findModel } from './catalogue.js';
 import { EngineError } from './errors.js';
 import type { FromWorker, ModelInfo, Result } from './messages.js';
@@ -19,10 +20,56 @@ export interface EngineSettings extends PoolSettings {
   readonly maxQueue: number;
 }
 
+/** One picture to make: an ordinary request of the batch. */
+export interface Job {
+  readonly model: string;
+  readonly request: Img2ImgRequest;
+}
+
+/** What is known of a job before its starter is decoded: enough to tell its place and its cost. */
+export interface PlannedJob {
+  readonly model: string;
+  readonly request: Omit<Img2ImgRequest, 'pixels'> & { readonly pixels: Pick<Pixels, 'width' | 'height'> };
+}
+
+export interface GenerateOptions {
+  /** Its reason, an EngineError, is what the promise rejects with; the device stops at the next step. */
+  readonly signal: AbortSignal;
+  /** When the answer is worth nothing any more, on the clock of performance.now(), ms. */
+  readonly deadline?: number;
+  /** Who asks, where keys tell callers apart. */
+  readonly caller?: string;
+  /** Wants small previews with the progress, from models that can make them. */
+  readonly preview?: boolean;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+export type Progress =
+  /** How many jobs are before the first of this request, itself included, and how long it is likely to wait. */
+  | { readonly phase: 'queued'; readonly position: number; readonly estimatedWaitMs: number }
+  /** `step` of `steps` is done of the job at index `job`. */
+  | {
+      readonly phase: 'running';
+      readonly job: number;
+      readonly step: number;
+      readonly steps: number;
+      readonly preview?: Pixels;
+    };
+
+/** What a request would meet if it came now. */
+export interface Estimate {
+  readonly waitMs: number;
+  readonly durationMs: number;
+  /** Of the device, while the request runs; undefined where nothing was measured. */
+  readonly memoryBytes: number | undefined;
+}
+
 export interface Generated extends Result {
   readonly queueMs: number;
   /** What equality of bytes can be expected of: runtime and device. */
   readonly fingerprint: string;
+  /** Index of the worker that made it. */
+  readonly worker: number;
 }
 
 export interface EngineEvents {
@@ -44,20 +91,22 @@ export interface EngineStatus {
   readonly workers: readonly { device: string; pid: number | undefined; up: boolean; restarts: number }[];
 }
 
-interface Job {
+/** A job in the engine. Those of one request live and die together. */
+interface Task extends Job {
   readonly id: number;
-  readonly model: string;
-  readonly request: Img2ImgRequest;
   readonly queuedAt: number;
+  readonly wantsProgress: boolean;
+  readonly preview: boolean;
   readonly resolve: (result: Generated) => void;
   readonly reject: (error: EngineError) => void;
+  readonly progressed: (progress: { step: number; steps: number; preview?: Pixels }) => void;
   /** Set while it runs. */
   startedAt: number;
 }
 
 export class Engine extends EventEmitter<EngineEvents> {
-  private readonly pool: Pool<Job>;
-  private readonly waiting: Job[] = [];
+  private readonly pool: Pool<Task>;
+  private readonly waiting: Task[] = [];
   private onnxruntime = '';
   private nextId = 1;
   /** Running mean of how long a request is on its device, ms. Undefined until one was. */
@@ -94,42 +143,61 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   /**
-   * Runs a request, after those that came before it.
-   * @param signal its reason, an EngineError, is what the promise rejects with; the device stops at the next step
+   * Makes the pictures of one request, after the requests that came before it. The jobs are admitted or refused together,
+   * and each is then an ordinary request of the batch; when one of them fails or is aborted, so are the others.
+   * @returns one picture per job, in their order
    */
-  generate(model: string, request: Img2ImgRequest, signal: AbortSignal): Promise<Generated> {
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(signal.reason);
-      const refusal = this.refusal();
-      if (refusal) return reject(refusal);
-      const onAbort = () => this.abort(job, signal.reason);
-      const job: Job = {
-        id: this.nextId++,
-        model,
-        request,
-        queuedAt: performance.now(),
-        startedAt: 0,
-        resolve: (result) => {
-          signal.removeEventListener('abort', onAbort);
-          resolve(result);
-        },
-        reject: (error) => {
-          signal.removeEventListener('abort', onAbort);
-          reject(error);
-        },
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-      this.waiting.push(job);
-      this.dispatch();
-    });
+  async generate(jobs: readonly Job[], options: GenerateOptions): Promise<Generated[]> {
+    const { signal } = options;
+    if (signal.aborted) throw signal.reason;
+    this.assertRoom(jobs);
+    const tasks: Task[] = [];
+    const pictures = jobs.map(
+      (job, index) =>
+        new Promise<Generated>((resolve, reject) => {
+          tasks.push({
+            ...job,
+            id: this.nextId++,
+            queuedAt: performance.now(),
+            startedAt: 0,
+            wantsProgress: options.onProgress !== undefined,
+            preview: options.preview ?? false,
+            resolve,
+            reject,
+            progressed: (progress) => options.onProgress?.({ phase: 'running', job: index, ...progress }),
+          });
+        }),
+    );
+    const onAbort = () => this.abort(tasks, signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    this.waiting.push(...tasks);
+    this.dispatch();
+    const position = this.waiting.indexOf(tasks[0]!) + 1;
+    if (position > 0)
+      options.onProgress?.({ phase: 'queued', position, estimatedWaitMs: this.estimatedWaitMs(position) });
+    try {
+      return await Promise.all(pictures);
+    } catch (error) {
+      this.abort(tasks, error as EngineError);
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /** What these jobs would meet if they came now. */
+  estimate(jobs: readonly PlannedJob[]): Estimate {
+    const waitMs = this.pool.freeLane() ? 0 : this.estimatedWaitMs(this.waiting.length + 1);
+    return { waitMs, durationMs: (jobs.length * (this.serviceMs ?? 1000)) / this.pool.slots, memoryBytes: undefined };
   }
 
   /**
-   * Fails where generate would, so that nothing is decoded for a request that has no place.
+   * Fails where generate would, so that nothing is read or decoded for a request that has no place.
+   * @param jobs absent while nothing is known of them: then it is asked for one place
    * @throws EngineError not_ready, shutting_down, overloaded with the seconds until a place is likely
    */
-  assertRoom(): void {
-    const refusal = this.refusal();
+  assertRoom(jobs?: readonly PlannedJob[]): void {
+    const refusal = this.refusal(jobs?.length ?? 1);
     if (refusal) throw refusal;
   }
 
@@ -161,45 +229,54 @@ export class Engine extends EventEmitter<EngineEvents> {
     await this.pool.close();
   }
 
-  /** How long a request that comes now would wait, in whole seconds, at least 1. */
-  private get estimatedWaitSeconds(): number {
-    const ahead = this.waiting.length + this.pool.inFlight;
-    return Math.max(1, Math.ceil((ahead * (this.serviceMs ?? 1000)) / this.pool.slots / 1000));
+  /** How long the job at a position of the queue has to wait. */
+  private estimatedWaitMs(position: number): number {
+    const ahead = position - 1 + this.pool.inFlight;
+    return (ahead * (this.serviceMs ?? 1000)) / this.pool.slots;
   }
 
-  private refusal(): EngineError | undefined {
+  /** A request with more jobs than the queue has places is taken when nothing waits. */
+  private refusal(jobs: number): EngineError | undefined {
     if (this.closed || this.pool.isHopeless) return this.notReady();
-    if (this.pool.freeLane() || this.waiting.length < this.settings.maxQueue) return undefined;
+    const places = this.settings.maxQueue - this.waiting.length;
+    if (this.waiting.length === 0 ? this.pool.freeLane() || places > 0 : places >= jobs) return undefined;
     const detail = `The queue is full: ${this.waiting.length} requests wait already, which is the limit.`;
-    return new EngineError('overloaded', detail, this.estimatedWaitSeconds);
+    const seconds = Math.max(1, Math.ceil(this.estimatedWaitMs(this.waiting.length + 1) / 1000));
+    return new EngineError('overloaded', detail, seconds);
   }
 
   private dispatch(): void {
     for (let lane = this.pool.freeLane(); lane; lane = this.pool.freeLane()) {
-      const job = this.waiting.shift();
-      if (!job) return;
-      job.startedAt = performance.now();
-      lane.jobs.set(job.id, job);
-      lane.worker.send({ type: 'generate', id: job.id, model: job.model, request: job.request });
+      const task = this.waiting.shift();
+      if (!task) return;
+      task.startedAt = performance.now();
+      lane.jobs.set(task.id, task);
+      const { id, model, request, wantsProgress, preview } = task;
+      lane.worker.send({ type: 'generate', id, model, request, wantsProgress, preview });
     }
   }
 
-  private abort(job: Job, error: EngineError): void {
-    const queued = this.waiting.indexOf(job);
-    if (queued >= 0) this.waiting.splice(queued, 1);
-    // A running one keeps its slot until the worker says that it has let go of it.
-    else this.pool.lanes.find(({ jobs }) => jobs.has(job.id))?.worker.send({ type: 'abort', id: job.id });
+  /** Those that are over are left as they are. */
+  private abort(tasks: readonly Task[], error: EngineError): void {
     const reason = error.code === 'deadline_exceeded' ? 'deadline' : 'client_gone';
-    this.emit('cancelled', { phase: queued >= 0 ? 'queued' : 'running', reason });
-    job.reject(error);
+    for (const task of tasks) {
+      const queued = this.waiting.indexOf(task);
+      const lane = this.pool.lanes.find(({ jobs }) => jobs.has(task.id));
+      if (queued >= 0) this.waiting.splice(queued, 1);
+      // A running one keeps its slot until the worker says that it has let go of it.
+      else if (lane) lane.worker.send({ type: 'abort', id: task.id });
+      else continue;
+      this.emit('cancelled', { phase: queued >= 0 ? 'queued' : 'running', reason });
+      task.reject(error);
+    }
   }
 
-  private cutOff(job: Job, phase: 'queued' | 'running', error: EngineError): void {
+  private cutOff(task: Task, phase: 'queued' | 'running', error: EngineError): void {
     this.emit('cancelled', { phase, reason: 'shutdown' });
-    job.reject(error);
+    task.reject(error);
   }
 
-  private receive(lane: Lane<Job>, message: FromWorker): void {
+  private receive(lane: Lane<Task>, message: FromWorker): void {
     switch (message.type) {
       case 'models':
         lane.models = message.models;
@@ -223,6 +300,10 @@ export class Engine extends EventEmitter<EngineEvents> {
     }
     const job = lane.jobs.get(message.id);
     if (!job) return;
+    if (message.type === 'progress') {
+      job.progressed(message.progress);
+      return;
+    }
     lane.jobs.delete(job.id);
     switch (message.type) {
       case 'done': {
@@ -230,7 +311,7 @@ export class Engine extends EventEmitter<EngineEvents> {
         this.serviceMs = this.serviceMs === undefined ? ms : 0.8 * this.serviceMs + 0.2 * ms;
         const { provider } = lane.worker.device;
         const fingerprint = `onnxruntime-${this.onnxruntime} ${provider} ${process.platform}-${process.arch}`;
-        job.resolve({ ...message.result, queueMs: job.startedAt - job.queuedAt, fingerprint });
+        job.resolve({ ...message.result, queueMs: job.startedAt - job.queuedAt, fingerprint, worker: lane.index });
         break;
       }
       case 'failed':
@@ -239,7 +320,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.dispatch();
   }
 
-  private lost({ index, worker, jobs }: Lane<Job>, cause: string): void {
+  private lost({ index, worker, jobs }: Lane<Task>, cause: string): void {
     const lost = [...jobs.values()];
     jobs.clear();
     const { device, pid } = worker;

@@ -2,12 +2,16 @@
 
 export type EngineErrorCode =
   | 'overloaded'
+  | 'deadline_unattainable'
+  | 'too_large_for_device'
   | 'not_ready'
   | 'worker_lost'
+  | 'request_kills_worker'
   | 'model_not_found'
   | 'model_not_runnable'
   | 'deadline_exceeded'
   | 'cancelled'
+  | 'interrupted'
   | 'shutting_down'
   | 'internal';
 

@@ -59,6 +59,9 @@ export interface GenerateMessage {
   readonly id: number;
   readonly model: string;
   readonly request: Img2ImgRequest;
+  /** Whether anybody listens to its steps, and looks at previews of them. */
+  readonly wantsProgress: boolean;
+  readonly preview: boolean;
 }
 export type ToWorker = StartMessage | GenerateMessage | { readonly type: 'abort'; readonly id: number };
 
@@ -69,6 +72,12 @@ export type FromWorker =
   | { readonly type: 'model'; readonly model: ModelInfo | BrokenModel }
   /** One UNet call. */
   | { readonly type: 'step'; readonly model: string; readonly rows: number; readonly ms: number }
+  /** A request took a step; only for those that want to know. */
+  | {
+      readonly type: 'progress';
+      readonly id: number;
+      readonly progress: { readonly step: number; readonly steps: number; readonly preview?: Pixels };
+    }
   | { readonly type: 'done'; readonly id: number; readonly result: Result }
   /** The one request failed; the worker goes on. */
   | {

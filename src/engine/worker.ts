@@ -21,6 +21,7 @@ interface Running {
   readonly model: Model;
   readonly generation: img2img.Generation;
   readonly modelRunMsBefore: number;
+  readonly message: GenerateMessage;
 }
 
 let options: StartMessage;
@@ -30,10 +31,10 @@ const catalogue = new Map<string, ModelInfo | BrokenModel>();
 const models = new Map<string, Model>();
 
 const device: BatchDevice<Running> = {
-  prepare: async ({ model: name, request }: GenerateMessage) => {
-    const model = await modelNamed(name);
+  prepare: async (message: GenerateMessage) => {
+    const model = await modelNamed(message.model);
     const modelRunMsBefore = modelRunMs(model);
-    return { model, modelRunMsBefore, generation: await img2img.prepare(model, request) };
+    return { model, modelRunMsBefore, message, generation: await img2img.prepare(model, message.request) };
   },
   canShareCall: (a, b) => a.model === b.model && img2img.canShareCall(a.model, a.generation, b.generation),
   denoise: async (running) => {
@@ -44,6 +45,7 @@ const device: BatchDevice<Running> = {
     const ms = performance.now() - start;
     const rows = generations.reduce((sum, generation) => sum + img2img.rowsOf(generation), 0);
     send({ type: 'step', model: model.folder.name, rows, ms });
+    for (const { message, generation } of running) if (message.wantsProgress) tellProgress(message.id, generation);
   },
   isDone: ({ generation }) => img2img.isDone(generation),
   finish: async (id, { model, generation, modelRunMsBefore }) => {
@@ -58,6 +60,11 @@ const device: BatchDevice<Running> = {
   },
   aborted: (id) => send({ type: 'aborted', id }),
 };
+
+function tellProgress(id: number, { index, unetCalls, scheduler }: img2img.Generation): void {
+  const steps = unetCalls + scheduler.timesteps.length - index;
+  send({ type: 'progress', id, progress: { step: unetCalls, steps } });
+}
 
 let stepping = false;
 async function run(): Promise<void> {

@@ -6,13 +6,13 @@ import { EngineError } from '../engine/engine.js';
 /**
  * A signal whose reason is an EngineError.
  * @param limitMs the server's limit; the client may ask for less with X-Request-Timeout-Ms
- * @returns `done` must be called when the answer is there
+ * @returns the deadline is on the clock of performance.now(); `done` must be called when the answer is there
  */
 export function deadlineSignal(
   request: FastifyRequest,
   reply: FastifyReply,
   limitMs: number,
-): { signal: AbortSignal; done: () => void } {
+): { signal: AbortSignal; deadline: number; done: () => void } {
   const asked = request.headers['x-request-timeout-ms']; // a number, by the route's schema
   const ms = Math.min(limitMs, Number(asked ?? limitMs));
   const controller = new AbortController();
@@ -25,6 +25,7 @@ export function deadlineSignal(
   reply.raw.once('close', left);
   return {
     signal: controller.signal,
+    deadline: performance.now() + ms,
     done: () => {
       clearTimeout(timer);
       reply.raw.off('close', left);

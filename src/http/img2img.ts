@@ -3,7 +3,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { Config } from '../config.js';
-import { type Engine, EngineError, type EngineErrorCode } from '../engine/engine.js';
+import { type Engine, EngineError, type EngineErrorCode, type Generated } from '../engine/engine.js';
 import { decode, inspect } from '../image/decode.js';
 import { encode, formats } from '../image/encode.js';
 import { answerHeaders, writeHeaders } from './answer-headers.js';
@@ -59,8 +59,11 @@ export function img2imgRoute(app: FastifyInstance, config: Config, engine: Engin
             'picture_too_large',
             'size_not_supported',
             'model_not_runnable',
+            'too_large_for_device',
             'overloaded',
+            'deadline_unattainable',
             'internal',
+            'request_kills_worker',
             'draining',
             'not_ready',
             'worker_lost',
@@ -79,7 +82,7 @@ export function img2imgRoute(app: FastifyInstance, config: Config, engine: Engin
       const bytes = request.pictures.image;
       if (!bytes) throw fieldProblem('invalid_request', 'image', 'image is missing.');
       const model = engine.model(request.body.model);
-      const { signal, done } = deadlineSignal(request, reply, config.REQUEST_TIMEOUT_MS);
+      const { signal, deadline, done } = deadlineSignal(request, reply, config.REQUEST_TIMEOUT_MS);
       try {
         engine.assertRoom();
         const starter = await inspect(bytes, config.MAX_INPUT_PIXELS);
@@ -88,7 +91,8 @@ export function img2imgRoute(app: FastifyInstance, config: Config, engine: Engin
         const { pixels, converted } = await decode(starter, size, fit, background);
         const decodeMs = performance.now() - start;
 
-        const result = await engine.generate(model.name, { ...parameters.request, pixels }, signal);
+        const jobs = [{ model: model.name, request: { ...parameters.request, pixels } }];
+        const [result] = (await engine.generate(jobs, { signal, deadline })) as [Generated];
 
         const encodeStart = performance.now();
         const provenance =
@@ -129,8 +133,10 @@ declare module 'fastify' {
 /** How accepted work can end without a picture. What was refused was not accepted. */
 const outcomes: Partial<Record<EngineErrorCode, 'error' | 'cancelled' | 'deadline'>> = {
   cancelled: 'cancelled',
+  interrupted: 'cancelled',
   deadline_exceeded: 'deadline',
   worker_lost: 'error',
+  request_kills_worker: 'error',
   model_not_runnable: 'error',
   internal: 'error',
 };

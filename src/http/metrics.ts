@@ -17,6 +17,8 @@ export type StageTimes = Record<(typeof stages)[number], number>;
 /** Which refusals are counted under which reason; the other codes are failures, not refusals. */
 const rejectionReasons: Partial<Record<ProblemCode, string>> = {
   overloaded: 'queue_full',
+  deadline_unattainable: 'deadline',
+  too_large_for_device: 'memory',
   unauthorized: 'unauthorized',
   draining: 'draining',
   not_ready: 'not_ready',

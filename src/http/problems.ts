@@ -21,8 +21,11 @@ export const problemCodes = {
   picture_too_large: [422, 'Picture too large'],
   size_not_supported: [422, 'Size not supported'],
   model_not_runnable: [422, 'Model not runnable'],
+  too_large_for_device: [422, 'Too large for the device'],
   overloaded: [429, 'Overloaded'],
+  deadline_unattainable: [429, 'Deadline unattainable'],
   internal: [500, 'Internal error'],
+  request_kills_worker: [500, 'Request kills worker'],
   draining: [503, 'Draining'],
   not_ready: [503, 'Not ready'],
   worker_lost: [503, 'Worker lost'],
@@ -163,12 +166,16 @@ export function registerProblems(
 
 const engineProblems: Record<EngineErrorCode, ProblemCode> = {
   overloaded: 'overloaded',
+  deadline_unattainable: 'deadline_unattainable',
+  too_large_for_device: 'too_large_for_device',
   not_ready: 'not_ready',
   worker_lost: 'worker_lost',
+  request_kills_worker: 'request_kills_worker',
   model_not_found: 'model_not_found',
   model_not_runnable: 'model_not_runnable',
   deadline_exceeded: 'deadline_exceeded',
   cancelled: 'internal', // nobody is left to read it
+  interrupted: 'internal', // answered by the route that can interrupt
   shutting_down: 'draining',
   internal: 'internal',
 };

@@ -15,6 +15,8 @@ const request = (seed: number, change: Partial<Img2ImgRequest> = {}): Img2ImgReq
   ...change,
 });
 const forever = new AbortController().signal;
+const one = async (engine: Engine, request: Img2ImgRequest, signal = forever) =>
+  (await engine.generate([{ model: 'paintbox', request }], { signal }))[0]!;
 
 async function start(t: Test, settings: Partial<EngineSettings> = {}): Promise<Engine> {
   const engine = new Engine({
@@ -36,7 +38,7 @@ t.test('a request gives the same bytes alone, beside others on one worker, and o
   const requests = [1, 2, 3, 4].map((seed) => request(seed, { steps: 5 * seed, guidanceScale: seed % 2 ? 1 : 7 }));
   const pictures = async (settings: Partial<EngineSettings>) => {
     const engine = await start(t, settings);
-    const results = await Promise.all(requests.map((one) => engine.generate('paintbox', one, forever)));
+    const results = await Promise.all(requests.map((request) => one(engine, request)));
     await engine.close();
     return results.map(({ pixels }) => pixels.data);
   };
@@ -49,7 +51,7 @@ t.test('with maxConcurrent 2 two requests share calls', async (t) => {
   const engine = await start(t, { maxConcurrent: 2 });
   const rows: number[] = [];
   engine.on('step', (step) => rows.push(step.rows));
-  await Promise.all([1, 2].map((seed) => engine.generate('paintbox', request(seed), forever)));
+  await Promise.all([1, 2].map((seed) => one(engine, request(seed))));
   t.ok(rows.includes(4), `rows per call: ${rows}`);
 });
 
@@ -59,8 +61,8 @@ t.test('an abort leaves the queue at once, and frees the worker at the next step
   engine.on('cancelled', ({ phase, reason }) => cancelled.push(`${phase} ${reason}`));
   const [running, queued] = [new AbortController(), new AbortController()];
   const long = request(1, { steps: 150, strength: 1 });
-  const first = engine.generate('paintbox', long, running.signal);
-  const second = engine.generate('paintbox', long, queued.signal);
+  const first = one(engine, long, running.signal);
+  const second = one(engine, long, queued.signal);
   await new Promise((resolve) => engine.once('step', resolve));
   t.match(engine.status, { inFlight: 1, queueDepth: 1 });
 
@@ -89,13 +91,13 @@ t.test('a worker that does not stay alive is started again with backoff, and giv
     await ended;
     if (i === 0) await new Promise((resolve) => engine.once('ready', resolve));
   }
-  await t.rejects(engine.generate('paintbox', request(1), forever), {
+  await t.rejects(one(engine, request(1)), {
     code: 'not_ready',
     message: /No worker stays alive/,
   });
   t.equal(engine.status.ready, false);
   await new Promise((resolve) => engine.once('ready', resolve));
-  t.ok((await engine.generate('paintbox', request(1), forever)).unetCalls > 0, 'one that comes back is used again');
+  t.ok((await one(engine, request(1))).unetCalls > 0, 'one that comes back is used again');
 });
 
 t.test('an empty folder of models is not ready, and says so', async (t) => {
@@ -106,8 +108,8 @@ t.test('an empty folder of models is not ready, and says so', async (t) => {
 
 t.test('close refuses what waits and runs', async (t) => {
   const engine = await start(t);
-  const both = [1, 2].map((seed) => engine.generate('paintbox', request(seed, { steps: 150 }), forever));
-  const refused = Promise.all(both.map((one) => t.rejects(one, { code: 'shutting_down' })));
+  const both = [1, 2].map((seed) => one(engine, request(seed, { steps: 150 })));
+  const refused = Promise.all(both.map((picture) => t.rejects(picture, { code: 'shutting_down' })));
   await engine.close();
   await refused;
 });
