@@ -9,8 +9,9 @@ import { EngineError } from './errors.js';
 import type { FromWorker, ModelInfo, Result } from './messages.js';
 import { type Lane, Pool, type PoolSettings } from './pool.js';
 
-export { type Img2ImgRequest, stepsToRun } from '../pipeline/img2img.js';
-export { type SchedulerName, schedulerNames } from '../pipeline/schedulers/index.js';
+export type { Img2ImgRequest } from '../pipeline/img2img.js';
+export { createSchedule, type Schedule, type SchedulerName, schedulerNames } from '../pipeline/schedulers/index.js';
+export { UnsupportedSchedulerError } from '../pipeline/schedulers/schedule.js';
 export type { CatalogueEntry } from './catalogue.js';
 export { EngineError, type EngineErrorCode } from './errors.js';
 export type { ModelInfo, Result } from './messages.js';

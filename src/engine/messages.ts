@@ -3,6 +3,7 @@
 import type { Img2ImgRequest, Timings } from '../pipeline/img2img.js';
 import type { SizeRange } from '../pipeline/model-folder.js';
 import type { SchedulerName } from '../pipeline/schedulers/index.js';
+import type { SchedulerConfig } from '../pipeline/schedulers/schedule.js';
 import type { Pixels } from '../pixels.js';
 
 /** A folder's digest, and the stamp of sizes and times that it was made at. */
@@ -26,6 +27,7 @@ export interface ModelInfo {
   readonly stamp: string;
   readonly size: SizeRange;
   readonly defaults: { readonly steps: number; readonly guidance: number; readonly scheduler: SchedulerName };
+  readonly schedulerConfig: SchedulerConfig;
 }
 
 /** A folder that cannot run, and why. */

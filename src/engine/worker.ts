@@ -113,11 +113,11 @@ async function start(): Promise<void> {
 async function inspect(name: string): Promise<ModelInfo | BrokenModel> {
   const path = join(options.modelsDir, name);
   try {
-    const { title, description, license, size, defaults } = readModelFolder(path);
+    const { title, description, license, size, defaults, schedulerConfig } = readModelFolder(path);
     const stamp = stampFolder(path);
     const known = options.digests[name];
     const digest = known?.stamp === stamp ? known.digest : await digestFolder(path);
-    const facts = { title, description, kind: 'sd', license, size, defaults, digest, stamp } as const;
+    const facts = { title, description, kind: 'sd', license, size, defaults, schedulerConfig, digest, stamp } as const;
     return { name, runnable: true, loaded: false, ...facts };
   } catch (error) {
     return broken(name, error);

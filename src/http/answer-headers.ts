@@ -2,7 +2,7 @@
 
 import type { FastifyReply } from 'fastify';
 import { Type } from 'typebox';
-import { type Generated, stepsToRun } from '../engine/engine.js';
+import type { Generated } from '../engine/engine.js';
 import type { StageTimes } from './metrics.js';
 import type { Parameters } from './parameters.js';
 import { type Warning, warningCodes } from './warnings.js';
@@ -40,7 +40,7 @@ export function writeHeaders(
   stageTimes: StageTimes,
   warnings: readonly Warning[],
 ): void {
-  const { model, size, influence } = parameters;
+  const { model, size, schedule, influence } = parameters;
   const { seed, strength, guidanceScale, steps, scheduler } = parameters.request;
   reply.headers({
     'img2img-seed': seed,
@@ -48,7 +48,7 @@ export function writeHeaders(
     'img2img-influence': influence,
     'img2img-guidance': guidanceScale,
     'img2img-steps': steps,
-    'img2img-steps-run': stepsToRun(steps, strength),
+    'img2img-steps-run': schedule.stepsRun,
     'img2img-unet-calls': result.unetCalls,
     'img2img-scheduler': scheduler,
     'img2img-model': encodeURIComponent(model.name),

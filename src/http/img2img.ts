@@ -60,6 +60,7 @@ export function img2imgRoute(app: FastifyInstance, config: Config, engine: Engin
             'size_not_supported',
             'model_not_runnable',
             'too_large_for_device',
+            'unsupported_combination',
             'overloaded',
             'deadline_unattainable',
             'internal',

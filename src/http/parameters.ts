@@ -1,7 +1,13 @@
 // What a request comes to: every default settled, what cannot be refused.
 
 import { randomInt } from 'node:crypto';
-import type { Img2ImgRequest, ModelInfo } from '../engine/engine.js';
+import {
+  createSchedule,
+  type Img2ImgRequest,
+  type ModelInfo,
+  type Schedule,
+  UnsupportedSchedulerError,
+} from '../engine/engine.js';
 import { parseColour, type Rgb } from '../image/colour.js';
 import type { Fit, Starter } from '../image/decode.js';
 import { type Format, formats } from '../image/encode.js';
@@ -14,6 +20,7 @@ export interface Parameters {
   readonly model: ModelInfo;
   /** What the engine gets, but for the pixels. */
   readonly request: Omit<Img2ImgRequest, 'pixels'>;
+  readonly schedule: Pick<Schedule, 'stepsRun' | 'unetCalls'>;
   readonly influence: number;
   readonly size: Size;
   readonly fit: Fit;
@@ -71,5 +78,20 @@ export async function settle(
     seed: body.seed === undefined || body.seed === -1 ? randomInt(maxSeed + 1) : body.seed,
   };
   const { fit = defaults.fit, format = accepted } = body;
-  return { model, request, influence, size, fit, background, format };
+  return { model, request, schedule: planSchedule(request, model), influence, size, fit, background, format };
+}
+
+/** How much of the schedule will run. What the scheduler cannot do for these steps, or this folder, is the request's problem. */
+function planSchedule(request: Parameters['request'], model: ModelInfo): Parameters['schedule'] {
+  try {
+    const { stepsRun, unetCalls } = createSchedule(request, model.schedulerConfig);
+    return { stepsRun, unetCalls };
+  } catch (error) {
+    if (!(error instanceof UnsupportedSchedulerError)) throw error;
+    throw fieldProblem(
+      'unsupported_combination',
+      error.field,
+      `The model ${model.name} cannot run the scheduler ${request.scheduler} like this: ${error.message}.`,
+    );
+  }
 }

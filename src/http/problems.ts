@@ -22,6 +22,7 @@ export const problemCodes = {
   size_not_supported: [422, 'Size not supported'],
   model_not_runnable: [422, 'Model not runnable'],
   too_large_for_device: [422, 'Too large for the device'],
+  unsupported_combination: [422, 'Unsupported combination'],
   overloaded: [429, 'Overloaded'],
   deadline_unattainable: [429, 'Deadline unattainable'],
   internal: [500, 'Internal error'],

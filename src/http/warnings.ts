@@ -1,7 +1,6 @@
 // What was changed or had no effect, by stable codes: nothing happens in silence.
 
 import type { Generated } from '../engine/engine.js';
-import { stepsToRun } from '../engine/engine.js';
 import type { Conversion, Starter } from '../image/decode.js';
 import type { Img2ImgBody } from './fields.js';
 import type { Parameters } from './parameters.js';
@@ -34,9 +33,9 @@ export function warningsFor(
   converted: readonly Conversion[],
   result: Generated,
 ): Warning[] {
-  const { size } = parameters;
-  const { strength, steps, guidanceScale, prompt, negativePrompt } = parameters.request;
-  const noStep = stepsToRun(steps, strength) === 0;
+  const { size, schedule } = parameters;
+  const { strength, guidanceScale, prompt, negativePrompt } = parameters.request;
+  const noStep = schedule.stepsRun === 0;
   const sizeAsked = body.width !== undefined || body.height !== undefined;
   const sameSize = size.width === starter.width && size.height === starter.height;
   const cases: readonly [boolean, Warning][] = [

@@ -1,12 +1,12 @@
 // img2img in three parts: prepare, denoise (one UNet call at a time), decode. Arrays in, arrays out.
-// Source: diffusers, pipeline_stable_diffusion_img2img.py; the order of random draws (VAE, then noise) is part of it.
+// Source: diffusers, pipeline_stable_diffusion_img2img.py; the order of random draws (VAE, noise, noise of each step) is part of it.
 // Where we differ: a strength that rounds to no step takes the VAE round trip. UNet calls take the rows of many requests.
 
 import type { Pixels } from '../pixels.js';
 import { drawLatents, pixelsToSample, sampleToPixels } from './latents.js';
 import type { Model } from './model.js';
 import { TorchGenerator } from './noise.js';
-import { createScheduler, type SchedulerName } from './schedulers/index.js';
+import { createSchedule, type SchedulerName } from './schedulers/index.js';
 import type { Scheduler } from './schedulers/schedule.js';
 
 export interface Img2ImgRequest {
@@ -35,6 +35,8 @@ export interface Timings {
 export interface Generation {
   readonly request: Img2ImgRequest;
   readonly scheduler: Scheduler;
+  /** Goes on where the first noise ended: for schedulers that add noise at each step. */
+  readonly generator: TorchGenerator;
   readonly shape: readonly [channels: number, height: number, width: number];
   readonly promptEmbeds: Embeds;
   /** Absent when guidance is at or below 1: then there is one row instead of two. */
@@ -50,11 +52,6 @@ export interface Generation {
 interface Embeds {
   readonly data: Float32Array; // [tokens, width]
   readonly dims: readonly [tokens: number, width: number];
-}
-
-/** Positions of the schedule that a strength runs (diffusers' get_timesteps). */
-export function stepsToRun(steps: number, strength: number): number {
-  return Math.min(Math.trunc(steps * strength), steps);
 }
 
 export function isDone(generation: Generation): boolean {
@@ -82,32 +79,30 @@ export async function prepare(model: Model, request: Img2ImgRequest): Promise<Ge
   timings.textEncode = performance.now() - start;
 
   start = performance.now();
-  const scheduler = createScheduler(request.scheduler, folder.schedulerConfig, request.steps);
-  const steps = stepsToRun(request.steps, request.strength);
-  // From the scheduler's own count: trailing spacing may have one timestep more than steps (61 gives 62).
-  const index = steps === 0 ? scheduler.timesteps.length : Math.max(request.steps - steps, 0);
+  const { scheduler, begin, stepsRun } = createSchedule(request, folder.schedulerConfig);
+  const generator = new TorchGenerator(request.seed);
   const { data: parameters } = await sessions.vae_encoder.run({
     sample: { data: pixelsToSample(request.pixels), dims: [1, 3, height, width] },
   });
   let latents: Float32Array;
-  if (steps === 0) latents = drawLatents(parameters, folder.scalingFactor);
+  if (stepsRun === 0) latents = drawLatents(parameters, folder.scalingFactor);
   else {
-    const generator = new TorchGenerator(request.seed);
     const init = drawLatents(parameters, folder.scalingFactor, generator);
-    latents = scheduler.addNoise(init, generator.randn(init.length), index);
+    latents = scheduler.addNoise(init, generator.randn(init.length), begin);
   }
   timings.vaeEncode = performance.now() - start;
 
   return {
     request,
     scheduler,
+    generator,
     shape,
     promptEmbeds,
     negativePromptEmbeds,
     droppedTokens: { prompt: prompt.dropped, negativePrompt: guided ? negativePrompt.dropped : 0 },
     timings,
     latents,
-    index,
+    index: begin,
     unetCalls: 0,
   };
 }
@@ -161,7 +156,12 @@ export async function denoise(model: Model, generations: readonly Generation[]):
     const outputs = data.subarray(row * size, (row + rowsOf(generation)) * size);
     row += rowsOf(generation);
     const noisePred = generation.negativePromptEmbeds ? guide(outputs, generation.request.guidanceScale) : outputs;
-    generation.latents = generation.scheduler.step(noisePred, generation.index, generation.latents);
+    generation.latents = generation.scheduler.step(
+      noisePred,
+      generation.index,
+      generation.latents,
+      generation.generator,
+    );
     generation.index++;
     generation.unetCalls++;
     generation.timings.denoise += performance.now() - start;

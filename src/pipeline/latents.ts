@@ -2,7 +2,7 @@
 
 import type { Pixels } from '../pixels.js';
 import type { TorchGenerator } from './noise.js';
-import { roundHalfEven } from './schedulers/schedule.js';
+import { roundHalfEven } from './schedulers/timesteps.js';
 
 /** RGB bytes, row by row -> -1..1, channel by channel. */
 export function pixelsToSample({ data, width, height }: Pixels): Float32Array {

@@ -179,6 +179,13 @@ t.test('POST /img2img', async (t) => {
         'size_not_supported',
         ['#/width'],
       ],
+      [
+        'more steps than LCM has places for',
+        () => post(form(cottage, { steps: 60, scheduler: 'lcm' })),
+        422,
+        'unsupported_combination',
+        ['#/steps'],
+      ],
       ['a height out of range', () => post(form(cottage, { height: 4096 })), 422, 'size_not_supported', ['#/height']],
       ['a bad background', () => post(form(cottage, { background: '#12' })), 400, 'invalid_request', ['#/background']],
       [
