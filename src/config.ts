@@ -74,8 +74,15 @@ const Settings = Type.Object({
   API_KEYS: Type.String({
     default: '',
     description:
-      'Comma-separated; when set, every route but the probes and the documentation wants `Authorization: Bearer <key>` (`METRICS_PORT` stays open)',
+      'Comma-separated; when set, every route but the probes and the documentation wants `Authorization: Bearer <key>` (`/sdapi` also takes the key as the password of Basic; `METRICS_PORT` stays open)',
   }),
+  RATE_LIMIT: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      description:
+        'Requests for pictures that one key, or one address where keys are off, may send to this replica in a minute; one more is a 429. Unset: no limit',
+    }),
+  ),
   CORS_ORIGINS: Type.String({
     default: '',
     description: 'Comma-separated origins whose pages may call the API; `*` for all',

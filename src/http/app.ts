@@ -16,6 +16,7 @@ import { countAnswers, createMetrics, metricsRoute } from './metrics.js';
 import { modelRoutes } from './models.js';
 import { probeRoutes } from './probes.js';
 import { answerBrokenHttp, registerProblems, sendProblem, toProblem } from './problems.js';
+import { limitRates } from './rate-limit.js';
 
 export interface AppOptions {
   readonly config: Config;
@@ -61,6 +62,7 @@ export async function buildApp({ config, engine, logger, lifecycle, version }: A
     });
   }
   requireKeys(app, list(config.API_KEYS));
+  if (config.RATE_LIMIT !== undefined) await limitRates(app, config.RATE_LIMIT);
   await app.register(multipart, {
     throwFileSizeLimit: true,
     limits: {

@@ -1,8 +1,27 @@
 // GET /openapi.json and GET /docs, the try-it console. Everything is served from here, so that it works offline.
 
+import helmet from '@fastify/helmet';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
+
+/** What the console may load: its own files, and the answer, which it shows as a picture from a blob: URL. */
+const directives = {
+  defaultSrc: ["'none'"],
+  scriptSrc: ["'self'"],
+  styleSrc: ["'self'"],
+  connectSrc: ["'self'"],
+  imgSrc: ["'self'", 'data:', 'blob:'],
+  baseUri: ["'none'"],
+  formAction: ["'none'"],
+  frameAncestors: ["'none'"],
+};
+
+const headers = {
+  xFrameOptions: { action: 'deny' },
+  // TLS ends before this server, and so does the promise to use it.
+  strictTransportSecurity: false,
+} as const;
 
 export async function registerDocs(app: FastifyInstance, version: string): Promise<void> {
   await app.register(swagger, {
@@ -15,8 +34,13 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
           'One picture and a prompt in, one picture out, at a strength that you control. Errors are problem documents (RFC 9457) with a stable `code`.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
+      servers: [{ url: '/', description: 'This server' }],
       // Either way: keys are off unless API_KEYS is set.
-      components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
+      components: {
+        securitySchemes: {
+          key: { type: 'http', scheme: 'bearer', description: 'One of API_KEYS, where the server has some' },
+        },
+      },
       security: [{}, { key: [] }],
       tags: [
         { name: 'Pictures', description: 'Make pictures of pictures' },
@@ -26,20 +50,20 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
     },
     refResolver: { buildLocalReference: (json, _base, _fragment, i) => (json.$id as string) ?? `def-${i}` },
   });
-  await app.register(swaggerUi, {
-    routePrefix: '/docs',
-    staticCSP: true,
-    // The console shows the answer as a picture from a blob: URL.
-    transformStaticCSP: (header) => header.replace("img-src 'self' data:", "img-src 'self' data: blob:"),
-    uiConfig: {
-      layout: 'BaseLayout',
-      plugins: [emptyFields],
-      tryItOutEnabled: true,
-      docExpansion: 'list',
-      displayRequestDuration: true,
-      defaultModelsExpandDepth: -1,
-    },
-    theme: { title: 'img2img' },
+  await app.register(async (scope) => {
+    await scope.register(helmet, { contentSecurityPolicy: { useDefaults: false, directives }, ...headers });
+    await scope.register(swaggerUi, {
+      routePrefix: '/docs',
+      uiConfig: {
+        layout: 'BaseLayout',
+        plugins: [emptyFields],
+        tryItOutEnabled: true,
+        docExpansion: 'list',
+        displayRequestDuration: true,
+        defaultModelsExpandDepth: -1,
+      },
+      theme: { title: 'img2img' },
+    });
   });
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
 }

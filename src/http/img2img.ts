@@ -63,6 +63,7 @@ export function img2imgRoute(app: FastifyInstance, config: Config, engine: Engin
             'unsupported_combination',
             'overloaded',
             'deadline_unattainable',
+            'rate_limited',
             'internal',
             'request_kills_worker',
             'draining',

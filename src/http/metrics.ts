@@ -19,6 +19,7 @@ const rejectionReasons: Partial<Record<ProblemCode, string>> = {
   overloaded: 'queue_full',
   deadline_unattainable: 'deadline',
   too_large_for_device: 'memory',
+  rate_limited: 'rate_limited',
   unauthorized: 'unauthorized',
   draining: 'draining',
   not_ready: 'not_ready',
@@ -195,6 +196,8 @@ export function metricsRoute(app: FastifyInstance, registry: Registry): void {
       schema: {
         operationId: 'getMetrics',
         summary: 'Prometheus metrics',
+        description:
+          'Latency by stage, steps, queue, saturation, workers. Elsewhere where the server has `METRICS_PORT`.',
         tags: ['Operations'],
         response: {
           200: { description: 'Text exposition format', content: { 'text/plain': { schema: Type.String() } } },

@@ -54,6 +54,7 @@ export function modelRoutes(app: FastifyInstance, config: Config, engine: Engine
         tags: ['Models'],
         response: {
           200: { description: 'All models', ...json(Type.Object({ models: Type.Array(Type.Ref('Model')) })) },
+          ...problemResponses('unauthorized'),
         },
       },
     },
@@ -65,6 +66,7 @@ export function modelRoutes(app: FastifyInstance, config: Config, engine: Engine
       schema: {
         operationId: 'getModel',
         summary: 'One model',
+        description: 'What it can make, its defaults and limits, its licence and digest, or why it cannot run.',
         tags: ['Models'],
         params: Type.Object({ model: Type.String() }),
         response: {

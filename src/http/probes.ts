@@ -15,6 +15,8 @@ export function probeRoutes(app: FastifyInstance, engine: Engine, lifecycle: { r
       schema: {
         operationId: 'livez',
         summary: 'Is the process alive?',
+        description: 'A liveness probe: answers as long as the process does.',
+        security: [],
         tags: ['Operations'],
         response: { 200: { description: 'It is', ...Status } },
       },
@@ -28,6 +30,8 @@ export function probeRoutes(app: FastifyInstance, engine: Engine, lifecycle: { r
       schema: {
         operationId: 'readyz',
         summary: 'Should requests be sent here?',
+        description: 'A readiness probe: not while models are loaded, not while draining, not without a live worker.',
+        security: [],
         tags: ['Operations'],
         response: { 200: { description: 'Yes', ...Status }, ...problemResponses('draining', 'not_ready') },
       },

@@ -25,6 +25,7 @@ export const problemCodes = {
   unsupported_combination: [422, 'Unsupported combination'],
   overloaded: [429, 'Overloaded'],
   deadline_unattainable: [429, 'Deadline unattainable'],
+  rate_limited: [429, 'Rate limited'],
   internal: [500, 'Internal error'],
   request_kills_worker: [500, 'Request kills worker'],
   draining: [503, 'Draining'],

@@ -32,6 +32,53 @@ t.test('with API_KEYS every route wants a key but probes and documentation', asy
   t.match(await refused.json(), { code: 'unauthorized', status: 401 });
 });
 
+t.test('RATE_LIMIT counts the requests for pictures of each key', async (t) => {
+  const { url } = await startApp(t, { API_KEYS: 'one, two', RATE_LIMIT: '2' });
+  const post = (key: string) =>
+    fetch(`${url}/img2img`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}` },
+      body: form(cottage, quick),
+    });
+  t.equal((await post('wrong')).status, 401, 'what has no key is not counted');
+  t.equal((await post('one')).status, 200);
+  const last = await post('one');
+  t.equal(last.status, 200);
+  t.equal(last.headers.get('ratelimit-limit'), '2');
+  t.equal(last.headers.get('ratelimit-remaining'), '0');
+  const refused = await post('one');
+  t.equal(refused.status, 429);
+  const seconds = Number(refused.headers.get('retry-after'));
+  t.ok(seconds >= 1 && seconds <= 60, `Retry-After: ${seconds}`);
+  t.match(await refused.json(), { code: 'rate_limited', detail: /has sent 2 requests within a minute/ });
+  t.equal((await post('two')).status, 200, 'another key has its own count');
+  const models = () => fetch(`${url}/models`, { headers: { authorization: 'Bearer one' } });
+  t.equal((await models()).status, 200, 'questions are free');
+  t.match(
+    await (await fetch(`${url}/metrics`, { headers: { authorization: 'Bearer two' } })).text(),
+    /rejected_requests_total\{reason="rate_limited"\} 1/,
+  );
+});
+
+t.test('the console cannot be framed, and loads nothing but its own files', async (t) => {
+  const { url } = await startApp(t);
+  for (const path of ['/docs', '/docs/static/swagger-ui.css']) {
+    const { headers } = await fetch(url + path);
+    t.match(
+      headers.get('content-security-policy'),
+      /default-src 'none';script-src 'self';.*frame-ancestors 'none'/,
+      path,
+    );
+    t.match(Object.fromEntries(headers), {
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'DENY',
+      'referrer-policy': 'no-referrer',
+      'cross-origin-opener-policy': 'same-origin',
+      'cross-origin-resource-policy': 'same-origin',
+    });
+  }
+});
+
 t.test('CORS_ORIGINS lets the pages of an origin call, and read the headers of an answer', async (t) => {
   const { url } = await startApp(t, { CORS_ORIGINS: 'https://a.example', API_KEYS: 'k' });
   const preflight = (origin: string) =>

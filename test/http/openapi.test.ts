@@ -1,3 +1,4 @@
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { documentPath, openapiDocument } from '../../openapi/document.js';
@@ -16,5 +17,27 @@ t.test('every problem code stands at its status, and no field with a default is 
   }
   for (const { schema } of Object.values(requestBody.content) as { schema: { required: string[] } }[]) {
     t.strictSame(schema.required, ['image']);
+  }
+});
+
+t.test('redocly and spectral find nothing to say against the document (npm run check:openapi)', async (t) => {
+  const { error, output } = await new Promise<{ error: Error | null; output: string }>((resolve) => {
+    execFile('npm', ['run', 'check:openapi'], (error, stdout, stderr) => resolve({ error, output: stdout + stderr }));
+  });
+  t.equal(error, null, output);
+});
+
+t.test('every operation but the probes says how a request can be wrong', async (t) => {
+  const { paths } = JSON.parse(readFileSync(documentPath, 'utf8')) as {
+    paths: Record<string, Record<string, { responses: object }>>;
+  };
+  for (const [path, operations] of Object.entries(paths)) {
+    if (path === '/livez' || path === '/readyz') continue;
+    for (const [method, { responses }] of Object.entries(operations)) {
+      t.ok(
+        Object.keys(responses).some((status) => status.startsWith('4')),
+        `${method.toUpperCase()} ${path}`,
+      );
+    }
   }
 });
