@@ -70,6 +70,7 @@ const Settings = Type.Object({
   MAX_INPUT_PIXELS: Type.Integer({ default: 50_000_000, minimum: 1, description: 'Pixels of an uploaded picture' }),
   MAX_PIXELS: Type.Integer({ default: 4_194_304, minimum: 1, description: 'Pixels of an answer' }),
   MAX_STEPS: Type.Integer({ default: 150, minimum: 1, maximum: 1000, description: 'Largest `steps`' }),
+  MAX_N: Type.Integer({ default: 8, minimum: 1, maximum: 64, description: 'Largest `n`, pictures of one request' }),
   MAX_PROMPT_CHARS: Type.Integer({ default: 2000, minimum: 1, description: 'Longest `prompt` and `negative_prompt`' }),
   API_KEYS: Type.String({
     default: '',

@@ -6,10 +6,11 @@ import multipart from '@fastify/multipart';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { type Config, list } from '../config.js';
 import type { Engine } from '../engine/engine.js';
-import { answerHeaders } from './answer-headers.js';
+
 import { registerDocs } from './docs.js';
 import { closeConnectionsWhenIdle } from './draining.js';
 import { bodyLimit } from './fields.js';
+import { pictureMaker } from './generation.js';
 import { decorate, img2imgRoute } from './img2img.js';
 import { requireKeys } from './keys.js';
 import { countAnswers, createMetrics, metricsRoute } from './metrics.js';
@@ -17,6 +18,7 @@ import { modelRoutes } from './models.js';
 import { probeRoutes } from './probes.js';
 import { answerBrokenHttp, registerProblems, sendProblem, toProblem } from './problems.js';
 import { limitRates } from './rate-limit.js';
+import { answerHeaders } from './report.js';
 
 export interface AppOptions {
   readonly config: Config;
@@ -43,6 +45,7 @@ export async function buildApp({ config, engine, logger, lifecycle, version }: A
     clientErrorHandler: answerBrokenHttp,
   });
   const metrics = createMetrics(engine, lifecycle, version);
+  const maker = pictureMaker(config, engine, metrics);
   decorate(app);
   app.removeContentTypeParser('text/plain');
   registerProblems(app, (request, problem) => {
@@ -75,7 +78,7 @@ export async function buildApp({ config, engine, logger, lifecycle, version }: A
   });
   await registerDocs(app, version);
   app.after(() => {
-    img2imgRoute(app, config, engine, metrics);
+    img2imgRoute(app, config, maker);
     modelRoutes(app, config, engine);
     probeRoutes(app, engine, lifecycle);
     if (config.METRICS_PORT === undefined) metricsRoute(app, metrics.registry);

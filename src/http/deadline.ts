@@ -6,7 +6,7 @@ import { EngineError } from '../engine/engine.js';
 /**
  * A signal whose reason is an EngineError.
  * @param limitMs the server's limit; the client may ask for less with X-Request-Timeout-Ms
- * @returns the deadline is on the clock of performance.now(); `done` must be called when the answer is there
+ * @returns deadline: the same moment in performance.now()'s ms; `done` must be called when the answer is there
  */
 export function deadlineSignal(
   request: FastifyRequest,

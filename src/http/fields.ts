@@ -3,7 +3,7 @@
 import { type Static, Type } from 'typebox';
 import type { Config } from '../config.js';
 import { schedulerNames } from '../engine/engine.js';
-import { formats } from '../image/encode.js';
+import { defaultQuality, formats } from '../image/encode.js';
 
 /** Bytes of one body: the picture as base64, which adds a third, and the other fields. */
 export const bodyLimit = (config: Config): number => Math.ceil(config.MAX_UPLOAD_BYTES * 1.4) + 65_536;
@@ -11,9 +11,9 @@ export const bodyLimit = (config: Config): number => Math.ceil(config.MAX_UPLOAD
 /** Seeds are what torch's generator distinguishes. */
 export const maxSeed = 2 ** 32 - 1;
 
-export const defaults = { strength: 0.75, fit: 'cover', background: 'white' } as const;
+export const defaults = { strength: 0.75, fit: 'cover', background: 'white', format: 'png' } as const;
 
-function commonFields({ MAX_PROMPT_CHARS, MAX_STEPS }: Config) {
+function commonFields({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
   const text = (description: string, examples: string[]) =>
     Type.Optional(Type.String({ maxLength: MAX_PROMPT_CHARS, default: '', description, examples }));
   return {
@@ -62,7 +62,16 @@ function commonFields({ MAX_PROMPT_CHARS, MAX_STEPS }: Config) {
         minimum: -1,
         maximum: maxSeed,
         description:
-          'The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it.',
+          'The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.',
+      }),
+    ),
+    n: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: MAX_N,
+        default: 1,
+        description:
+          'Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream.',
       }),
     ),
     model: Type.Optional(
@@ -97,7 +106,21 @@ function commonFields({ MAX_PROMPT_CHARS, MAX_STEPS }: Config) {
       Type.Enum([...formats], {
         type: 'string',
         description:
-          'Format of the answer; beats the `Accept` header. Absent means what `Accept` prefers, PNG in a tie.',
+          'Format of the picture; beats the picture types of the `Accept` header. Absent means what `Accept` prefers, PNG in a tie.',
+      }),
+    ),
+    quality: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 100,
+        description: `Of the lossy formats. Absent means ${defaultQuality.jpeg} for JPEG and WebP, ${defaultQuality.avif} for AVIF. Has no effect on PNG.`,
+      }),
+    ),
+    embed_parameters: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          "Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it.",
       }),
     ),
   };

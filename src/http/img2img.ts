@@ -1,23 +1,25 @@
-// POST /img2img: body -> what will run -> starter -> engine -> picture -> answer.
+// POST /img2img: body -> what is asked for -> pictures -> the answer that Accept asks for.
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { Config } from '../config.js';
-import { type Engine, EngineError, type EngineErrorCode, type Generated } from '../engine/engine.js';
-import { decode, inspect } from '../image/decode.js';
-import { encode, formats } from '../image/encode.js';
-import { answerHeaders, writeHeaders } from './answer-headers.js';
+import { formats } from '../image/encode.js';
 import { deadlineSignal } from './deadline.js';
 import { bodyLimit, formBody, type Img2ImgBody, jsonBody } from './fields.js';
-import type { Metrics, StageTimes } from './metrics.js';
-import { settle } from './parameters.js';
-import { fieldProblem, problemResponses } from './problems.js';
+import { makingProblems, type PictureMaker } from './generation.js';
+import { negotiate, preferred } from './negotiation.js';
+import { eachSeed } from './parameters.js';
+import { problemResponses } from './problems.js';
+import { answerHeaders, MadeBody, madeBody, Ran, writeHeaders } from './report.js';
 import { type FieldTypes, readBody } from './upload.js';
 import { uploadBudget } from './upload-budget.js';
-import { warningsFor } from './warnings.js';
 
-export function img2imgRoute(app: FastifyInstance, config: Config, engine: Engine, metrics: Metrics): void {
+const pictureTypes = formats.map((format) => `image/${format}` as const);
+
+export function img2imgRoute(app: FastifyInstance, config: Config, maker: PictureMaker): void {
   const form = formBody(config);
+  app.addSchema(Ran);
+  app.addSchema(MadeBody);
   app.post<{ Body: Img2ImgBody }>(
     '/img2img',
     {
@@ -41,35 +43,20 @@ export function img2imgRoute(app: FastifyInstance, config: Config, engine: Engin
         response: {
           200: {
             description:
-              'The picture. The headers tell the parameters that ran; `Img2img-Warnings` names what was changed or had no effect.',
+              'The picture, or as JSON one or more of them. The headers tell the parameters that ran; `Img2img-Warnings` names what was changed or had no effect.',
             headers: answerHeaders,
-            content: Object.fromEntries(
-              formats.map((format) => [`image/${format}`, { schema: Type.String({ format: 'binary' }) }]),
-            ),
+            content: {
+              ...Object.fromEntries(pictureTypes.map((type) => [type, { schema: Type.String({ format: 'binary' }) }])),
+              'application/json': { schema: Type.Ref('Made') },
+            },
           },
           ...problemResponses(
             'invalid_request',
             'unauthorized',
-            'model_not_found',
-            'not_acceptable',
-            'upload_too_large',
-            'unsupported_media_type',
-            'unsupported_picture',
-            'undecodable_picture',
-            'picture_too_large',
-            'size_not_supported',
-            'model_not_runnable',
-            'too_large_for_device',
-            'unsupported_combination',
-            'overloaded',
-            'deadline_unattainable',
             'rate_limited',
-            'internal',
-            'request_kills_worker',
-            'draining',
-            'not_ready',
-            'worker_lost',
-            'deadline_exceeded',
+            'not_acceptable',
+            'unsupported_media_type',
+            ...makingProblems,
           ),
         },
       },
@@ -80,44 +67,24 @@ export function img2imgRoute(app: FastifyInstance, config: Config, engine: Engin
       },
     },
     async (request, reply) => {
-      const start = performance.now();
-      const bytes = request.pictures.image;
-      if (!bytes) throw fieldProblem('invalid_request', 'image', 'image is missing.');
-      const model = engine.model(request.body.model);
+      const { accept } = request.headers;
+      const n = request.body.n ?? 1;
+      const type =
+        n === 1
+          ? negotiate(accept, [...pictureTypes, 'application/json'])
+          : negotiate(accept, ['application/json'], `, because n is ${n}`);
+      const accepted = formats.find((name) => `image/${name}` === preferred(accept, pictureTypes));
+      const format = request.body.format ?? accepted ?? 'png';
       const { signal, deadline, done } = deadlineSignal(request, reply, config.REQUEST_TIMEOUT_MS);
       try {
-        engine.assertRoom();
-        const starter = await inspect(bytes, config.MAX_INPUT_PIXELS);
-        const parameters = await settle(request.body, request.headers.accept, model, starter, config.MAX_PIXELS);
-        const { size, fit, background, format } = parameters;
-        const { pixels, converted } = await decode(starter, size, fit, background);
-        const decodeMs = performance.now() - start;
-
-        const jobs = [{ model: model.name, request: { ...parameters.request, pixels } }];
-        const [result] = (await engine.generate(jobs, { signal, deadline })) as [Generated];
-
-        const encodeStart = performance.now();
-        const provenance =
-          parameters.request.strength === 1 ? 'trainedAlgorithmicMedia' : 'compositeWithTrainedAlgorithmicMedia';
-        const picture = await encode(result.pixels, format, provenance);
-        const stageTimes: StageTimes = {
-          upload: request.uploadMs,
-          decode: decodeMs,
-          queue: result.queueMs,
-          text_encode: result.timings.textEncode,
-          vae_encode: result.timings.vaeEncode,
-          denoise: result.timings.denoise,
-          vae_decode: result.timings.vaeDecode,
-          encode: performance.now() - encodeStart,
-        };
-        metrics.generated(model.name, (performance.now() - start) / 1000, stageTimes, result);
-        const warnings = warningsFor(request.body, parameters, starter, converted, result);
-        writeHeaders(reply, parameters, result, stageTimes, warnings);
-        return reply.type(`image/${format}`).send(picture);
-      } catch (error) {
-        const outcome = error instanceof EngineError && outcomes[error.code];
-        if (outcome) metrics.failed(model.name, (performance.now() - start) / 1000, outcome);
-        throw error;
+        const plan = await maker.plan({
+          bodies: eachSeed({ ...request.body, format }, n),
+          image: request.pictures.image,
+        });
+        const made = await maker.run(plan, { signal, deadline, uploadMs: request.uploadMs });
+        writeHeaders(reply, made);
+        if (type === 'application/json') return madeBody(request.id, made);
+        return reply.type(`image/${format}`).send(made.pictures[0]!.bytes);
       } finally {
         done();
       }
@@ -131,17 +98,6 @@ declare module 'fastify' {
     uploadMs: number;
   }
 }
-
-/** How accepted work can end without a picture. What was refused was not accepted. */
-const outcomes: Partial<Record<EngineErrorCode, 'error' | 'cancelled' | 'deadline'>> = {
-  cancelled: 'cancelled',
-  interrupted: 'cancelled',
-  deadline_exceeded: 'deadline',
-  worker_lost: 'error',
-  request_kills_worker: 'error',
-  model_not_runnable: 'error',
-  internal: 'error',
-};
 
 /** Initial values of what the route adds to a request. */
 export function decorate(app: FastifyInstance): void {

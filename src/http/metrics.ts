@@ -35,7 +35,8 @@ const rejectionReasons: Partial<Record<ProblemCode, string>> = {
 export interface Metrics {
   readonly registry: Registry;
   rejected(problem: Problem): void;
-  generated(model: string, seconds: number, stageTimes: StageTimes, result: Generated): void;
+  /** Accepted work that ended in pictures. */
+  generated(seconds: number, stageTimes: StageTimes, pictures: readonly { model: string; result: Generated }[]): void;
   /** Accepted work that did not end in a picture. */
   failed(model: string, seconds: number, outcome: 'error' | 'cancelled' | 'deadline'): void;
 }
@@ -148,11 +149,13 @@ export function createMetrics(engine: Engine, lifecycle: { readonly draining: bo
       const reason = problem.more.reason ?? rejectionReasons[problem.code];
       if (reason !== undefined) rejected.inc({ reason });
     },
-    generated: (model, seconds, stageTimes, result) => {
-      requestDuration.observe({ model, outcome: 'ok' }, seconds);
+    generated: (seconds, stageTimes, pictures) => {
+      requestDuration.observe({ model: pictures[0]!.model, outcome: 'ok' }, seconds);
       for (const stage of stages) stageDuration.observe({ stage }, stageTimes[stage] / 1000);
-      images.inc({ model });
-      pixels.inc({ model }, result.pixels.width * result.pixels.height);
+      for (const { model, result } of pictures) {
+        images.inc({ model });
+        pixels.inc({ model }, result.pixels.width * result.pixels.height);
+      }
     },
     failed: (model, seconds, outcome) => requestDuration.observe({ model, outcome }, seconds),
   };

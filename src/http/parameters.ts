@@ -10,15 +10,14 @@ import {
 } from '../engine/engine.js';
 import { parseColour, type Rgb } from '../image/colour.js';
 import type { Fit, Starter } from '../image/decode.js';
-import { type Format, formats } from '../image/encode.js';
+import { defaultQuality, type Format } from '../image/encode.js';
 import { outputSize, type Size } from '../image/size.js';
 import { defaults, type Img2ImgBody, maxSeed } from './fields.js';
-import { acceptedFormat } from './negotiation.js';
 import { fieldProblem, Problem } from './problems.js';
 
 export interface Parameters {
   readonly model: ModelInfo;
-  /** What the engine gets, but for the pixels. */
+  /** What the engine gets, but for the pictures. */
   readonly request: Omit<Img2ImgRequest, 'pixels'>;
   readonly schedule: Pick<Schedule, 'stepsRun' | 'unetCalls'>;
   readonly influence: number;
@@ -26,16 +25,26 @@ export interface Parameters {
   readonly fit: Fit;
   readonly background: Rgb;
   readonly format: Format;
+  readonly quality: number;
+  readonly embedParameters: boolean;
 }
 
 /**
- * @param accept the Accept header
+ * One body per picture: picture i has the seed (seed + i) mod 2^32, counted from one that is drawn where none is asked for.
+ * @param count of pictures, at least 1
+ */
+export function eachSeed(body: Img2ImgBody, count: number): Img2ImgBody[] {
+  const first = body.seed === undefined || body.seed === -1 ? randomInt(maxSeed + 1) : body.seed;
+  return Array.from({ length: count }, (_, i) => ({ ...body, seed: (first + i) % (maxSeed + 1) }));
+}
+
+/**
+ * @param body with a seed, as eachSeed gives it
  * @param maxPixels of the answer
  * @throws Problem, SizeError
  */
 export async function settle(
   body: Img2ImgBody,
-  accept: string | undefined,
   model: ModelInfo,
   starter: Starter,
   maxPixels: number,
@@ -49,11 +58,6 @@ export async function settle(
         { pointer: '#/influence', detail },
       ],
     });
-  }
-  const accepted = acceptedFormat(accept);
-  if (!accepted) {
-    const offered = formats.map((name) => `image/${name}`).join(', ');
-    throw new Problem('not_acceptable', `Accept is ${JSON.stringify(accept)}; offered are: ${offered}.`);
   }
   const size = outputSize(starter, body, model.size);
   if (size.width * size.height > maxPixels) {
@@ -75,10 +79,13 @@ export async function settle(
     guidanceScale: body.guidance ?? model.defaults.guidance,
     steps: body.steps ?? model.defaults.steps,
     scheduler: body.scheduler ?? model.defaults.scheduler,
-    seed: body.seed === undefined || body.seed === -1 ? randomInt(maxSeed + 1) : body.seed,
+    seed: body.seed ?? 0,
   };
-  const { fit = defaults.fit, format = accepted } = body;
-  return { model, request, schedule: planSchedule(request, model), influence, size, fit, background, format };
+  const { fit = defaults.fit, format = defaults.format } = body;
+  const quality = body.quality ?? defaultQuality[format];
+  const embedParameters = body.embed_parameters ?? false;
+  const schedule = planSchedule(request, model);
+  return { model, request, schedule, influence, size, fit, background, format, quality, embedParameters };
 }
 
 /** How much of the schedule will run. What the scheduler cannot do for these steps, or this folder, is the request's problem. */

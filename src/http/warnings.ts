@@ -15,6 +15,7 @@ export const warningCodes = {
   colour_space_converted: 'The picture was converted to sRGB.',
   bit_depth_reduced: 'The picture was reduced to 8 bits per channel.',
   transparency_flattened: 'Transparency was filled with the background.',
+  quality_unused: 'PNG is lossless, so that quality had no effect.',
   first_frame_used: 'Of an animation the first frame was used.',
 } as const;
 export type Warning = keyof typeof warningCodes;
@@ -45,6 +46,7 @@ export function warningsFor(
     [noStep && (prompt !== '' || negativePrompt !== ''), 'prompts_unused'],
     [noStep && strength > 0, 'strength_rounded_to_no_step'],
     [!sizeAsked && !sameSize, 'size_chosen'],
+    [body.quality !== undefined && parameters.format === 'png', 'quality_unused'],
   ];
   return [
     ...cases.filter(([applies]) => applies).map(([, code]) => code),

@@ -87,6 +87,7 @@ t.test('POST /img2img', async (t) => {
 
   await t.test('the format follows the field, then Accept, ties in the order png, jpeg, webp, avif', async (t) => {
     const cases: [accept: string, format: string | undefined, expected: string][] = [
+      ['application/json;q=0.5, image/jpeg', undefined, 'jpeg'],
       ['*/*', undefined, 'png'],
       ['image/*', undefined, 'png'],
       ['image/webp', undefined, 'webp'],
@@ -99,6 +100,59 @@ t.test('POST /img2img', async (t) => {
       t.equal(response.headers.get('content-type'), `image/${expected}`, `Accept ${accept}, format ${format}`);
       const { format: actual } = await sharp(Buffer.from(await response.arrayBuffer())).metadata();
       t.equal(actual, expected === 'avif' ? 'heif' : expected);
+    }
+  });
+
+  await t.test('JSON says what the headers say, with the pictures in base64', async (t) => {
+    const response = await post(form(cottage, { ...quick, format: 'webp' }), { accept: 'application/json' });
+    t.equal(response.status, 200);
+    const { id, created, model, images, parameters, timings, warnings } = (await response.json()) as Made;
+    t.equal(id, response.headers.get('x-request-id'));
+    t.ok(Math.abs(created - Date.now() / 1000) < 300);
+    t.equal(model, 'paintbox');
+    t.match(images, [{ seed: 7, width: 128, height: 128, format: 'webp' }]);
+    t.equal((await sharp(Buffer.from(images[0]!.b64_json, 'base64')).metadata()).format, 'webp');
+    for (const [name, value] of Object.entries(parameters)) {
+      t.equal(response.headers.get(`img2img-${name.replaceAll('_', '-')}`), String(value), name);
+    }
+    t.match(Object.keys(timings), ['upload', 'decode', 'queue', 'text_encode']);
+    t.strictSame(warnings, []);
+  });
+
+  await t.test('n pictures have the seeds seed + i mod 2^32, and each is the picture of its seed alone', async (t) => {
+    const response = await post(form(cottage, { ...quick, seed: 2 ** 32 - 2, n: 3 }));
+    t.equal(response.headers.get('content-type'), 'application/json; charset=utf-8', 'Accept */* means JSON');
+    const { images } = (await response.json()) as Made;
+    t.strictSame(
+      images.map(({ seed }) => seed),
+      [2 ** 32 - 2, 2 ** 32 - 1, 0],
+    );
+    const alone = await post(form(cottage, { ...quick, seed: 0 }));
+    t.equal(images[2]!.b64_json, Buffer.from(await alone.arrayBuffer()).toString('base64'));
+    t.equal(new Set(images.map(({ b64_json }) => b64_json)).size, 3);
+  });
+
+  await t.test('quality makes lossy pictures smaller, and has no effect on PNG', async (t) => {
+    const bytes = async (fields: object, warnings: string | null = null) => {
+      const response = await post(form(cottage, { ...quick, strength: 0, ...fields }));
+      t.equal(response.headers.get('img2img-warnings'), warnings, JSON.stringify(fields));
+      return (await response.arrayBuffer()).byteLength;
+    };
+    for (const format of ['jpeg', 'webp', 'avif']) {
+      t.ok((await bytes({ format, quality: 10 })) < (await bytes({ format })), format);
+    }
+    t.equal(await bytes({ quality: 10 }, 'quality_unused'), await bytes({}), 'png');
+  });
+
+  await t.test('the parameters are embedded when that is asked for, whatever the prompt is', async (t) => {
+    const prompt = 'a <b> & "c" é 猫 \u{1f308}\n';
+    const image = cottage.toString('base64');
+    for (const format of ['png', 'jpeg', 'webp', 'avif']) {
+      const response = await postJson({ ...quick, image, prompt, format, embed_parameters: true });
+      const xmp = (await sharp(Buffer.from(await response.arrayBuffer())).metadata()).xmp!.toString();
+      const text = /img2img:Parameters="([^"]*)"/.exec(xmp)![1]!;
+      const embedded = JSON.parse(text.replace(/&#(\d+);/g, (_, code) => String.fromCharCode(code)));
+      t.match(embedded, { prompt, seed: 7, steps: 2, model: 'paintbox' }, format);
     }
   });
 
@@ -254,6 +308,22 @@ t.test('POST /img2img', async (t) => {
         'not_acceptable',
         [],
       ],
+      [
+        'a picture type for two pictures',
+        () => post(form(cottage, { n: 2 }), { accept: 'image/png' }),
+        406,
+        'not_acceptable',
+        [],
+      ],
+      ['nine pictures', () => post(form(cottage, { n: 9 })), 400, 'invalid_request', ['#/n']],
+      ['quality 0', () => post(form(cottage, { quality: 0 })), 400, 'invalid_request', ['#/quality']],
+      [
+        'a flag that is no flag',
+        () => post(form(cottage, { embed_parameters: 'yes' })),
+        400,
+        'invalid_request',
+        ['#/embed_parameters'],
+      ],
       ['an answer in HTML', () => post(form(cottage), { accept: 'text/html' }), 406, 'not_acceptable', []],
       [
         'a timeout that is no number',
@@ -357,6 +427,16 @@ t.test('POST /img2img', async (t) => {
     t.ok((await stepsRun()) - before < 150, 'the rest of the steps did not run');
   });
 });
+
+interface Made {
+  id: string;
+  created: number;
+  model: string;
+  images: { b64_json: string; seed: number; width: number; height: number; format: string }[];
+  parameters: Record<string, unknown>;
+  timings: Record<string, number>;
+  warnings: { code: string; detail: string }[];
+}
 
 interface ProblemJson {
   code: string;

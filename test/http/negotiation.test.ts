@@ -1,5 +1,7 @@
 import t from 'tap';
-import { acceptedFormat } from '../../src/http/negotiation.js';
+import { preferred } from '../../src/http/negotiation.js';
+
+const offered = ['image/png', 'image/jpeg', 'image/webp', 'image/avif'];
 
 t.test('Accept decides by weight, then by specificity, then in our order', async (t) => {
   const cases: [accept: string | undefined, format: string | undefined][] = [
@@ -15,5 +17,6 @@ t.test('Accept decides by weight, then by specificity, then in our order', async
     ['image/heic', undefined],
     ['image/png;q=0', undefined],
   ];
-  for (const [accept, format] of cases) t.equal(acceptedFormat(accept), format, String(accept));
+  for (const [accept, format] of cases)
+    t.equal(preferred(accept, offered), format && `image/${format}`, String(accept));
 });

@@ -140,7 +140,7 @@ t.test('answers carry the provenance mark and none of the metadata of the upload
       icc,
       xmp,
       format: actual,
-    } = await sharp(await encode(pixels, format, 'compositeWithTrainedAlgorithmicMedia')).metadata();
+    } = await sharp(await encode(pixels, { format, source: 'compositeWithTrainedAlgorithmicMedia' })).metadata();
     t.equal(actual, format === 'avif' ? 'heif' : format);
     t.match(xmp?.toString(), 'digitalsourcetype/compositeWithTrainedAlgorithmicMedia', `${format}: mark`);
     t.strictSame([exif, icc], [undefined, undefined], `${format}: nothing else`);

@@ -1,0 +1,198 @@
+// The one way to pictures, for every route that makes some: what a client sent -> a plan, every default settled and the
+// starter decoded -> the engine -> encoded pictures, with what is to be told about them. Routes translate to it and from it.
+
+import type { Config } from '../config.js';
+import {
+  type Engine,
+  EngineError,
+  type EngineErrorCode,
+  type Generated,
+  type GenerateOptions,
+  type Job,
+} from '../engine/engine.js';
+import { type Conversion, decode, inspect, type Starter } from '../image/decode.js';
+import { encode } from '../image/encode.js';
+import type { Pixels } from '../pixels.js';
+import type { Img2ImgBody } from './fields.js';
+import type { Metrics, StageTimes } from './metrics.js';
+import { type Parameters, settle } from './parameters.js';
+import { fieldProblem, type ProblemCode } from './problems.js';
+import { ranParameters } from './report.js';
+import { type Warning, warningsFor } from './warnings.js';
+
+/** What a client wants, in the field names of POST /img2img. */
+export interface Order {
+  /** One per picture, with seeds (eachSeed); all are of the same starter. */
+  readonly bodies: readonly Img2ImgBody[];
+  /** The starter as it was uploaded. */
+  readonly image: Buffer | undefined;
+}
+
+/** What will run: one entry per picture. */
+export interface Plan {
+  readonly pictures: readonly PlannedPicture[];
+  readonly starter: Starter;
+  readonly decodeMs: number;
+}
+
+export interface PlannedPicture {
+  readonly body: Img2ImgBody;
+  readonly parameters: Parameters;
+  readonly job: Job;
+  readonly converted: readonly Conversion[];
+}
+
+export interface MadePicture {
+  /** In the format that was asked for. */
+  readonly bytes: Buffer;
+  readonly parameters: Parameters;
+  readonly result: Generated;
+  readonly warnings: readonly Warning[];
+}
+
+export interface Made {
+  readonly pictures: readonly MadePicture[];
+  /** Of several pictures the sums, and the longest time in the queue. */
+  readonly stageTimes: StageTimes;
+  readonly modelRunMs: number;
+  /** Of all pictures, each once. */
+  readonly warnings: readonly Warning[];
+}
+
+export interface RunOptions extends GenerateOptions {
+  /** How long the body took to come in, ms. */
+  readonly uploadMs: number;
+}
+
+/** What plan and run can end with, besides what is wrong with the body itself. */
+export const makingProblems = [
+  'model_not_found',
+  'upload_too_large',
+  'unsupported_picture',
+  'undecodable_picture',
+  'picture_too_large',
+  'size_not_supported',
+  'too_large_for_device',
+  'unsupported_combination',
+  'model_not_runnable',
+  'overloaded',
+  'deadline_unattainable',
+  'internal',
+  'request_kills_worker',
+  'draining',
+  'not_ready',
+  'worker_lost',
+  'deadline_exceeded',
+] as const satisfies readonly ProblemCode[];
+
+export interface PictureMaker {
+  /** @throws Problem, PictureError, SizeError, EngineError for what cannot run */
+  plan(order: Order): Promise<Plan>;
+  /** Runs all pictures of a plan, or none. @throws EngineError */
+  run(plan: Plan, options: RunOptions): Promise<Made>;
+}
+
+export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): PictureMaker {
+  return {
+    async plan({ bodies, image }) {
+      const start = performance.now();
+      if (!image) throw fieldProblem('invalid_request', 'image', 'image is missing.');
+      const models = bodies.map((body) => engine.model(body.model));
+      engine.assertRoom();
+      const starter = await inspect(image, config.MAX_INPUT_PIXELS);
+      const settled: Parameters[] = [];
+      for (const [i, body] of bodies.entries())
+        settled.push(await settle(body, models[i]!, starter, config.MAX_PIXELS));
+      engine.assertRoom(
+        settled.map(({ model, request, size }) => ({ model: model.name, request: { ...request, pixels: size } })),
+      );
+      // Pictures of one size share the decoded starter.
+      const decoded = new Map<string, Promise<{ pixels: Pixels; converted: Conversion[] }>>();
+      const pictures = settled.map(async (parameters, i) => {
+        const { size, fit, background } = parameters;
+        const key = `${size.width}x${size.height}`;
+        const decoding = decoded.get(key) ?? decode(starter, size, fit, background);
+        decoded.set(key, decoding);
+        const { pixels, converted } = await decoding;
+        const job = { model: parameters.model.name, request: { ...parameters.request, pixels } };
+        return { body: bodies[i]!, parameters, job, converted };
+      });
+      return { pictures: await Promise.all(pictures), starter, decodeMs: performance.now() - start };
+    },
+
+    async run(plan, { uploadMs, ...options }) {
+      const start = performance.now();
+      const seconds = () => (plan.decodeMs + performance.now() - start) / 1000;
+      const model = plan.pictures[0]!.parameters.model.name;
+      try {
+        const results = await engine.generate(
+          plan.pictures.map(({ job }) => job),
+          options,
+        );
+        const encodeStart = performance.now();
+        const pictures = await Promise.all(
+          plan.pictures.map((planned, i) => finish(planned, plan.starter, results[i]!)),
+        );
+        const stageTimes = stageTimesOf(plan, results, uploadMs, performance.now() - encodeStart);
+        metrics.generated(
+          seconds(),
+          stageTimes,
+          pictures.map(({ parameters, result }) => ({ model: parameters.model.name, result })),
+        );
+        return {
+          pictures,
+          stageTimes,
+          modelRunMs: results.reduce((sum, { modelRunMs }) => sum + modelRunMs, 0),
+          warnings: [...new Set(pictures.flatMap(({ warnings }) => warnings))],
+        };
+      } catch (error) {
+        const outcome = error instanceof EngineError && outcomes[error.code];
+        if (outcome) metrics.failed(model, seconds(), outcome);
+        throw error;
+      }
+    },
+  };
+}
+
+async function finish(
+  { body, parameters, converted }: PlannedPicture,
+  starter: Starter,
+  result: Generated,
+): Promise<MadePicture> {
+  const { format, quality, embedParameters, request } = parameters;
+  const { prompt, negativePrompt, strength } = request;
+  const bytes = await encode(result.pixels, {
+    format,
+    quality,
+    source: strength === 1 ? 'trainedAlgorithmicMedia' : 'compositeWithTrainedAlgorithmicMedia',
+    parameters: embedParameters
+      ? { prompt, negative_prompt: negativePrompt, ...ranParameters(parameters, result) }
+      : undefined,
+  });
+  return { bytes, parameters, result, warnings: warningsFor(body, parameters, starter, converted, result) };
+}
+
+function stageTimesOf(plan: Plan, results: readonly Generated[], upload: number, encode: number): StageTimes {
+  const sum = (of: (result: Generated) => number) => results.reduce((total, result) => total + of(result), 0);
+  return {
+    upload,
+    decode: plan.decodeMs,
+    queue: Math.max(...results.map(({ queueMs }) => queueMs)),
+    text_encode: sum(({ timings }) => timings.textEncode),
+    vae_encode: sum(({ timings }) => timings.vaeEncode),
+    denoise: sum(({ timings }) => timings.denoise),
+    vae_decode: sum(({ timings }) => timings.vaeDecode),
+    encode,
+  };
+}
+
+/** How accepted work can end without a picture. What was refused was not accepted. */
+const outcomes: Partial<Record<EngineErrorCode, 'error' | 'cancelled' | 'deadline'>> = {
+  cancelled: 'cancelled',
+  interrupted: 'cancelled',
+  deadline_exceeded: 'deadline',
+  worker_lost: 'error',
+  request_kills_worker: 'error',
+  model_not_runnable: 'error',
+  internal: 'error',
+};

@@ -1,0 +1,140 @@
+// What ran and how long it took, told twice: as the headers of an answer that is a picture, and as JSON. One table makes both.
+
+import type { FastifyReply } from 'fastify';
+import { Type } from 'typebox';
+import type { Generated } from '../engine/engine.js';
+import { formats } from '../image/encode.js';
+import type { Made, MadePicture } from './generation.js';
+import type { Parameters } from './parameters.js';
+import { type Warning, warningCodes } from './warnings.js';
+
+/** What ran, of one picture: the names in JSON; a header has the same with the prefix `Img2img-` and dashes. */
+export const Ran = Type.Object(
+  {
+    seed: Type.Integer({ description: 'The seed, drawn or given; of the first picture' }),
+    strength: Type.Number({ description: 'Strength' }),
+    influence: Type.Number({ description: 'Influence in percent' }),
+    guidance: Type.Number({ description: 'Guidance scale' }),
+    steps: Type.Integer({ description: 'Length of the full schedule' }),
+    steps_run: Type.Integer({ description: 'Positions of the schedule that were run' }),
+    unet_calls: Type.Integer({ description: 'UNet calls for one picture' }),
+    scheduler: Type.String({ description: 'Noise scheduler' }),
+    model: Type.String({ description: 'Model' }),
+    model_digest: Type.String({ description: 'sha256 of the model folder' }),
+    size: Type.String({ description: 'Width x height' }),
+    engine: Type.String({ description: 'What equality of bytes can be expected of: runtime and device' }),
+  },
+  { $id: 'Ran', description: 'What ran' },
+);
+
+/** What is known before anything runs. */
+export function settledParameters({ model, size, influence, request, schedule }: Parameters) {
+  const { seed, strength, guidanceScale, steps, scheduler } = request;
+  return {
+    seed,
+    strength,
+    influence,
+    guidance: guidanceScale,
+    steps,
+    steps_run: schedule.stepsRun,
+    unet_calls: schedule.unetCalls,
+    scheduler,
+    model: model.name,
+    model_digest: model.digest,
+    size: `${size.width}x${size.height}`,
+  };
+}
+
+export function ranParameters(parameters: Parameters, result: Generated) {
+  return { ...settledParameters(parameters), unet_calls: result.unetCalls, engine: result.fingerprint };
+}
+
+const header = (description: string) => Type.String({ description });
+const headerName = (field: string) =>
+  `Img2img-${field.replace(/(^|_)(\w)/g, (_, dash, letter) => `${dash && '-'}${letter.toUpperCase()}`)}`;
+
+/** The headers' schemas, for the OpenAPI document. */
+export const answerHeaders = {
+  'X-Request-Id': header('Names the request in the log'),
+  ...Object.fromEntries(
+    Object.entries(Ran.properties as Record<string, { description?: string }>).map(([field, { description = '' }]) => [
+      headerName(field),
+      header(description),
+    ]),
+  ),
+  'Img2img-Warnings': header(
+    `What was changed or had no effect, as comma-separated codes; absent when there is none. ${Object.entries(
+      warningCodes,
+    )
+      .map(([code, meaning]) => `\`${code}\`: ${meaning}`)
+      .join(' ')}`,
+  ),
+  'Server-Timing': header('Milliseconds per stage; of several pictures the sum, and the longest time in the queue'),
+};
+
+export function writeHeaders(reply: FastifyReply, made: Made): void {
+  const { parameters, result } = made.pictures[0]!;
+  for (const [field, value] of Object.entries(ranParameters(parameters, result))) {
+    reply.header(headerName(field).toLowerCase(), field === 'model' ? encodeURIComponent(value) : value);
+  }
+  const times = Object.entries(timingsOf(made)).map(([stage, ms]) => `${stage};dur=${ms}`);
+  reply.headers({ 'server-timing': times.join(', '), 'cache-control': 'no-store' });
+  if (made.warnings.length > 0) reply.header('img2img-warnings', made.warnings.join(', '));
+}
+
+export const WarningBody = Type.Object({
+  code: Type.Enum(Object.keys(warningCodes), { type: 'string' }),
+  detail: Type.String(),
+});
+
+/** The JSON answer. */
+export const MadeBody = Type.Object(
+  {
+    id: Type.String({ description: "The request's id, as in `X-Request-Id`" }),
+    created: Type.Integer({ description: 'Unix time in seconds' }),
+    model: Type.String(),
+    images: Type.Array(
+      Type.Object({
+        b64_json: Type.String({ description: 'The picture in base64' }),
+        seed: Type.Integer(),
+        width: Type.Integer(),
+        height: Type.Integer(),
+        format: Type.Enum([...formats], { type: 'string' }),
+      }),
+    ),
+    parameters: Type.Ref('Ran'),
+    timings: Type.Record(Type.String(), Type.Number(), {
+      description: 'Milliseconds per stage, as in `Server-Timing`',
+    }),
+    warnings: Type.Array(WarningBody, { description: 'What was changed or had no effect' }),
+  },
+  { $id: 'Made' },
+);
+
+export function madeBody(id: string, made: Made) {
+  const { parameters, result } = made.pictures[0]!;
+  return {
+    id,
+    created: Math.floor(Date.now() / 1000),
+    model: parameters.model.name,
+    images: made.pictures.map(imageBody),
+    parameters: ranParameters(parameters, result),
+    timings: timingsOf(made),
+    warnings: warningBodies(made.warnings),
+  };
+}
+
+export function imageBody({ bytes, parameters }: MadePicture) {
+  const { request, size, format } = parameters;
+  return { b64_json: bytes.toString('base64'), seed: request.seed, ...size, format };
+}
+
+export function warningBodies(warnings: readonly Warning[]) {
+  return warnings.map((code) => ({ code, detail: warningCodes[code] }));
+}
+
+function timingsOf({ stageTimes, modelRunMs }: Made): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries({ ...stageTimes, model_runs: modelRunMs }).map(([stage, ms]) => [stage, Number(ms.toFixed(1))]),
+  );
+}
