@@ -34,7 +34,8 @@ const device: BatchDevice<Running> = {
   prepare: async (message: GenerateMessage) => {
     const model = await modelNamed(message.model);
     const modelRunMsBefore = modelRunMs(model);
-    return { model, modelRunMsBefore, message, generation: await img2img.prepare(model, message.request) };
+    const [generation] = await img2img.prepare(model, [message.request]);
+    return { model, modelRunMsBefore, message, generation: generation! };
   },
   canShareCall: (a, b) => a.model === b.model && img2img.canShareCall(a.model, a.generation, b.generation),
   denoise: async (running) => {
@@ -49,9 +50,15 @@ const device: BatchDevice<Running> = {
   },
   isDone: ({ generation }) => img2img.isDone(generation),
   finish: async (id, { model, generation, modelRunMsBefore }) => {
-    const pixels = await img2img.decode(model, generation);
+    const [pixels] = await img2img.decode(model, [generation]);
     const { droppedTokens, unetCalls, timings } = generation;
-    const result = { pixels, droppedTokens, unetCalls, timings, modelRunMs: modelRunMs(model) - modelRunMsBefore };
+    const result = {
+      pixels: pixels!,
+      droppedTokens,
+      unetCalls,
+      timings,
+      modelRunMs: modelRunMs(model) - modelRunMsBefore,
+    };
     send({ type: 'done', id, result });
   },
   failed: (id, error) => {
@@ -161,9 +168,9 @@ async function warmUp(model: Model): Promise<void> {
   const { size, defaults } = model.folder;
   const pixels = { data: new Uint8Array(size.native ** 2 * 3), width: size.native, height: size.native };
   const request = { pixels, prompt: '', negativePrompt: '', strength: 1, guidanceScale: 2, steps: 1, seed: 0 };
-  const generation = await img2img.prepare(model, { ...request, scheduler: defaults.scheduler });
-  while (!img2img.isDone(generation)) await img2img.denoise(model, [generation]);
-  await img2img.decode(model, generation);
+  const generations = await img2img.prepare(model, [{ ...request, scheduler: defaults.scheduler }]);
+  while (!img2img.isDone(generations[0]!)) await img2img.denoise(model, generations);
+  await img2img.decode(model, generations);
 }
 
 function modelRunMs(model: Model): number {

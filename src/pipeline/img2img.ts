@@ -8,6 +8,7 @@ import type { Model } from './model.js';
 import { TorchGenerator } from './noise.js';
 import { createSchedule, type SchedulerName } from './schedulers/index.js';
 import type { Scheduler } from './schedulers/schedule.js';
+import type { Session } from './sessions.js';
 
 export interface Img2ImgRequest {
   /** The starter in the size of the output: both sides multiples of the model's. */
@@ -49,6 +50,12 @@ export interface Generation {
   unetCalls: number;
 }
 
+/** What the text encoder makes of a text, and how many of its tokens did not fit. */
+export interface EncodedPrompt {
+  readonly embeds: Embeds;
+  readonly dropped: number;
+}
+
 interface Embeds {
   readonly data: Float32Array; // [tokens, width]
   readonly dims: readonly [tokens: number, width: number];
@@ -63,46 +70,58 @@ export function rowsOf(generation: Generation): number {
   return generation.negativePromptEmbeds ? 2 : 1;
 }
 
-/** Encodes prompts and starter, and noises the latents to where the schedule begins. */
-export async function prepare(model: Model, request: Img2ImgRequest): Promise<Generation> {
-  const { folder, sessions } = model;
-  const timings: Timings = { textEncode: 0, vaeEncode: 0, denoise: 0, vaeDecode: 0 };
-  const { width, height } = request.pixels;
-  const shape = [folder.latentChannels, height / folder.vaeScale, width / folder.vaeScale] as const;
-
-  let start = performance.now();
-  const guided = request.guidanceScale > 1;
-  const prompt = model.tokenize(request.prompt);
-  const negativePrompt = model.tokenize(request.negativePrompt);
-  const promptEmbeds = await encodePrompt(model, prompt.ids);
-  const negativePromptEmbeds = guided ? await encodePrompt(model, negativePrompt.ids) : undefined;
-  timings.textEncode = performance.now() - start;
-
-  start = performance.now();
-  const { scheduler, begin, stepsRun } = createSchedule(request, folder.schedulerConfig);
-  const generator = new TorchGenerator(request.seed);
-  const { data: parameters } = await sessions.vae_encoder.run({
-    sample: { data: pixelsToSample(request.pixels), dims: [1, 3, height, width] },
+/**
+ * Encodes prompts and starters, and noises the latents to where their schedules begin.
+ * @param requests with starters of one size: they share a call of each encoder
+ */
+export async function prepare(model: Model, requests: readonly Img2ImgRequest[]): Promise<Generation[]> {
+  const start = performance.now();
+  const texts = requests.flatMap(({ prompt, negativePrompt, guidanceScale }) =>
+    guidanceScale > 1 ? [prompt, negativePrompt] : [prompt],
+  );
+  const prompts = await encodePrompts(model, texts);
+  const textEncode = performance.now() - start;
+  const parameters = await encodeStarters(
+    model,
+    requests.map(({ pixels }) => pixels),
+  );
+  return requests.map((request, i) => {
+    const generation = begin(model, request, prompts, parameters[i]!);
+    generation.timings.textEncode = textEncode;
+    generation.timings.vaeEncode = performance.now() - start - textEncode;
+    return generation;
   });
+}
+
+/** @param parameters of the VAE's distribution for the starter */
+function begin(
+  { folder }: Model,
+  request: Img2ImgRequest,
+  prompts: ReadonlyMap<string, EncodedPrompt>,
+  parameters: Float32Array,
+): Generation {
+  const { width, height } = request.pixels;
+  const prompt = prompts.get(request.prompt)!;
+  const negativePrompt = request.guidanceScale > 1 ? prompts.get(request.negativePrompt) : undefined;
+  const { scheduler, begin: index, stepsRun } = createSchedule(request, folder.schedulerConfig);
+  const generator = new TorchGenerator(request.seed);
   let latents: Float32Array;
   if (stepsRun === 0) latents = drawLatents(parameters, folder.scalingFactor);
   else {
     const init = drawLatents(parameters, folder.scalingFactor, generator);
-    latents = scheduler.addNoise(init, generator.randn(init.length), begin);
+    latents = scheduler.addNoise(init, generator.randn(init.length), index);
   }
-  timings.vaeEncode = performance.now() - start;
-
   return {
     request,
     scheduler,
     generator,
-    shape,
-    promptEmbeds,
-    negativePromptEmbeds,
-    droppedTokens: { prompt: prompt.dropped, negativePrompt: guided ? negativePrompt.dropped : 0 },
-    timings,
+    shape: [folder.latentChannels, height / folder.vaeScale, width / folder.vaeScale],
+    promptEmbeds: prompt.embeds,
+    negativePromptEmbeds: negativePrompt?.embeds,
+    droppedTokens: { prompt: prompt.dropped, negativePrompt: negativePrompt?.dropped ?? 0 },
+    timings: { textEncode: 0, vaeEncode: 0, denoise: 0, vaeDecode: 0 },
     latents,
-    index: begin,
+    index,
     unetCalls: 0,
   };
 }
@@ -168,22 +187,71 @@ export async function denoise(model: Model, generations: readonly Generation[]):
   }
 }
 
-/** The picture of a generation that is done. */
-export async function decode(model: Model, generation: Generation): Promise<Pixels> {
+/**
+ * The pictures of generations that are done, in their order.
+ * @param generations of one shape: they share a call of the VAE's decoder
+ */
+export async function decode(model: Model, generations: readonly Generation[]): Promise<Pixels[]> {
   const start = performance.now();
   const { scalingFactor, vaeScale } = model.folder;
-  const [channels, height, width] = generation.shape;
-  const { data } = await model.sessions.vae_decoder.run({
-    latent_sample: { data: generation.latents.map((x) => x / scalingFactor), dims: [1, channels, height, width] },
-  });
-  const pixels = sampleToPixels(data, width * vaeScale, height * vaeScale);
-  generation.timings.vaeDecode = performance.now() - start;
-  return pixels;
+  const [channels, height, width] = generations[0]!.shape;
+  const latents = generations.map((generation) => generation.latents.map((x) => x / scalingFactor));
+  const samples = await runInRows(model.sessions.vae_decoder, 'latent_sample', latents, [channels, height, width]);
+  const pictures = samples.map((sample) => sampleToPixels(sample, width * vaeScale, height * vaeScale));
+  for (const { timings } of generations) timings.vaeDecode = performance.now() - start;
+  return pictures;
 }
 
-async function encodePrompt(model: Model, ids: readonly number[]): Promise<Embeds> {
-  const { data, dims } = await model.sessions.text_encoder.run({ input_ids: { data: ids, dims: [1, ids.length] } });
-  return { data, dims: [dims[1]!, dims[2]!] };
+/** What the text encoder makes of these texts, each once, and of those that the cache does not have. */
+async function encodePrompts(model: Model, texts: readonly string[]): Promise<Map<string, EncodedPrompt>> {
+  const prompts = new Map<string, EncodedPrompt>();
+  const missing: { text: string; ids: readonly number[]; dropped: number }[] = [];
+  for (const text of new Set(texts)) {
+    const known = model.promptCache.get(text);
+    if (known) prompts.set(text, known);
+    else missing.push({ text, ...model.tokenize(text) });
+  }
+  if (missing.length === 0) return prompts;
+  const tokens = missing[0]!.ids.length;
+  const rows = await runInRows(
+    model.sessions.text_encoder,
+    'input_ids',
+    missing.map(({ ids }) => ids),
+    [tokens],
+  );
+  for (const [i, { text, dropped }] of missing.entries()) {
+    const data = rows[i]!;
+    const prompt = { embeds: { data, dims: [tokens, data.length / tokens] as const }, dropped };
+    prompts.set(text, prompt);
+    model.promptCache.set(text, prompt, data.byteLength);
+  }
+  return prompts;
+}
+
+/** Mean and log-variance of each starter's latents. */
+function encodeStarters(model: Model, starters: readonly Pixels[]): Promise<Float32Array[]> {
+  const { width, height } = starters[0]!;
+  return runInRows(model.sessions.vae_encoder, 'sample', starters.map(pixelsToSample), [3, height, width]);
+}
+
+/** One run for all rows where the graph leaves their count free, else one run each. */
+async function runInRows(
+  session: Session,
+  input: string,
+  rows: readonly (Float32Array | readonly number[])[],
+  dims: readonly number[],
+): Promise<Float32Array[]> {
+  if (rows.length > 1 && typeof session.shapeOf(input)[0] === 'number') {
+    const outputs: Float32Array[] = [];
+    for (const row of rows) outputs.push(...(await runInRows(session, input, [row], dims)));
+    return outputs;
+  }
+  const size = rows[0]!.length;
+  const joined = new Float32Array(rows.length * size);
+  for (const [i, row] of rows.entries()) joined.set(row, i * size);
+  const { data } = await session.run({ [input]: { data: joined, dims: [rows.length, ...dims] } });
+  const length = data.length / rows.length;
+  return rows.map((_, i) => data.slice(i * length, (i + 1) * length));
 }
 
 /** Classifier-free guidance (Ho & Salimans 2022): [negative row, prompt row] -> one prediction. */

@@ -56,10 +56,13 @@ const requestOf = (c: Case): Img2ImgRequest => ({
   seed: c.seed,
 });
 
+const prepareOne = async (request: Img2ImgRequest): Promise<Generation> => (await prepare(model, [request]))[0]!;
+
 async function generate(request: Img2ImgRequest): Promise<{ pixels: Pixels; unetCalls: number }> {
-  const generation = await prepare(model, request);
+  const generation = await prepareOne(request);
   while (!isDone(generation)) await denoise(model, [generation]);
-  return { pixels: await decode(model, generation), unetCalls: generation.unetCalls };
+  const [pixels] = await decode(model, [generation]);
+  return { pixels: pixels!, unetCalls: generation.unetCalls };
 }
 
 t.test("same seed, starter and prompt give diffusers' picture", async (t) => {
@@ -100,25 +103,35 @@ t.test('at or below guidance 1 a request takes one row, above it two', async (t)
     [1, 1],
     [1.01, 2],
   ] as const) {
-    t.equal(rowsOf(await prepare(model, { ...base, guidanceScale })), rows, String(guidanceScale));
+    t.equal(rowsOf(await prepareOne({ ...base, guidanceScale })), rows, String(guidanceScale));
   }
+});
+
+t.test('a prompt that came before is not encoded again', async (t) => {
+  const base = { ...requestOf(cases[0]!), prompt: 'seen before', negativePrompt: 'unseen', guidanceScale: 5 };
+  await prepareOne({ ...base, guidanceScale: 1 });
+  const { hits, misses } = model.promptCache;
+  const before = model.sessions.text_encoder.runMs;
+  await prepareOne({ ...base, guidanceScale: 1 });
+  t.equal(model.sessions.text_encoder.runMs, before, 'no run');
+  await prepareOne(base);
+  t.strictSame([model.promptCache.hits - hits, model.promptCache.misses - misses], [2, 1]);
 });
 
 t.test('requests that share calls give the same bytes as alone', async (t) => {
   const requests = cases.filter(({ width, height }) => width === 32 && height === 32).map(requestOf);
   const alone = [];
   for (const request of requests) alone.push((await generate(request)).pixels.data);
-  const together: Generation[] = [];
-  for (const request of requests) together.push(await prepare(model, request));
+  const together = await prepare(model, requests);
   t.ok(together.every((other) => canShareCall(model, together[0]!, other)));
   for (;;) {
     const running = together.filter((generation) => !isDone(generation));
     if (running.length === 0) break;
     await denoise(model, running);
   }
-  for (const [i, generation] of together.entries()) {
-    t.strictSame((await decode(model, generation)).data, alone[i], `request ${i + 1} of ${together.length}`);
+  for (const [i, { data }] of (await decode(model, together)).entries()) {
+    t.strictSame(data, alone[i], `request ${i + 1} of ${together.length}`);
   }
-  const wide = await prepare(model, requestOf(cases.find(({ width }) => width === 64)!));
+  const wide = await prepareOne(requestOf(cases.find(({ width }) => width === 64)!));
   t.notOk(canShareCall(model, together[0]!, wide));
 });
