@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import cors from '@fastify/cors';
 import multipart from '@fastify/multipart';
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify';
 import { type Config, list } from '../config.js';
 import type { Engine } from '../engine/engine.js';
 
@@ -16,9 +16,10 @@ import { requireKeys } from './keys.js';
 import { countAnswers, createMetrics, metricsRoute } from './metrics.js';
 import { modelRoutes } from './models.js';
 import { probeRoutes } from './probes.js';
-import { answerBrokenHttp, registerProblems, sendProblem, toProblem } from './problems.js';
+import { answerBrokenHttp, type Problem, ProblemBody, registerProblems, sendProblem, toProblem } from './problems.js';
 import { limitRates } from './rate-limit.js';
 import { answerHeaders } from './report.js';
+import { uploadBudget } from './upload-budget.js';
 
 export interface AppOptions {
   readonly config: Config;
@@ -46,11 +47,14 @@ export async function buildApp({ config, engine, logger, lifecycle, version }: A
   });
   const metrics = createMetrics(engine, lifecycle, version);
   const maker = pictureMaker(config, engine, metrics);
+  const budget = uploadBudget({ maxBytes: bodyLimit(config), maxTotalBytes: config.MAX_UPLOADS_BYTES });
   decorate(app);
   app.removeContentTypeParser('text/plain');
-  registerProblems(app, (request, problem) => {
+  app.addSchema(ProblemBody);
+  const count = (request: FastifyRequest, problem: Problem) => {
     if (request.method === 'POST') metrics.rejected(problem); // a probe that is told to wait is not shed work
-  });
+  };
+  registerProblems(app, count);
   countAnswers(app, metrics.registry);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
@@ -60,7 +64,13 @@ export async function buildApp({ config, engine, logger, lifecycle, version }: A
   if (origins.length > 0) {
     await app.register(cors, {
       origin: origins.includes('*') ? '*' : origins,
-      exposedHeaders: Object.keys(answerHeaders),
+      exposedHeaders: [
+        ...Object.keys(answerHeaders),
+        'Retry-After',
+        'RateLimit-Limit',
+        'RateLimit-Remaining',
+        'RateLimit-Reset',
+      ],
       maxAge: 600,
     });
   }
@@ -78,7 +88,7 @@ export async function buildApp({ config, engine, logger, lifecycle, version }: A
   });
   await registerDocs(app, version);
   app.after(() => {
-    img2imgRoute(app, config, maker);
+    img2imgRoute(app, config, maker, budget);
     modelRoutes(app, config, engine);
     probeRoutes(app, engine, lifecycle);
     if (config.METRICS_PORT === undefined) metricsRoute(app, metrics.registry);

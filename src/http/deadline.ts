@@ -1,7 +1,18 @@
 // When a request must end: its deadline, or its client's leaving.
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
 import { EngineError } from '../engine/engine.js';
+
+/** For the schema of a route's headers. */
+export const timeoutHeader = {
+  'x-request-timeout-ms': Type.Optional(
+    Type.String({
+      pattern: '^[1-9][0-9]{0,8}$',
+      description: "Milliseconds until a 504; the server's own limit counts if it is smaller.",
+    }),
+  ),
+};
 
 /**
  * A signal whose reason is an EngineError.

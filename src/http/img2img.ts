@@ -4,19 +4,19 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { Config } from '../config.js';
 import { formats } from '../image/encode.js';
-import { deadlineSignal } from './deadline.js';
-import { bodyLimit, formBody, type Img2ImgBody, jsonBody } from './fields.js';
+import { deadlineSignal, timeoutHeader } from './deadline.js';
+import { formBody, type Img2ImgBody, jsonBody } from './fields.js';
 import { makingProblems, type PictureMaker } from './generation.js';
 import { negotiate, preferred } from './negotiation.js';
 import { eachSeed } from './parameters.js';
 import { problemResponses } from './problems.js';
 import { answerHeaders, MadeBody, madeBody, Ran, writeHeaders } from './report.js';
 import { type FieldTypes, readBody } from './upload.js';
-import { uploadBudget } from './upload-budget.js';
+import type { UploadBudget } from './upload-budget.js';
 
 const pictureTypes = formats.map((format) => `image/${format}` as const);
 
-export function img2imgRoute(app: FastifyInstance, config: Config, maker: PictureMaker): void {
+export function img2imgRoute(app: FastifyInstance, config: Config, maker: PictureMaker, budget: UploadBudget): void {
   const form = formBody(config);
   app.addSchema(Ran);
   app.addSchema(MadeBody);
@@ -29,14 +29,7 @@ export function img2imgRoute(app: FastifyInstance, config: Config, maker: Pictur
         description:
           "Moves a starter picture towards the prompt. `influence` says how much of the starter stays, `guidance` how far the prompts pull. The answer's headers say what ran.",
         tags: ['Pictures'],
-        headers: Type.Object({
-          'x-request-timeout-ms': Type.Optional(
-            Type.String({
-              pattern: '^[1-9][0-9]{0,8}$',
-              description: "Milliseconds until a 504; the server's own limit counts if it is smaller.",
-            }),
-          ),
-        }),
+        headers: Type.Object(timeoutHeader),
         body: {
           content: { 'multipart/form-data': { schema: form }, 'application/json': { schema: jsonBody(config) } },
         },
@@ -60,7 +53,7 @@ export function img2imgRoute(app: FastifyInstance, config: Config, maker: Pictur
           ),
         },
       },
-      onRequest: uploadBudget({ maxBytes: bodyLimit(config), maxTotalBytes: config.MAX_UPLOADS_BYTES }),
+      onRequest: budget,
       preValidation: async (request, reply) => {
         await readBody(request, form.properties as FieldTypes, ['image'], config.MAX_UPLOAD_BYTES);
         request.uploadMs = reply.elapsedTime;

@@ -86,6 +86,11 @@ export const ProblemBody = Type.Object(
 
 /** Response schemas for a route that can answer with these problems, one per status. */
 export function problemResponses(...codes: ProblemCode[]): Record<number, object> {
+  return responsesFor(codes, { 'application/problem+json': { schema: Type.Ref('Problem') } });
+}
+
+/** The same for routes whose clients expect another shape. */
+export function responsesFor(codes: readonly ProblemCode[], content: object): Record<number, object> {
   const responses: Record<number, object> = {};
   for (const status of new Set(codes.map((code) => problemCodes[code][0]))) {
     const names = codes.filter((code) => problemCodes[code][0] === status);
@@ -95,7 +100,7 @@ export function problemResponses(...codes: ProblemCode[]): Record<number, object
       ...((status === 429 || status === 503) && {
         headers: { 'Retry-After': Type.Integer({ description: 'Seconds' }) },
       }),
-      content: { 'application/problem+json': { schema: Type.Ref('Problem') } },
+      content,
     };
   }
   return responses;
@@ -138,16 +143,17 @@ export function answerBrokenHttp(error: NodeJS.ErrnoException, socket: Socket): 
   );
 }
 
+/** For all routes of `app`. @param write the shape that the routes' clients expect */
 export function registerProblems(
   app: FastifyInstance,
   onProblem: (request: FastifyRequest, problem: Problem) => void,
+  write: typeof sendProblem = sendProblem,
 ): void {
   const send = (request: FastifyRequest, reply: FastifyReply, problem: Problem) => {
     onProblem(request, problem);
-    return sendProblem(request, reply, problem);
+    return write(request, reply, problem);
   };
 
-  app.addSchema(ProblemBody);
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const problem = toProblem(error, error.validationContext === 'headers' ? request.headers : request.body);
     // Details quote what was sent, prompts included; the log does not.

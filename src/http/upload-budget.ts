@@ -9,10 +9,12 @@ export interface UploadLimits {
   readonly maxTotalBytes: number;
 }
 
-/** A route's onRequest hook: a request that is over the budget is refused before its body is read. */
-export function uploadBudget({ maxBytes, maxTotalBytes }: UploadLimits) {
+export type UploadBudget = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
+
+/** An onRequest hook, one for all routes that take pictures: a request that is over the budget is refused before its body is read. */
+export function uploadBudget({ maxBytes, maxTotalBytes }: UploadLimits): UploadBudget {
   let taken = 0;
-  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+  return async (request, reply) => {
     const bytes = Math.min(Number(request.headers['content-length'] ?? maxBytes), maxBytes);
     if (taken + bytes > maxTotalBytes) {
       const detail = `The bodies of the requests in flight have ${taken} bytes; with this one they would pass ${maxTotalBytes}.`;

@@ -149,6 +149,60 @@ export interface components {
                 detail: string;
             }[];
         };
+        /** @description What ran */
+        Ran: {
+            /** @description The seed, drawn or given; of the first picture */
+            seed: number;
+            /** @description Strength */
+            strength: number;
+            /** @description Influence in percent */
+            influence: number;
+            /** @description Guidance scale */
+            guidance: number;
+            /** @description Length of the full schedule */
+            steps: number;
+            /** @description Positions of the schedule that were run */
+            steps_run: number;
+            /** @description UNet calls for one picture */
+            unet_calls: number;
+            /** @description Noise scheduler */
+            scheduler: string;
+            /** @description Model */
+            model: string;
+            /** @description sha256 of the model folder */
+            model_digest: string;
+            /** @description Width x height */
+            size: string;
+            /** @description What equality of bytes can be expected of: runtime and device */
+            engine: string;
+        };
+        Made: {
+            /** @description The request's id, as in `X-Request-Id` */
+            id: string;
+            /** @description Unix time in seconds */
+            created: number;
+            model: string;
+            images: {
+                /** @description The picture in base64 */
+                b64_json: string;
+                seed: number;
+                width: number;
+                height: number;
+                /** @enum {string} */
+                format: "png" | "jpeg" | "webp" | "avif";
+            }[];
+            parameters: components["schemas"]["Ran"];
+            /** @description Milliseconds per stage, as in `Server-Timing` */
+            timings: {
+                [key: string]: number;
+            };
+            /** @description What was changed or had no effect */
+            warnings: {
+                /** @enum {string} */
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "first_frame_used";
+                detail: string;
+            }[];
+        };
         Model: {
             /** @description What the field `model` takes */
             name: string;
@@ -239,8 +293,13 @@ export interface operations {
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "euler" | "euler_karras" | "dpmpp_2m" | "dpmpp_2m_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. */
+                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
                     seed?: number;
+                    /**
+                     * @description Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream.
+                     * @default 1
+                     */
+                    n?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
                     /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` the starter's aspect is kept at about the model's native area; with one of them the other follows the aspect. */
@@ -261,10 +320,17 @@ export interface operations {
                      */
                     background?: string;
                     /**
-                     * @description Format of the answer; beats the `Accept` header. Absent means what `Accept` prefers, PNG in a tie.
+                     * @description Format of the picture; beats the picture types of the `Accept` header. Absent means what `Accept` prefers, PNG in a tie.
                      * @enum {string}
                      */
                     format?: "png" | "jpeg" | "webp" | "avif";
+                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. */
+                    quality?: number;
+                    /**
+                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it.
+                     * @default false
+                     */
+                    embed_parameters?: boolean;
                 };
                 "application/json": {
                     /** @description The starter picture as base64 or as a `data:` URI. */
@@ -294,8 +360,13 @@ export interface operations {
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "euler" | "euler_karras" | "dpmpp_2m" | "dpmpp_2m_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. */
+                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
                     seed?: number;
+                    /**
+                     * @description Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream.
+                     * @default 1
+                     */
+                    n?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
                     /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` the starter's aspect is kept at about the model's native area; with one of them the other follows the aspect. */
@@ -316,20 +387,27 @@ export interface operations {
                      */
                     background?: string;
                     /**
-                     * @description Format of the answer; beats the `Accept` header. Absent means what `Accept` prefers, PNG in a tie.
+                     * @description Format of the picture; beats the picture types of the `Accept` header. Absent means what `Accept` prefers, PNG in a tie.
                      * @enum {string}
                      */
                     format?: "png" | "jpeg" | "webp" | "avif";
+                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. */
+                    quality?: number;
+                    /**
+                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it.
+                     * @default false
+                     */
+                    embed_parameters?: boolean;
                 };
             };
         };
         responses: {
-            /** @description The picture. The headers tell the parameters that ran; `Img2img-Warnings` names what was changed or had no effect. */
+            /** @description The picture, or as JSON one or more of them. The headers tell the parameters that ran; `Img2img-Warnings` names what was changed or had no effect. */
             200: {
                 headers: {
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description The seed, drawn or given */
+                    /** @description The seed, drawn or given; of the first picture */
                     "Img2img-Seed"?: string;
                     /** @description Strength */
                     "Img2img-Strength"?: string;
@@ -341,7 +419,7 @@ export interface operations {
                     "Img2img-Steps"?: string;
                     /** @description Positions of the schedule that were run */
                     "Img2img-Steps-Run"?: string;
-                    /** @description UNet calls */
+                    /** @description UNet calls for one picture */
                     "Img2img-Unet-Calls"?: string;
                     /** @description Noise scheduler */
                     "Img2img-Scheduler"?: string;
@@ -353,9 +431,9 @@ export interface operations {
                     "Img2img-Size"?: string;
                     /** @description What equality of bytes can be expected of: runtime and device */
                     "Img2img-Engine"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: guidance is at or below 1, so that the negative prompt was not computed. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: guidance is at or below 1, so that the negative prompt was not computed. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
-                    /** @description Milliseconds per stage */
+                    /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
                     "Server-Timing"?: string;
                     [name: string]: unknown;
                 };
@@ -364,6 +442,7 @@ export interface operations {
                     "image/jpeg": string;
                     "image/webp": string;
                     "image/avif": string;
+                    "application/json": components["schemas"]["Made"];
                 };
             };
             /** @description `invalid_request` */
@@ -421,7 +500,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `undecodable_picture`, `picture_too_large`, `size_not_supported`, `model_not_runnable`, `too_large_for_device`, `unsupported_combination` */
+            /** @description `undecodable_picture`, `picture_too_large`, `size_not_supported`, `too_large_for_device`, `unsupported_combination`, `model_not_runnable` */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -430,7 +509,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`, `deadline_unattainable`, `rate_limited` */
+            /** @description `rate_limited`, `overloaded`, `deadline_unattainable` */
             429: {
                 headers: {
                     /** @description Seconds */
