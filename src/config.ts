@@ -49,6 +49,12 @@ const Settings = Type.Object({
     maximum: maxTimerMs,
     description: 'Longest time for one request, waiting included',
   }),
+  HEARTBEAT_MS: Type.Integer({
+    default: 15_000,
+    minimum: 10,
+    maximum: maxTimerMs,
+    description: 'Time between the comments that keep an event stream open',
+  }),
   DRAIN_DELAY_MS: Type.Integer({
     default: 5000,
     minimum: 0,

@@ -103,3 +103,11 @@ export async function startService(t: Test, environment: Record<string, string> 
   const { address } = await logged(({ msg }) => msg === 'ready');
   return { process: child, url: String(address), log, logged, ended };
 }
+
+/** The events of a stream that has ended. */
+export function events(text: string): { event: string; data: Record<string, unknown> }[] {
+  return [...text.matchAll(/^event: (.*)\ndata: (.*)\n\n/gm)].map(([, event, data]) => ({
+    event: event!,
+    data: JSON.parse(data!),
+  }));
+}

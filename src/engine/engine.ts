@@ -39,7 +39,7 @@ export interface GenerateOptions {
   /** When the answer is worth nothing any more, on the clock of performance.now(), ms. */
   readonly deadline?: number;
   /** Who asks, where keys tell callers apart. */
-  readonly caller?: string;
+  readonly caller?: string | undefined;
   /** Wants small previews with the progress, from models that can make them. */
   readonly preview?: boolean;
   readonly onProgress?: (progress: Progress) => void;

@@ -15,15 +15,15 @@ export const timeoutHeader = {
 };
 
 /**
- * A signal whose reason is an EngineError.
+ * A signal whose reason is an EngineError. It ends with the answer.
  * @param limitMs the server's limit; the client may ask for less with X-Request-Timeout-Ms
- * @returns deadline: the same moment in performance.now()'s ms; `done` must be called when the answer is there
+ * @returns the deadline is on the clock of performance.now()
  */
 export function deadlineSignal(
   request: FastifyRequest,
   reply: FastifyReply,
   limitMs: number,
-): { signal: AbortSignal; deadline: number; done: () => void } {
+): { signal: AbortSignal; deadline: number } {
   const asked = request.headers['x-request-timeout-ms']; // a number, by the route's schema
   const ms = Math.min(limitMs, Number(asked ?? limitMs));
   const controller = new AbortController();
@@ -31,15 +31,10 @@ export function deadlineSignal(
     () => controller.abort(new EngineError('deadline_exceeded', `The picture was not ready within ${ms} ms.`)),
     ms,
   );
-  const left = () => controller.abort(new EngineError('cancelled', 'The client left.'));
   // Not request.signal: it listens for the request's close, which is over once the body has been read.
-  reply.raw.once('close', left);
-  return {
-    signal: controller.signal,
-    deadline: performance.now() + ms,
-    done: () => {
-      clearTimeout(timer);
-      reply.raw.off('close', left);
-    },
-  };
+  reply.raw.once('close', () => {
+    clearTimeout(timer);
+    if (!reply.raw.writableFinished) controller.abort(new EngineError('cancelled', 'The client left.'));
+  });
+  return { signal: controller.signal, deadline: performance.now() + ms };
 }

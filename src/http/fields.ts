@@ -116,6 +116,20 @@ function commonFields({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
         description: `Of the lossy formats. Absent means ${defaultQuality.jpeg} for JPEG and WebP, ${defaultQuality.avif} for AVIF. Has no effect on PNG.`,
       }),
     ),
+    dry_run: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          'Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device.',
+      }),
+    ),
+    preview: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          'In an event stream: a small, rough picture with every step. Has no effect on the other answers, and on models that cannot make them.',
+      }),
+    ),
     embed_parameters: Type.Optional(
       Type.Boolean({
         default: false,

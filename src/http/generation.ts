@@ -6,6 +6,7 @@ import {
   type Engine,
   EngineError,
   type EngineErrorCode,
+  type Estimate,
   type Generated,
   type GenerateOptions,
   type Job,
@@ -26,12 +27,15 @@ export interface Order {
   readonly bodies: readonly Img2ImgBody[];
   /** The starter as it was uploaded. */
   readonly image: Buffer | undefined;
+  /** What the route itself leaves without effect. */
+  readonly warnings?: readonly Warning[];
 }
 
 /** What will run: one entry per picture. */
 export interface Plan {
   readonly pictures: readonly PlannedPicture[];
   readonly starter: Starter;
+  readonly warnings: readonly Warning[];
   readonly decodeMs: number;
 }
 
@@ -88,13 +92,15 @@ export const makingProblems = [
 export interface PictureMaker {
   /** @throws Problem, PictureError, SizeError, EngineError for what cannot run */
   plan(order: Order): Promise<Plan>;
+  /** What a plan would meet if it came now. */
+  estimate(plan: Plan): Estimate;
   /** Runs all pictures of a plan, or none. @throws EngineError */
   run(plan: Plan, options: RunOptions): Promise<Made>;
 }
 
 export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): PictureMaker {
   return {
-    async plan({ bodies, image }) {
+    async plan({ bodies, image, warnings = [] }) {
       const start = performance.now();
       if (!image) throw fieldProblem('invalid_request', 'image', 'image is missing.');
       const models = bodies.map((body) => engine.model(body.model));
@@ -117,8 +123,10 @@ export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): 
         const job = { model: parameters.model.name, request: { ...parameters.request, pixels } };
         return { body: bodies[i]!, parameters, job, converted };
       });
-      return { pictures: await Promise.all(pictures), starter, decodeMs: performance.now() - start };
+      return { pictures: await Promise.all(pictures), starter, warnings, decodeMs: performance.now() - start };
     },
+
+    estimate: (plan) => engine.estimate(plan.pictures.map(({ job }) => job)),
 
     async run(plan, { uploadMs, ...options }) {
       const start = performance.now();
@@ -143,7 +151,7 @@ export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): 
           pictures,
           stageTimes,
           modelRunMs: results.reduce((sum, { modelRunMs }) => sum + modelRunMs, 0),
-          warnings: [...new Set(pictures.flatMap(({ warnings }) => warnings))],
+          warnings: [...new Set([...plan.warnings, ...pictures.flatMap(({ warnings }) => warnings)])],
         };
       } catch (error) {
         const outcome = error instanceof EngineError && outcomes[error.code];
@@ -169,7 +177,12 @@ async function finish(
       ? { prompt, negative_prompt: negativePrompt, ...ranParameters(parameters, result) }
       : undefined,
   });
-  return { bytes, parameters, result, warnings: warningsFor(body, parameters, starter, converted, result) };
+  return {
+    bytes,
+    parameters,
+    result,
+    warnings: warningsFor(body, parameters, starter, converted, result.droppedTokens),
+  };
 }
 
 function stageTimesOf(plan: Plan, results: readonly Generated[], upload: number, encode: number): StageTimes {

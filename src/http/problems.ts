@@ -107,9 +107,15 @@ export function responsesFor(codes: readonly ProblemCode[], content: object): Re
 }
 
 export function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
-  const [status, title] = problemCodes[problem.code];
   if (problem.more.retryAfter !== undefined) reply.header('retry-after', String(problem.more.retryAfter));
-  const body: Static<typeof ProblemBody> = {
+  const body = JSON.stringify(problemBody(request, problem));
+  return reply.status(problem.status).type('application/problem+json').send(body);
+}
+
+/** The problem document. */
+export function problemBody(request: FastifyRequest, problem: Problem): Static<typeof ProblemBody> {
+  const [status, title] = problemCodes[problem.code];
+  return {
     type: `/docs#${problem.code}`,
     title,
     status,
@@ -119,7 +125,6 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, proble
     request_id: request.id,
     ...(problem.more.errors && { errors: [...problem.more.errors] }),
   };
-  return reply.status(status).type('application/problem+json').send(JSON.stringify(body));
 }
 
 /** For what is no HTTP, has headers without end, or comes too slowly: there is no request to answer, only a socket. */
@@ -143,6 +148,14 @@ export function answerBrokenHttp(error: NodeJS.ErrnoException, socket: Socket): 
   );
 }
 
+/** Details quote what was sent, prompts included; the log does not. */
+export function logProblem(request: FastifyRequest, problem: Problem, error: unknown): void {
+  const facts = { code: problem.code, fields: problem.more.errors?.map(({ pointer }) => pointer) };
+  if (error instanceof EngineError && error.code === 'cancelled') request.log.info('the client left');
+  else if (problem.status >= 500) request.log.error({ ...facts, err: error }, 'request failed');
+  else request.log.info(facts, 'request refused');
+}
+
 /** For all routes of `app`. @param write the shape that the routes' clients expect */
 export function registerProblems(
   app: FastifyInstance,
@@ -156,11 +169,7 @@ export function registerProblems(
 
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const problem = toProblem(error, error.validationContext === 'headers' ? request.headers : request.body);
-    // Details quote what was sent, prompts included; the log does not.
-    const facts = { code: problem.code, fields: problem.more.errors?.map(({ pointer }) => pointer) };
-    if (error instanceof EngineError && error.code === 'cancelled') request.log.info('the client left');
-    else if (problem.status >= 500) request.log.error({ ...facts, err: error }, 'request failed');
-    else request.log.info(facts, 'request refused');
+    logProblem(request, problem, error);
     return send(request, reply, problem);
   });
   app.setNotFoundHandler((request, reply) =>

@@ -2,11 +2,11 @@
 
 import type { FastifyReply } from 'fastify';
 import { Type } from 'typebox';
-import type { Generated } from '../engine/engine.js';
+import type { Estimate, Generated } from '../engine/engine.js';
 import { formats } from '../image/encode.js';
-import type { Made, MadePicture } from './generation.js';
+import type { Made, MadePicture, Plan } from './generation.js';
 import type { Parameters } from './parameters.js';
-import { type Warning, warningCodes } from './warnings.js';
+import { type Warning, warningCodes, warningsFor } from './warnings.js';
 
 /** What ran, of one picture: the names in JSON; a header has the same with the prefix `Img2img-` and dashes. */
 export const Ran = Type.Object(
@@ -87,6 +87,13 @@ export const WarningBody = Type.Object({
   detail: Type.String(),
 });
 
+const imageFacts = {
+  seed: Type.Integer(),
+  width: Type.Integer(),
+  height: Type.Integer(),
+  format: Type.Enum([...formats], { type: 'string' }),
+};
+
 /** The JSON answer. */
 export const MadeBody = Type.Object(
   {
@@ -96,10 +103,7 @@ export const MadeBody = Type.Object(
     images: Type.Array(
       Type.Object({
         b64_json: Type.String({ description: 'The picture in base64' }),
-        seed: Type.Integer(),
-        width: Type.Integer(),
-        height: Type.Integer(),
-        format: Type.Enum([...formats], { type: 'string' }),
+        ...imageFacts,
       }),
     ),
     parameters: Type.Ref('Ran'),
@@ -110,6 +114,45 @@ export const MadeBody = Type.Object(
   },
   { $id: 'Made' },
 );
+
+/** The answer to a dry run. */
+export const DryRunBody = Type.Object(
+  {
+    dry_run: Type.Literal(true),
+    model: Type.String(),
+    images: Type.Array(Type.Object(imageFacts)),
+    parameters: Type.Omit(Ran, ['engine'], { description: 'What would run' }),
+    estimate: Type.Object({
+      wait_ms: Type.Number({ description: 'Until the first picture would begin' }),
+      duration_ms: Type.Number({ description: 'Of all pictures, once they run' }),
+      memory_bytes: Type.Union([Type.Integer(), Type.Null()], {
+        description: 'On the device, while the request runs; null where nothing was measured',
+      }),
+    }),
+    warnings: Type.Array(WarningBody, {
+      description: 'What would be changed or have no effect; whether a prompt is too long is known only when it runs',
+    }),
+  },
+  { $id: 'DryRun' },
+);
+
+export function dryRunBody(
+  { pictures, starter, warnings: early }: Plan,
+  { waitMs, durationMs, memoryBytes }: Estimate,
+) {
+  const { parameters } = pictures[0]!;
+  const warnings = pictures.flatMap(({ body, parameters, converted }) =>
+    warningsFor(body, parameters, starter, converted),
+  );
+  return {
+    dry_run: true,
+    model: parameters.model.name,
+    images: pictures.map((picture) => factsOf(picture.parameters)),
+    parameters: settledParameters(parameters),
+    estimate: { wait_ms: Math.round(waitMs), duration_ms: Math.round(durationMs), memory_bytes: memoryBytes ?? null },
+    warnings: warningBodies([...new Set([...early, ...warnings])]),
+  };
+}
 
 export function madeBody(id: string, made: Made) {
   const { parameters, result } = made.pictures[0]!;
@@ -125,8 +168,11 @@ export function madeBody(id: string, made: Made) {
 }
 
 export function imageBody({ bytes, parameters }: MadePicture) {
-  const { request, size, format } = parameters;
-  return { b64_json: bytes.toString('base64'), seed: request.seed, ...size, format };
+  return { b64_json: bytes.toString('base64'), ...factsOf(parameters) };
+}
+
+function factsOf({ request, size, format }: Parameters) {
+  return { seed: request.seed, ...size, format };
 }
 
 export function warningBodies(warnings: readonly Warning[]) {

@@ -16,6 +16,7 @@ export const warningCodes = {
   bit_depth_reduced: 'The picture was reduced to 8 bits per channel.',
   transparency_flattened: 'Transparency was filled with the background.',
   quality_unused: 'PNG is lossless, so that quality had no effect.',
+  preview_unused: 'Previews are sent in event streams only.',
   first_frame_used: 'Of an animation the first frame was used.',
 } as const;
 export type Warning = keyof typeof warningCodes;
@@ -27,12 +28,13 @@ const conversions = {
   animation: 'first_frame_used',
 } as const satisfies Record<Conversion, Warning>;
 
+/** @param droppedTokens known only when the prompts were encoded */
 export function warningsFor(
   body: Img2ImgBody,
   parameters: Parameters,
   starter: Starter,
   converted: readonly Conversion[],
-  result: Generated,
+  droppedTokens: Generated['droppedTokens'] = { prompt: 0, negativePrompt: 0 },
 ): Warning[] {
   const { size, schedule } = parameters;
   const { strength, guidanceScale, prompt, negativePrompt } = parameters.request;
@@ -40,8 +42,8 @@ export function warningsFor(
   const sizeAsked = body.width !== undefined || body.height !== undefined;
   const sameSize = size.width === starter.width && size.height === starter.height;
   const cases: readonly [boolean, Warning][] = [
-    [result.droppedTokens.prompt > 0, 'prompt_truncated'],
-    [result.droppedTokens.negativePrompt > 0, 'negative_prompt_truncated'],
+    [droppedTokens.prompt > 0, 'prompt_truncated'],
+    [droppedTokens.negativePrompt > 0, 'negative_prompt_truncated'],
     [negativePrompt !== '' && guidanceScale <= 1 && !noStep, 'negative_prompt_unused'],
     [noStep && (prompt !== '' || negativePrompt !== ''), 'prompts_unused'],
     [noStep && strength > 0, 'strength_rounded_to_no_step'],

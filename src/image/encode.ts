@@ -38,6 +38,13 @@ export async function encode(pixels: Pixels, { format, source, parameters, ...re
   }
 }
 
+/** A preview is small and short-lived: it carries no mark. */
+export function encodePreview({ data, width, height }: Pixels): Promise<Buffer> {
+  return sharp(data, { raw: { width, height, channels: 3 } })
+    .png()
+    .toBuffer();
+}
+
 function provenance(source: DigitalSourceType, parameters: object | undefined): string {
   return [
     '<x:xmpmeta xmlns:x="adobe:ns:meta/">',

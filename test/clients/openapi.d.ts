@@ -199,7 +199,58 @@ export interface components {
             /** @description What was changed or had no effect */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                detail: string;
+            }[];
+        };
+        DryRun: {
+            /** @enum {boolean} */
+            dry_run: true;
+            model: string;
+            images: {
+                seed: number;
+                width: number;
+                height: number;
+                /** @enum {string} */
+                format: "png" | "jpeg" | "webp" | "avif";
+            }[];
+            /** @description What would run */
+            parameters: {
+                /** @description The seed, drawn or given; of the first picture */
+                seed: number;
+                /** @description Strength */
+                strength: number;
+                /** @description Influence in percent */
+                influence: number;
+                /** @description Guidance scale */
+                guidance: number;
+                /** @description Length of the full schedule */
+                steps: number;
+                /** @description Positions of the schedule that were run */
+                steps_run: number;
+                /** @description UNet calls for one picture */
+                unet_calls: number;
+                /** @description Noise scheduler */
+                scheduler: string;
+                /** @description Model */
+                model: string;
+                /** @description sha256 of the model folder */
+                model_digest: string;
+                /** @description Width x height */
+                size: string;
+            };
+            estimate: {
+                /** @description Until the first picture would begin */
+                wait_ms: number;
+                /** @description Of all pictures, once they run */
+                duration_ms: number;
+                /** @description On the device, while the request runs; null where nothing was measured */
+                memory_bytes: number | null;
+            };
+            /** @description What would be changed or have no effect; whether a prompt is too long is known only when it runs */
+            warnings: {
+                /** @enum {string} */
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -327,6 +378,16 @@ export interface operations {
                     /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. */
                     quality?: number;
                     /**
+                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device.
+                     * @default false
+                     */
+                    dry_run?: boolean;
+                    /**
+                     * @description In an event stream: a small, rough picture with every step. Has no effect on the other answers, and on models that cannot make them.
+                     * @default false
+                     */
+                    preview?: boolean;
+                    /**
                      * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it.
                      * @default false
                      */
@@ -394,6 +455,16 @@ export interface operations {
                     /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. */
                     quality?: number;
                     /**
+                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device.
+                     * @default false
+                     */
+                    dry_run?: boolean;
+                    /**
+                     * @description In an event stream: a small, rough picture with every step. Has no effect on the other answers, and on models that cannot make them.
+                     * @default false
+                     */
+                    preview?: boolean;
+                    /**
                      * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it.
                      * @default false
                      */
@@ -431,7 +502,7 @@ export interface operations {
                     "Img2img-Size"?: string;
                     /** @description What equality of bytes can be expected of: runtime and device */
                     "Img2img-Engine"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: guidance is at or below 1, so that the negative prompt was not computed. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: guidance is at or below 1, so that the negative prompt was not computed. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
                     "Server-Timing"?: string;
@@ -442,7 +513,8 @@ export interface operations {
                     "image/jpeg": string;
                     "image/webp": string;
                     "image/avif": string;
-                    "application/json": components["schemas"]["Made"];
+                    "application/json": components["schemas"]["Made"] | components["schemas"]["DryRun"];
+                    "text/event-stream": string;
                 };
             };
             /** @description `invalid_request` */

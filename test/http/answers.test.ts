@@ -1,0 +1,114 @@
+import t from 'tap';
+import { cottage, events, form, startApp } from '../start.js';
+
+const quick = { steps: 4, strength: 1, seed: 7, width: 128, height: 128 };
+const stream = { accept: 'text/event-stream' };
+
+t.test('an event stream', async (t) => {
+  const { url, engine } = await startApp(t, { HEARTBEAT_MS: '10', MAX_QUEUE: '2' });
+  const post = (fields: Record<string, string | number>, init: RequestInit = {}) =>
+    fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, fields), ...init });
+
+  await t.test('tells the queue, each step, the pictures and what ran, and keeps the line open', async (t) => {
+    const response = await post({ ...quick, n: 2 }, { headers: stream });
+    t.equal(response.status, 200);
+    t.equal(response.headers.get('content-type'), 'text/event-stream');
+    const text = await response.text();
+    t.match(text, /^: heartbeat$/m);
+    const told = events(text);
+    t.match(told[0], { event: 'queued', data: { position: 0, estimated_wait_ms: 0 } });
+    for (const index of [0, 1]) {
+      const steps = told.filter(({ event, data }) => event === 'step' && data.index === index);
+      t.strictSame(
+        steps.map(({ data }) => [data.step, data.steps]),
+        [1, 2, 3, 4].map((step) => [step, 4]),
+        `steps of picture ${index}`,
+      );
+    }
+    const images = told.filter(({ event }) => event === 'image').map(({ data }) => data);
+    t.match(images, [
+      { index: 0, seed: 7, width: 128, height: 128, format: 'png' },
+      { index: 1, seed: 8 },
+    ]);
+    const alone = await post(quick);
+    t.equal(
+      images[0]!.b64_json,
+      Buffer.from(await alone.arrayBuffer()).toString('base64'),
+      'the same picture as alone',
+    );
+    const last = told.at(-1)!;
+    t.match(last, { event: 'done', data: { model: 'paintbox', parameters: { seed: 7, steps_run: 4 }, warnings: [] } });
+    t.notOk('images' in last.data);
+  });
+
+  await t.test('what is refused at once is an ordinary problem', async (t) => {
+    const response = await post({ ...quick, width: 100 }, { headers: stream });
+    t.equal(response.status, 422);
+    t.match(await response.json(), { code: 'size_not_supported' });
+  });
+
+  await t.test('tells the place in the queue; a full queue is a 429 for all pictures of a request', async (t) => {
+    const running = post({ ...quick, steps: 150, n: 2 });
+    while (engine.status.queueDepth === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    const waiting = post({ ...quick }, { headers: stream }).then((response) => response.text());
+    while (engine.status.queueDepth === 1) await new Promise((resolve) => setTimeout(resolve, 5));
+    const refused = await post({ ...quick }, { headers: stream });
+    t.equal(refused.status, 429);
+    t.match(await refused.json(), { code: 'overloaded' });
+    t.match(refused.headers.get('retry-after'), /^[1-9]\d*$/);
+    const [queued] = events(await waiting);
+    t.match(queued, { event: 'queued', data: { position: 2 } });
+    t.ok(Number(queued!.data.estimated_wait_ms) > 0);
+    await (await running).arrayBuffer();
+  });
+
+  await t.test('what fails later is its last event', async (t) => {
+    const headers = { ...stream, 'x-request-timeout-ms': '300' };
+    const response = await post({ ...quick, steps: 150, n: 8 }, { headers });
+    if (response.status === 429) {
+      t.match(await response.json(), { code: 'deadline_unattainable' }, 'seen to come too late at once');
+      return;
+    }
+    const last = events(await response.text()).at(-1)!;
+    t.match(last, { event: 'error', data: { code: 'deadline_exceeded', status: 504, instance: '/img2img' } });
+  });
+
+  await t.test('a reader that leaves frees the worker', async (t) => {
+    const controller = new AbortController();
+    const response = await post({ ...quick, steps: 150, n: 8 }, { headers: stream, signal: controller.signal });
+    await response.body!.getReader().read();
+    controller.abort();
+    while (engine.status.inFlight + engine.status.queueDepth > 0) await new Promise((done) => setTimeout(done, 5));
+    t.pass();
+  });
+});
+
+t.test('a dry run', async (t) => {
+  const { url, engine } = await startApp(t);
+  const post = (fields: Record<string, string | number>, headers: Record<string, string> = {}) =>
+    fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, { ...fields, dry_run: 'true' }), headers });
+  let steps = 0;
+  engine.on('step', () => steps++);
+
+  await t.test('says what would run, for how long, and what would have no effect', async (t) => {
+    const response = await post({ n: 3, seed: 5, quality: 50, steps: 20, width: 128 });
+    t.equal(response.status, 200);
+    const body = (await response.json()) as Record<string, never>;
+    t.match(body, {
+      dry_run: true,
+      model: 'paintbox',
+      images: [5, 6, 7].map((seed) => ({ seed, width: 128, height: 128, format: 'png' })),
+      parameters: { strength: 0.75, influence: 25, steps: 20, steps_run: 15, unet_calls: 15, scheduler: /./ },
+      estimate: { wait_ms: 0, duration_ms: Number },
+      warnings: [{ code: 'quality_unused', detail: /PNG/ }],
+    });
+    t.equal(steps, 0, 'nothing ran');
+  });
+
+  await t.test('refuses what a real run would refuse, and answers as JSON only', async (t) => {
+    t.equal((await post({ width: 100 })).status, 422);
+    t.equal((await post({}, { accept: 'image/png' })).status, 406);
+    const broken = form(cottage.subarray(0, 2000), { dry_run: 'true' });
+    t.equal((await fetch(`${url}/img2img`, { method: 'POST', body: broken })).status, 422);
+  });
+});
