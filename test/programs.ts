@@ -5,14 +5,17 @@ import { delimiter, join } from 'node:path';
 
 /**
  * For a test's `skip` option: false where all programs are there, else the message.
- * @param programs names on the PATH, each with the Debian package that brings it where that has another name
+ * @param programs names on the PATH, each with the Debian package that brings it where that has another name, or the command that installs it
  * @throws Error under REQUIRE_PROGRAMS when one is missing
  */
-export function missing(...programs: readonly (string | { program: string; package: string })[]): string | false {
+export function missing(
+  ...programs: readonly (string | { program: string; package: string } | { program: string; install: string })[]
+): string | false {
   for (const entry of programs) {
-    const { program, package: debian } = typeof entry === 'string' ? { program: entry, package: entry } : entry;
-    if (isOnPath(program)) continue;
-    const message = `needs ${program} (Debian: apt-get install ${debian})`;
+    const wanted = typeof entry === 'string' ? { program: entry, package: entry } : entry;
+    if (isOnPath(wanted.program)) continue;
+    const how = 'install' in wanted ? wanted.install : `Debian: apt-get install ${wanted.package}`;
+    const message = `needs ${wanted.program} (${how})`;
     if (process.env.REQUIRE_PROGRAMS) throw new Error(message);
     return message;
   }

@@ -1,0 +1,200 @@
+// What kustomize makes of k8s/overlays, and what is wrong with it: schema, types, and what no schema knows.
+
+import { spawnSync } from 'node:child_process';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { parseAllDocuments } from 'yaml';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+export const overlays = readdirSync(`${root}k8s/overlays`);
+
+// biome-ignore lint/suspicious/noExplicitAny: YAML has the shape that the checks look for
+export type Manifest = any;
+
+/** The manifests of one overlay, in kustomize's order. */
+export function build(overlay: string): Manifest[] {
+  const { status, stdout, stderr } = spawnSync('kustomize', ['build', `${root}k8s/overlays/${overlay}`], {
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(stderr);
+  return parseAllDocuments(stdout).map((document) => document.toJS());
+}
+
+export const only = (manifests: readonly Manifest[], kind: string): Manifest =>
+  manifests.find((manifest) => manifest.kind === kind);
+
+const packages: Record<string, string> = {
+  'keda.sh': '@kubernetes-models/keda/keda.sh',
+  'monitoring.coreos.com': '@kubernetes-models/prometheus-operator/monitoring.coreos.com',
+  'gateway.networking.k8s.io': '@kubernetes-models/gateway-api/gateway.networking.k8s.io',
+  'gateway.envoyproxy.io': '@kubernetes-models/envoy-gateway/gateway.envoyproxy.io',
+};
+
+/** The package's path that describes this API version. */
+function modelsOf({ apiVersion }: Manifest): string {
+  const [group, version] = apiVersion.includes('/') ? apiVersion.split('/') : ['', apiVersion];
+  return `${packages[group] ?? `kubernetes-models${group && `/${group}`}`}/${version}`;
+}
+
+/** What the API's own schema refuses: wrong types, quantities, missing fields. It lets unknown fields pass. */
+export async function schemaFaults(manifests: readonly Manifest[]): Promise<string[]> {
+  const faults: string[] = [];
+  for (const manifest of manifests) {
+    const models = await import(modelsOf(manifest));
+    try {
+      new models[manifest.kind](manifest).validate();
+    } catch (error) {
+      faults.push(`${manifest.kind}: ${(error as Error).message}`);
+    }
+  }
+  return faults;
+}
+
+/** What the compiler says of the manifests as typed literals: unknown fields and words too. `folder` lies in the repository. */
+export function typeFaults(manifests: readonly Manifest[], folder: string): string[] {
+  const lines = manifests.flatMap((manifest, i) => [
+    `import type { I${manifest.kind} as I${i} } from '${modelsOf(manifest)}';`,
+    `export const ${manifest.kind.toLowerCase()}${i}: I${i} = ${JSON.stringify(manifest, null, 2)};`,
+  ]);
+  writeFileSync(`${folder}/manifests.ts`, lines.join('\n'));
+  writeFileSync(
+    `${folder}/tsconfig.json`,
+    JSON.stringify({
+      compilerOptions: {
+        strict: true,
+        module: 'nodenext',
+        target: 'es2023',
+        skipLibCheck: true,
+        noEmit: true,
+        types: [],
+      },
+      files: ['manifests.ts'],
+    }),
+  );
+  const { status, stdout, stderr } = spawnSync(
+    'env', // without tap's loaders, which tsc does not survive
+    ['-u', 'NODE_OPTIONS', `${root}node_modules/.bin/tsc`, '--pretty', 'false', '-p', folder],
+    { encoding: 'utf8' },
+  );
+  const faults = stdout.split('\n').filter((line) => line.includes(': error TS'));
+  if (status !== 0 && faults.length === 0) throw new Error(`tsc ended with ${status}: ${stderr}${stdout}`);
+  return faults;
+}
+
+/** What only the manifests together show. */
+export function crossFaults(manifests: readonly Manifest[]): string[] {
+  const faults: string[] = [];
+  const expect = (holds: unknown, fault: string) => {
+    if (!holds) faults.push(fault);
+  };
+  const deployment = only(manifests, 'Deployment');
+  const pod = deployment.spec.template;
+  const [container] = pod.spec.containers;
+  const ports = new Map<string, number>(
+    container.ports.map(({ name, containerPort }: Manifest) => [name, containerPort]),
+  );
+  const selects = (selector: Record<string, string> | undefined) =>
+    selector !== undefined &&
+    Object.keys(selector).length > 0 &&
+    Object.entries(selector).every(([label, value]) => pod.metadata.labels[label] === value);
+
+  for (const manifest of manifests) {
+    const { kind, spec, metadata } = manifest;
+    expect(
+      kind === 'Namespace' || kind === 'ClientTrafficPolicy' || metadata.namespace === 'img2img',
+      `${kind} is in the namespace ${metadata.namespace}`,
+    );
+    if (kind === 'Deployment') expect(selects(spec.selector.matchLabels), 'the Deployment does not select its pods');
+    if (kind === 'Service') {
+      expect(selects(spec.selector), 'the Service selects no pod');
+      for (const { targetPort } of spec.ports)
+        expect(ports.has(targetPort), `the Service's port ${targetPort} is not there`);
+    }
+    if (kind === 'PodDisruptionBudget' || kind === 'PodMonitor')
+      expect(selects(spec.selector?.matchLabels), `the ${kind} selects no pod`);
+    if (kind === 'PodDisruptionBudget')
+      expect(spec.maxUnavailable === 1, 'the PodDisruptionBudget can block the drain of a node');
+    if (kind === 'PodMonitor') {
+      for (const { port } of spec.podMetricsEndpoints)
+        expect(ports.has(port), `the PodMonitor's port ${port} is not there`);
+    }
+    if (kind === 'NetworkPolicy') {
+      expect(selects(spec.podSelector.matchLabels), 'the NetworkPolicy selects no pod');
+      for (const rule of spec.ingress)
+        for (const { port } of rule.ports) expect(ports.has(port), `the NetworkPolicy's port ${port} is not there`);
+    }
+    if (kind === 'ScaledObject' || kind === 'HorizontalPodAutoscaler') {
+      expect(spec.scaleTargetRef.name === deployment.metadata.name, `the ${kind} scales nothing that is there`);
+      expect(deployment.spec.replicas === undefined, 'the Deployment has replicas beside an autoscaler');
+    }
+    if (kind === 'HTTPRoute') {
+      for (const rule of spec.rules)
+        for (const { name, port } of rule.backendRefs) {
+          const service = manifests.find((other) => other.kind === 'Service' && other.metadata.name === name);
+          expect(
+            service?.spec.ports.some((one: Manifest) => one.port === port),
+            `the HTTPRoute's ${name}:${port} is not there`,
+          );
+        }
+    }
+    if (kind === 'BackendTrafficPolicy')
+      for (const { kind, name } of spec.targetRefs)
+        expect(
+          only(manifests, kind)?.metadata.name === name,
+          `the BackendTrafficPolicy's ${kind} ${name} is not there`,
+        );
+  }
+  expect(
+    !(only(manifests, 'ScaledObject') && only(manifests, 'HorizontalPodAutoscaler')),
+    'a HorizontalPodAutoscaler stands beside a ScaledObject',
+  );
+  for (const { name, image, securityContext, volumeMounts } of [
+    ...pod.spec.containers,
+    ...(pod.spec.initContainers ?? []),
+  ]) {
+    expect(image.includes('/'), `${name} has the image ${image}, which no overlay has replaced`);
+    expect(
+      securityContext.readOnlyRootFilesystem && !securityContext.allowPrivilegeEscalation,
+      `${name} can write its root or gain rights`,
+    );
+    expect(securityContext.capabilities.drop.includes('ALL'), `${name} keeps capabilities`);
+    for (const mount of volumeMounts)
+      expect(
+        pod.spec.volumes.some((volume: Manifest) => volume.name === mount.name),
+        `${name} mounts ${mount.name}, which is not there`,
+      );
+  }
+  for (const probe of ['startupProbe', 'readinessProbe', 'livenessProbe'])
+    expect(ports.has(container[probe].httpGet.port), `the ${probe}'s port is not there`);
+  expect(container.startupProbe.httpGet.path === '/readyz', 'the start-up probe does not wait for the model');
+  expect(container.livenessProbe.httpGet.path === '/livez', 'liveness depends on more than the process');
+  const { maxSurge, maxUnavailable } = deployment.spec.strategy.rollingUpdate;
+  expect(maxSurge === 0 && maxUnavailable === 1, 'a rollout waits for a spare GPU');
+  expect(pod.spec.enableServiceLinks === false, 'service links would set IMG2IMG_PORT');
+  expect(pod.spec.automountServiceAccountToken === false, 'the pods have a token');
+  expect(
+    pod.spec.securityContext.runAsNonRoot && pod.spec.securityContext.seccompProfile.type === 'RuntimeDefault',
+    'the pods run as root or without seccomp',
+  );
+  for (const { configMapRef } of container.envFrom)
+    if (configMapRef)
+      expect(
+        manifests.some(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === configMapRef.name),
+        `the ConfigMap ${configMapRef.name} is not there`,
+      );
+  return faults;
+}
+
+/** The settings that the container starts with. */
+export function settings(manifests: readonly Manifest[]): Record<string, string> {
+  const configMap = manifests.find(
+    ({ kind, metadata }) => kind === 'ConfigMap' && metadata.name.startsWith('img2img-settings'),
+  );
+  return configMap.data;
+}
+
+/** Seconds of a Go duration of one unit: 15s, 5m. */
+export function seconds(duration: string): number {
+  const [, count, unit] = /^(\d+)(s|m|h)$/.exec(duration)!;
+  return Number(count) * { s: 1, m: 60, h: 3600 }[unit as 's' | 'm' | 'h'];
+}
