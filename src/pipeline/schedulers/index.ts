@@ -1,21 +1,45 @@
 // The noise schedulers by the names that the API uses.
 
 import { ddim } from './ddim.js';
-import { dpmpp2m } from './dpmpp-2m.js';
+import { ddpm } from './ddpm.js';
+import { dpmpp } from './dpmpp.js';
 import { euler } from './euler.js';
+import { eulerAncestral } from './euler-ancestral.js';
+import { heun } from './heun.js';
 import { lcm, lcmPlaces } from './lcm.js';
+import { pndm } from './pndm.js';
 import { type Scheduler, type SchedulerConfig, trainTimesteps, UnsupportedSchedulerError } from './schedule.js';
+import { unipc } from './unipc.js';
 
-type Make = (config: SchedulerConfig, steps: number) => Scheduler;
+interface Entry {
+  /** diffusers' class. */
+  readonly class: string;
+  /** What the name says of the config; the config's own value does not count then. */
+  readonly settings?: SchedulerConfig;
+  readonly make: (config: SchedulerConfig, steps: number) => Scheduler;
+}
+
+const plain = { use_karras_sigmas: false };
+const karras = { use_karras_sigmas: true };
+const ode = { algorithm_type: 'dpmsolver++' };
+const sde = { algorithm_type: 'sde-dpmsolver++' };
 
 const schedulers = {
-  ddim,
-  euler: (config, steps) => euler({ ...config, use_karras_sigmas: false }, steps),
-  euler_karras: (config, steps) => euler({ ...config, use_karras_sigmas: true }, steps),
-  dpmpp_2m: (config, steps) => dpmpp2m({ ...config, use_karras_sigmas: false }, steps),
-  dpmpp_2m_karras: (config, steps) => dpmpp2m({ ...config, use_karras_sigmas: true }, steps),
-  lcm: (config, steps) => lcm(config, steps),
-} satisfies Record<string, Make>;
+  ddim: { class: 'DDIMScheduler', make: ddim },
+  ddpm: { class: 'DDPMScheduler', make: ddpm },
+  pndm: { class: 'PNDMScheduler', settings: { skip_prk_steps: true }, make: pndm },
+  euler: { class: 'EulerDiscreteScheduler', settings: plain, make: euler },
+  euler_karras: { class: 'EulerDiscreteScheduler', settings: karras, make: euler },
+  euler_a: { class: 'EulerAncestralDiscreteScheduler', make: eulerAncestral },
+  heun: { class: 'HeunDiscreteScheduler', make: heun },
+  dpmpp_2m: { class: 'DPMSolverMultistepScheduler', settings: { ...ode, ...plain }, make: dpmpp },
+  dpmpp_2m_karras: { class: 'DPMSolverMultistepScheduler', settings: { ...ode, ...karras }, make: dpmpp },
+  dpmpp_2m_sde: { class: 'DPMSolverMultistepScheduler', settings: { ...sde, ...plain }, make: dpmpp },
+  dpmpp_2m_sde_karras: { class: 'DPMSolverMultistepScheduler', settings: { ...sde, ...karras }, make: dpmpp },
+  unipc: { class: 'UniPCMultistepScheduler', settings: plain, make: unipc },
+  unipc_karras: { class: 'UniPCMultistepScheduler', settings: karras, make: unipc },
+  lcm: { class: 'LCMScheduler', make: lcm },
+} satisfies Record<string, Entry>;
 
 export type SchedulerName = keyof typeof schedulers;
 
@@ -73,7 +97,8 @@ export function createScheduler(name: SchedulerName, config: SchedulerConfig, st
   if (steps > train) {
     throw new UnsupportedSchedulerError(`steps is ${steps}; the model has ${train} timesteps`, 'steps');
   }
-  const scheduler = schedulers[name](config, steps);
+  const { make, settings }: Entry = schedulers[name];
+  const scheduler = make({ ...config, ...settings }, steps);
   if (scheduler.timesteps.every((t) => t < train)) return scheduler;
   throw new UnsupportedSchedulerError(
     `steps is ${steps}; with steps_offset ${config.steps_offset} that leads beyond the model's ${train} timesteps`,
@@ -86,20 +111,26 @@ export function stepsToRun(steps: number, strength: number): number {
   return Math.min(Math.trunc(steps * strength), steps);
 }
 
+/** What the classes take where a config says nothing. */
+const absent: SchedulerConfig = { ...plain, ...ode, skip_prk_steps: false };
+
 /** Which of our names is meant by the class that a scheduler_config.json names. */
 export function schedulerForClass(className: string, config: SchedulerConfig): SchedulerName {
-  switch (className) {
-    case 'DDIMScheduler':
-      return 'ddim';
-    case 'EulerDiscreteScheduler':
-      return config.use_karras_sigmas ? 'euler_karras' : 'euler';
-    case 'DPMSolverMultistepScheduler':
-      return config.use_karras_sigmas ? 'dpmpp_2m_karras' : 'dpmpp_2m';
-    case 'LCMScheduler':
-      return 'lcm';
-    default:
-      throw new UnsupportedSchedulerError(
-        `the scheduler class ${className} is not supported (supported: DDIMScheduler, EulerDiscreteScheduler, DPMSolverMultistepScheduler, LCMScheduler)`,
-      );
+  const entries = Object.entries(schedulers) as [SchedulerName, Entry][];
+  const ofClass = entries.filter(([, entry]) => entry.class === className);
+  if (ofClass.length === 0) {
+    const known = [...new Set(entries.map(([, entry]) => entry.class))].join(', ');
+    throw new UnsupportedSchedulerError(`the scheduler class ${className} is not supported (supported: ${known})`);
   }
+  const value = (key: keyof SchedulerConfig) => config[key] ?? absent[key];
+  const keysOf = (settings: SchedulerConfig = {}) => Object.keys(settings) as (keyof SchedulerConfig)[];
+  const found = ofClass.find(([, { settings }]) => keysOf(settings).every((key) => settings![key] === value(key)));
+  if (found) return found[0];
+  const told = keysOf(ofClass[0]![1].settings).map((key) => `${key} ${JSON.stringify(value(key))}`);
+  throw new UnsupportedSchedulerError(`${className} with ${told.join(' and ')} is not supported`);
+}
+
+/** The class of diffusers that a name stands for. */
+export function classOfScheduler(name: SchedulerName): string {
+  return schedulers[name].class;
 }

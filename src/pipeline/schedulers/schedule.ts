@@ -25,6 +25,11 @@ export interface SchedulerConfig {
   readonly euler_at_final?: boolean;
   readonly original_inference_steps?: number;
   readonly timestep_scaling?: number;
+  readonly variance_type?: string | null;
+  readonly predict_x0?: boolean;
+  readonly solver_p?: unknown;
+  readonly skip_prk_steps?: boolean;
+  readonly disable_corrector?: readonly number[];
   readonly sigma_min?: number | null;
   readonly sigma_max?: number | null;
   /** Not of diffusers' configs, where it is an argument of the pipeline. */
@@ -94,5 +99,16 @@ export function trainTimesteps(config: SchedulerConfig): number {
 export function combine(a: number, x: Float32Array, b: number, y: Float32Array): Float32Array {
   const out = new Float32Array(x.length);
   for (let i = 0; i < x.length; i++) out[i] = a * x[i]! + b * y[i]!;
+  return out;
+}
+
+/** out[i] = sum over k of factors[k] * arrays[k][i], in float32. */
+export function weightedSum(factors: readonly number[], arrays: readonly Float32Array[]): Float32Array {
+  const out = new Float32Array(arrays[0]!.length);
+  for (let i = 0; i < out.length; i++) {
+    let sum = 0;
+    for (let k = 0; k < factors.length; k++) sum += factors[k]! * arrays[k]![i]!;
+    out[i] = sum;
+  }
   return out;
 }
