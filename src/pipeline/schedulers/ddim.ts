@@ -1,7 +1,7 @@
 // DDIM. Song et al. 2021, "Denoising Diffusion Implicit Models", equation 12; diffusers, scheduling_ddim.py.
 
 import { alphasCumprod } from './noise-schedule.js';
-import { cleanLatents, clipper, pointAt, predictedNoise, predictionType, requireSignal } from './prediction.js';
+import { cleanLatents, clipper, pointAt, predictedNoise, predictionType } from './prediction.js';
 import { combine, refuse, type Scheduler, type SchedulerConfig, trainTimesteps } from './schedule.js';
 import { roundHalfEven, spacedTimesteps } from './timesteps.js';
 
@@ -18,7 +18,6 @@ export function ddim(config: SchedulerConfig, steps: number): Scheduler {
   const clip = clipper(config, true);
   const eta = config.eta ?? 0;
   const timesteps = spacedTimesteps(config, steps, 'leading').map(roundHalfEven);
-  requireSignal(prediction, alphas, timesteps);
 
   return {
     timesteps,

@@ -1,7 +1,7 @@
 // DDPM. Ho et al. 2020, "Denoising Diffusion Probabilistic Models", equations 6 and 7; diffusers, scheduling_ddpm.py.
 
 import { alphasCumprod } from './noise-schedule.js';
-import { cleanLatents, clipper, pointAt, predictionType, requireSignal } from './prediction.js';
+import { cleanLatents, clipper, pointAt, predictionType } from './prediction.js';
 import { choice, combine, refuse, type Scheduler, type SchedulerConfig } from './schedule.js';
 import { roundHalfEven, spacedTimesteps } from './timesteps.js';
 
@@ -14,7 +14,6 @@ export function ddpm(config: SchedulerConfig, steps: number): Scheduler {
   const clip = clipper(config, true);
   const varianceType = choice('variance_type', config.variance_type ?? undefined, varianceTypes, 'fixed_small');
   const timesteps = spacedTimesteps(config, steps, 'leading').map(roundHalfEven);
-  requireSignal(prediction, alphas, timesteps);
 
   return {
     timesteps,

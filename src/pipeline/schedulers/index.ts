@@ -8,6 +8,7 @@ import { eulerAncestral } from './euler-ancestral.js';
 import { heun } from './heun.js';
 import { lcm, lcmPlaces } from './lcm.js';
 import { pndm } from './pndm.js';
+import { predictionType } from './prediction.js';
 import { type Scheduler, type SchedulerConfig, trainTimesteps, UnsupportedSchedulerError } from './schedule.js';
 import { unipc } from './unipc.js';
 
@@ -16,6 +17,8 @@ interface Entry {
   readonly class: string;
   /** What the name says of the config; the config's own value does not count then. */
   readonly settings?: SchedulerConfig;
+  /** A rescale to zero SNR leaves the last timestep without any signal; the other classes keep a little. */
+  readonly reachesZeroSnr?: true;
   readonly make: (config: SchedulerConfig, steps: number) => Scheduler;
 }
 
@@ -25,8 +28,8 @@ const ode = { algorithm_type: 'dpmsolver++' };
 const sde = { algorithm_type: 'sde-dpmsolver++' };
 
 const schedulers = {
-  ddim: { class: 'DDIMScheduler', make: ddim },
-  ddpm: { class: 'DDPMScheduler', make: ddpm },
+  ddim: { class: 'DDIMScheduler', reachesZeroSnr: true, make: ddim },
+  ddpm: { class: 'DDPMScheduler', reachesZeroSnr: true, make: ddpm },
   pndm: { class: 'PNDMScheduler', settings: { skip_prk_steps: true }, make: pndm },
   euler: { class: 'EulerDiscreteScheduler', settings: plain, make: euler },
   euler_karras: { class: 'EulerDiscreteScheduler', settings: karras, make: euler },
@@ -38,7 +41,7 @@ const schedulers = {
   dpmpp_2m_sde_karras: { class: 'DPMSolverMultistepScheduler', settings: { ...sde, ...karras }, make: dpmpp },
   unipc: { class: 'UniPCMultistepScheduler', settings: plain, make: unipc },
   unipc_karras: { class: 'UniPCMultistepScheduler', settings: karras, make: unipc },
-  lcm: { class: 'LCMScheduler', make: lcm },
+  lcm: { class: 'LCMScheduler', reachesZeroSnr: true, make: lcm },
 } satisfies Record<string, Entry>;
 
 export type SchedulerName = keyof typeof schedulers;
@@ -80,15 +83,25 @@ export function createSchedule(
       `a latent consistency model runs with the scheduler lcm only, not with ${name}`,
     );
   }
-  if (latentConsistency && lcmPlaces(config, strength) > 0) {
-    return { scheduler: lcm(config, steps, strength), begin: 0, stepsRun: steps, unetCalls: steps };
-  }
-  const scheduler = createScheduler(name, config, steps);
+  const spread = latentConsistency && lcmPlaces(config, strength) > 0;
+  const scheduler = spread ? lcm(config, steps, strength) : createScheduler(name, config, steps);
+  const stepsRun = spread ? steps : latentConsistency ? 0 : stepsToRun(steps, strength);
   const { timesteps, order } = scheduler;
-  const stepsRun = latentConsistency ? 0 : stepsToRun(steps, strength);
   // From the scheduler's own count: trailing spacing may have one timestep more than steps (61 gives 62).
   const begin = stepsRun === 0 ? timesteps.length : order * (steps - stepsRun);
+  requireSignal(name, config, timesteps.subarray(begin));
   return { scheduler, begin, stepsRun, unetCalls: timesteps.length - begin };
+}
+
+/** A prediction of the noise says nothing about latents that are nothing but noise: diffusers divides by zero there. */
+function requireSignal(name: SchedulerName, config: SchedulerConfig, timesteps: Float64Array): void {
+  const { reachesZeroSnr }: Entry = schedulers[name];
+  if (!reachesZeroSnr || !config.rescale_betas_zero_snr || predictionType(config) !== 'epsilon') return;
+  const last = trainTimesteps(config) - 1;
+  if (!timesteps.some((t) => t === last || t === -1)) return; // -1: the last one too, see pointAt
+  throw new UnsupportedSchedulerError(
+    `rescale_betas_zero_snr and prediction_type "epsilon" do not go together at timestep ${last}, which this schedule has`,
+  );
 }
 
 /** A scheduler for one request, over the whole of its schedule. */

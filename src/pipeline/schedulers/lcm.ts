@@ -1,7 +1,7 @@
 // Latent consistency models. Luo et al. 2023, "Latent Consistency Models", algorithm 3; diffusers, scheduling_lcm.py.
 
 import { alphasCumprod } from './noise-schedule.js';
-import { cleanLatents, clipper, pointAt, predictionType, requireSignal } from './prediction.js';
+import { cleanLatents, clipper, pointAt, predictionType } from './prediction.js';
 import {
   combine,
   refuse,
@@ -27,7 +27,6 @@ export function lcm(given: SchedulerConfig, steps: number, strength = 1): Schedu
   const clip = clipper(config, false);
   const scaling = config.timestep_scaling ?? 10;
   const timesteps = lcmTimesteps(config, steps, strength);
-  requireSignal(prediction, alphas, timesteps);
   const points = Array.from(timesteps, (t) => pointAt(alphas, t));
 
   return {

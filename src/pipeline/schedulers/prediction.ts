@@ -1,7 +1,7 @@
 // What a UNet's output says: the clean latents and the noise, where the latents are `alpha * clean + sigma * noise`.
 // Source: Salimans & Ho 2022, "Progressive Distillation for Fast Sampling of Diffusion Models", section 4 and appendix D.
 
-import { choice, combine, type SchedulerConfig, UnsupportedSchedulerError } from './schedule.js';
+import { choice, combine, type SchedulerConfig } from './schedule.js';
 
 export type PredictionType = 'epsilon' | 'v_prediction' | 'sample';
 
@@ -64,13 +64,4 @@ export function clipper(config: SchedulerConfig, fallback: boolean): (latents: F
   if (!(config.clip_sample ?? fallback)) return (latents) => latents;
   const range = config.clip_sample_range ?? 1;
   return (latents) => latents.map((x) => Math.min(Math.max(x, -range), range));
-}
-
-/** Noise says nothing about latents that have no signal at all: diffusers divides by zero there. */
-export function requireSignal(prediction: PredictionType, alphas: Float64Array, timesteps: Float64Array): void {
-  if (prediction === 'epsilon' && timesteps.some((t) => alphas.at(t) === 0)) {
-    throw new UnsupportedSchedulerError(
-      'rescale_betas_zero_snr with prediction_type "epsilon" and a schedule that begins at the last timestep is not supported: there the latents have no signal',
-    );
-  }
 }

@@ -95,10 +95,10 @@ export function trainTimesteps(config: SchedulerConfig): number {
   return config.num_train_timesteps ?? 1000;
 }
 
-/** out[i] = a * x[i] + b * y[i], in float32. */
+/** out[i] = a * x[i] + b * y[i], rounded to float32 wherever torch rounds: it shows where large sigmas cancel. */
 export function combine(a: number, x: Float32Array, b: number, y: Float32Array): Float32Array {
   const out = new Float32Array(x.length);
-  for (let i = 0; i < x.length; i++) out[i] = a * x[i]! + b * y[i]!;
+  for (let i = 0; i < x.length; i++) out[i] = Math.fround(a * x[i]!) + Math.fround(b * y[i]!);
   return out;
 }
 

@@ -43,5 +43,5 @@ export function cleanAt(
 
 /** d latents / d sigma, equation 1 of the paper. */
 export function slopeAt(sigma: number, latents: Float32Array, clean: Float32Array): Float32Array {
-  return combine(1 / sigma, latents, -1 / sigma, clean);
+  return latents.map((x, i) => Math.fround(x - clean[i]!) / sigma);
 }
