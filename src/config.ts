@@ -78,6 +78,12 @@ const Settings = Type.Object({
   MAX_STEPS: Type.Integer({ default: 150, minimum: 1, maximum: 1000, description: 'Largest `steps`' }),
   MAX_N: Type.Integer({ default: 8, minimum: 1, maximum: 64, description: 'Largest `n`, pictures of one request' }),
   MAX_PROMPT_CHARS: Type.Integer({ default: 2000, minimum: 1, description: 'Longest `prompt` and `negative_prompt`' }),
+  MODEL_ALIASES: Type.String({
+    default: '',
+    pattern: '^\\s*([^=,]+=[^=,]+(,[^=,]+=[^=,]+)*)?\\s*$',
+    description:
+      'Comma-separated `alias=model`: other names for models on `/v1`, for clients that insist on one, such as `gpt-image-1=paintbox`',
+  }),
   API_KEYS: Type.String({
     default: '',
     description:
@@ -112,6 +118,11 @@ export function list(text: string): string[] {
     .split(',')
     .map((item) => item.trim())
     .filter((item) => item !== '');
+}
+
+/** A comma-separated setting of `name=value`. */
+export function pairs(text: string): Map<string, string> {
+  return new Map(list(text).map((item) => item.split('=').map((side) => side.trim()) as [string, string]));
 }
 
 /** Name, default and meaning of each setting, for the README's table. */

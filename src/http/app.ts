@@ -15,6 +15,8 @@ import { decorate, img2imgRoute } from './img2img.js';
 import { requireKeys } from './keys.js';
 import { countAnswers, createMetrics, metricsRoute } from './metrics.js';
 import { modelRoutes } from './models.js';
+import { openAiRoutes } from './openai.js';
+import { sendOpenAiError } from './openai-answers.js';
 import { probeRoutes } from './probes.js';
 import { answerBrokenHttp, type Problem, ProblemBody, registerProblems, sendProblem, toProblem } from './problems.js';
 import { limitRates } from './rate-limit.js';
@@ -90,6 +92,13 @@ export async function buildApp({ config, engine, logger, lifecycle, version }: A
   app.after(() => {
     img2imgRoute(app, config, maker, budget);
     modelRoutes(app, config, engine);
+    app.register(
+      async (scope) => {
+        registerProblems(scope, count, sendOpenAiError);
+        openAiRoutes(scope, { config, engine, maker, budget });
+      },
+      { prefix: '/v1' },
+    );
     probeRoutes(app, engine, lifecycle);
     if (config.METRICS_PORT === undefined) metricsRoute(app, metrics.registry);
   });

@@ -1,4 +1,4 @@
-// The answer as events: queued -> step, step, … -> image, image, … -> done, or error with a problem document.
+// An answer as events. Ours: queued -> step, step, … -> image, image, … -> done, or error with a problem document.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -6,8 +6,15 @@ import type { Progress } from '../engine/engine.js';
 import { encodePreview } from '../image/encode.js';
 import { EventStream } from './event-stream.js';
 import type { Made } from './generation.js';
-import { logProblem, problemBody, toProblem } from './problems.js';
+import { logProblem, type Problem, problemBody, toProblem } from './problems.js';
 import { imageBody, madeBody } from './report.js';
+
+/** What a protocol's events say, in their order. */
+export interface Narrator {
+  progress(events: EventStream, progress: Progress): Promise<void> | void;
+  made(events: EventStream, made: Made): void;
+  failed(events: EventStream, problem: Problem): void;
+}
 
 /**
  * Starts to answer. What is refused at once is thrown, as an ordinary problem; what fails later is the stream's last event.
@@ -18,6 +25,7 @@ export async function answerWithEvents(
   reply: FastifyReply,
   heartbeatMs: number,
   run: (onProgress: (progress: Progress) => void) => Promise<Made>,
+  narrator: Narrator = img2imgEvents(request),
 ): Promise<FastifyReply> {
   const early: Progress[] = [];
   let tell = (progress: Progress): unknown => early.push(progress);
@@ -29,7 +37,7 @@ export async function answerWithEvents(
   let told = Promise.resolve();
   tell = (progress) => {
     told = told
-      .then(() => send(events, progress))
+      .then(() => narrator.progress(events, progress))
       .catch((error) => request.log.error({ err: error }, 'an event failed'));
   };
   if (early[0]?.phase !== 'queued') tell({ phase: 'queued', position: 0, estimatedWaitMs: 0 });
@@ -39,15 +47,13 @@ export async function answerWithEvents(
     .then(
       async (made) => {
         await told;
-        for (const [index, picture] of made.pictures.entries()) events.send('image', { index, ...imageBody(picture) });
-        const { images: _, ...rest } = madeBody(request.id, made);
-        events.send('done', rest);
+        narrator.made(events, made);
       },
       async (error) => {
         await told;
         const problem = toProblem(error);
         logProblem(request, problem, error);
-        events.send('error', problemBody(request, problem));
+        narrator.failed(events, problem);
       },
     )
     .finally(() => events.end());
@@ -56,6 +62,16 @@ export async function answerWithEvents(
     .type('text/event-stream')
     .send(events.body);
 }
+
+const img2imgEvents = (request: FastifyRequest): Narrator => ({
+  progress: send,
+  made(events, made) {
+    for (const [index, picture] of made.pictures.entries()) events.send('image', { index, ...imageBody(picture) });
+    const { images: _, ...rest } = madeBody(request.id, made);
+    events.send('done', rest);
+  },
+  failed: (events, problem) => events.send('error', problemBody(request, problem)),
+});
 
 async function send(events: EventStream, progress: Progress): Promise<void> {
   if (progress.phase === 'queued') {

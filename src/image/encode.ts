@@ -2,6 +2,7 @@
 
 import sharp from 'sharp';
 import type { Pixels } from '../pixels.js';
+import type { Size } from './size.js';
 
 export const formats = ['png', 'jpeg', 'webp', 'avif'] as const;
 export type Format = (typeof formats)[number];
@@ -38,11 +39,14 @@ export async function encode(pixels: Pixels, { format, source, parameters, ...re
   }
 }
 
-/** A preview is small and short-lived: it carries no mark. */
-export function encodePreview({ data, width, height }: Pixels): Promise<Buffer> {
-  return sharp(data, { raw: { width, height, channels: 3 } })
-    .png()
-    .toBuffer();
+/**
+ * A preview is small and short-lived: it carries no mark.
+ * @param size to scale it to
+ */
+export function encodePreview({ data, width, height }: Pixels, format: Format = 'png', size?: Size): Promise<Buffer> {
+  const image = sharp(data, { raw: { width, height, channels: 3 } });
+  if (size) image.resize(size.width, size.height, { fit: 'fill', kernel: 'cubic' });
+  return image.toFormat(format).toBuffer();
 }
 
 function provenance(source: DigitalSourceType, parameters: object | undefined): string {

@@ -124,6 +124,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/images/edits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * OpenAI's image edits
+         * @description For clients of OpenAI: only the base URL and the key change. OpenAI's fields keep OpenAI's meaning; ours come under our names. What has no effect here is named in `Img2img-Ignored-Fields`. Errors have OpenAI's shape.
+         */
+        post: operations["editImage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The models, for clients of OpenAI
+         * @description Those that can run, and the aliases of `MODEL_ALIASES`.
+         */
+        get: operations["listOpenAiModels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/{model}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One model, for clients of OpenAI
+         * @description Whether there is such a model.
+         */
+        get: operations["getOpenAiModel"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -290,6 +350,77 @@ export interface components {
                 guidance: number;
                 /** @enum {string} */
                 scheduler: "ddim" | "euler" | "euler_karras" | "dpmpp_2m" | "dpmpp_2m_karras" | "lcm";
+            };
+        };
+        Edited: {
+            /** @description Unix time in seconds */
+            created: number;
+            data: {
+                /** @description The picture in base64 */
+                b64_json: string;
+                /** @description This server's addition */
+                seed: number;
+            }[];
+            /** @enum {string} */
+            background: "opaque";
+            output_format: string;
+            quality: string;
+            /** @description Width x height */
+            size: string;
+            /** @description All zero: nothing is billed */
+            usage: {
+                total_tokens: number;
+                input_tokens: number;
+                output_tokens: number;
+                input_tokens_details: {
+                    text_tokens: number;
+                    image_tokens: number;
+                };
+            };
+        };
+        EditEvent: {
+            /** @enum {string} */
+            type: "image_edit.partial_image" | "image_edit.completed";
+            b64_json: string;
+            /** @description Unix time in seconds */
+            created_at: number;
+            /** @enum {string} */
+            background: "opaque";
+            output_format: string;
+            quality: string;
+            /** @description Width x height */
+            size: string;
+            partial_image_index?: number;
+            /** @description This server's addition */
+            seed?: number;
+            /** @description All zero: nothing is billed */
+            usage?: {
+                total_tokens: number;
+                input_tokens: number;
+                output_tokens: number;
+                input_tokens_details: {
+                    text_tokens: number;
+                    image_tokens: number;
+                };
+            };
+        };
+        OpenAiModel: {
+            /** @description What the field `model` takes */
+            id: string;
+            /** @enum {string} */
+            object: "model";
+            created: number;
+            owned_by: string;
+        };
+        OpenAiError: {
+            error: {
+                /** @description A sentence for a person: field, value and limit */
+                message: string;
+                type: string;
+                /** @description The field that is wrong */
+                param: string | null;
+                /** @description Stable; a problem's code, or OpenAI's word for it */
+                code: string;
             };
         };
     };
@@ -790,6 +921,359 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    editImage: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Milliseconds until a 504; the server's own limit counts if it is smaller. */
+                "x-request-timeout-ms"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": {
+                    /**
+                     * Format: binary
+                     * @description The starter picture, at most 26214400 bytes; one, under this name or as `image[]`.
+                     */
+                    image?: string;
+                    /**
+                     * Format: binary
+                     * @description The same; the name that clients give to a list.
+                     */
+                    "image[]"?: string;
+                    /**
+                     * @description What to move towards.
+                     * @example watercolor painting, pastel
+                     */
+                    prompt: string;
+                    /** @description A name from `GET /v1/models`, or an alias of `MODEL_ALIASES`. Absent means the first. */
+                    model?: string;
+                    /**
+                     * @description Pictures, each with its own seed.
+                     * @default 1
+                     */
+                    n?: number;
+                    /**
+                     * @description `auto`, which keeps the starter's aspect at about the model's native area, or width x height, multiples of the model's step.
+                     * @default auto
+                     * @example auto
+                     * @example 256x256
+                     */
+                    size?: string;
+                    /**
+                     * @description The work that is put in: `low` is half the model's default steps, `high` and `hd` are twice as many; the others leave them. `steps` beats it.
+                     * @default auto
+                     * @enum {string}
+                     */
+                    quality?: "auto" | "low" | "medium" | "high" | "standard" | "hd";
+                    /**
+                     * @description Pictures are opaque: `transparent` is refused.
+                     * @default auto
+                     * @enum {string}
+                     */
+                    background?: "auto" | "opaque" | "transparent";
+                    /**
+                     * @description Format of the pictures.
+                     * @default png
+                     * @enum {string}
+                     */
+                    output_format?: "png" | "jpeg" | "webp";
+                    /**
+                     * @description Quality of JPEG and WebP; not for PNG.
+                     * @default 100
+                     */
+                    output_compression?: number;
+                    /**
+                     * @description Pictures are not stored: `url` is refused.
+                     * @default b64_json
+                     * @enum {string}
+                     */
+                    response_format?: "b64_json" | "url";
+                    /**
+                     * @description Answer with events: `image_edit.partial_image` on the way, `image_edit.completed` per picture.
+                     * @default false
+                     */
+                    stream?: boolean;
+                    /**
+                     * @description With `stream`: how many previews of the first picture to send on the way, made from its latents; fewer if it has fewer steps.
+                     * @default 0
+                     */
+                    partial_images?: number;
+                    /** @description Has no effect: send `influence` or `strength`. */
+                    input_fidelity?: string;
+                    /** @description Has no effect. */
+                    user?: string;
+                    /**
+                     * @description What to move away from. Has no effect when `guidance` is at or below 1.
+                     * @default
+                     * @example blurry, dark
+                     */
+                    negative_prompt?: string;
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. */
+                    strength?: number;
+                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. */
+                    influence?: number;
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. */
+                    guidance?: number;
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. */
+                    steps?: number;
+                    /**
+                     * @description The noise scheduler. Absent means the model's default.
+                     * @enum {string}
+                     */
+                    scheduler?: "ddim" | "euler" | "euler_karras" | "dpmpp_2m" | "dpmpp_2m_karras" | "lcm";
+                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    seed?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description The pictures; with `stream` an event stream. */
+            200: {
+                headers: {
+                    /** @description Names the request in the log */
+                    "X-Request-Id"?: string;
+                    /** @description The seed, drawn or given; of the first picture */
+                    "Img2img-Seed"?: string;
+                    /** @description Strength */
+                    "Img2img-Strength"?: string;
+                    /** @description Influence in percent */
+                    "Img2img-Influence"?: string;
+                    /** @description Guidance scale */
+                    "Img2img-Guidance"?: string;
+                    /** @description Length of the full schedule */
+                    "Img2img-Steps"?: string;
+                    /** @description Positions of the schedule that were run */
+                    "Img2img-Steps-Run"?: string;
+                    /** @description UNet calls for one picture */
+                    "Img2img-Unet-Calls"?: string;
+                    /** @description Noise scheduler */
+                    "Img2img-Scheduler"?: string;
+                    /** @description Model */
+                    "Img2img-Model"?: string;
+                    /** @description sha256 of the model folder */
+                    "Img2img-Model-Digest"?: string;
+                    /** @description Width x height */
+                    "Img2img-Size"?: string;
+                    /** @description What equality of bytes can be expected of: runtime and device */
+                    "Img2img-Engine"?: string;
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: guidance is at or below 1, so that the negative prompt was not computed. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    "Img2img-Warnings"?: string;
+                    /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
+                    "Server-Timing"?: string;
+                    /** @description Fields of the request that had no effect, comma-separated; absent when there is none. */
+                    "Img2img-Ignored-Fields"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Edited"];
+                    "text/event-stream": components["schemas"]["EditEvent"];
+                };
+            };
+            /** @description `invalid_request` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description `model_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description `upload_too_large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description `unsupported_media_type`, `unsupported_picture` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description `undecodable_picture`, `picture_too_large`, `size_not_supported`, `too_large_for_device`, `unsupported_combination`, `model_not_runnable` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description `rate_limited`, `overloaded`, `deadline_unattainable` */
+            429: {
+                headers: {
+                    /** @description Seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description `internal`, `request_kills_worker` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description `draining`, `not_ready`, `worker_lost` */
+            503: {
+                headers: {
+                    /** @description Seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description `deadline_exceeded` */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+        };
+    };
+    listOpenAiModels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The models */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {string} */
+                        object: "list";
+                        data: components["schemas"]["OpenAiModel"][];
+                    };
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+        };
+    };
+    getOpenAiModel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The model */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiModel"];
+                };
+            };
+            /** @description `invalid_request` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description `model_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description `model_not_runnable` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description `not_ready`, `draining` */
+            503: {
+                headers: {
+                    /** @description Seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
                 };
             };
         };

@@ -1,0 +1,149 @@
+// The official openai package, which knows nothing of this server but its address and a key.
+// OPENAI_PACKAGE: another copy of the package, by path; its newest major wants a newer Node than this project does.
+
+import type { OpenAI as Client } from 'openai';
+import sharp from 'sharp';
+import t from 'tap';
+import { cottage, startApp } from '../start.js';
+
+const { default: OpenAI, toFile } = (await import(process.env.OPENAI_PACKAGE ?? 'openai')) as typeof import('openai');
+
+t.test('the openai package edits pictures', async (t) => {
+  const { url, engine } = await startApp(t, {
+    API_KEYS: 'secret',
+    MAX_UPLOAD_BYTES: '300000',
+    MAX_UPLOADS_BYTES: '3000000',
+    MODEL_ALIASES: 'gpt-image-1=paintbox',
+  });
+  const client: Client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'secret' });
+  const image = () => toFile(cottage, 'cottage.png', { type: 'image/png' });
+  const quick = { prompt: 'watercolor painting', quality: 'low' } as const;
+  const decoded = (b64: string | undefined) => sharp(Buffer.from(b64 ?? '', 'base64'));
+
+  await t.test('plain', async (t) => {
+    const { data, ...rest } = await client.images.edit({ image: await image(), ...quick });
+    t.equal(data?.length, 1);
+    t.match(await decoded(data?.[0]?.b64_json).metadata(), { format: 'png', width: 256, height: 256 });
+    t.match(rest, { background: 'opaque', output_format: 'png', quality: 'low', size: '256x256' });
+  });
+
+  await t.test('n = 2, in another format and size, under the name of another model', async (t) => {
+    const { data, response } = await client.images
+      .edit({
+        image: [await image()],
+        ...quick,
+        model: 'gpt-image-1',
+        n: 2,
+        size: '128x128' as '256x256',
+        output_format: 'webp',
+        output_compression: 80,
+        input_fidelity: 'high',
+        partial_images: 1,
+      })
+      .withResponse();
+    t.equal(data.data?.length, 2);
+    for (const { b64_json } of data.data ?? []) {
+      t.match(await decoded(b64_json).metadata(), { format: 'webp', width: 128, height: 128 });
+    }
+    t.not(data.data?.[0]?.b64_json, data.data?.[1]?.b64_json, 'each has its own seed');
+    t.equal(response.headers.get('img2img-model'), 'paintbox');
+    t.equal(response.headers.get('img2img-steps'), '13', 'quality low: half of 25 steps');
+    t.equal(response.headers.get('img2img-ignored-fields'), 'input_fidelity, partial_images');
+  });
+
+  await t.test('streamed', async (t) => {
+    const stream = await client.images.edit({ image: await image(), ...quick, stream: true, partial_images: 2 });
+    const events = [];
+    for await (const event of stream) events.push(event);
+    t.equal(events.at(-1)?.type, 'image_edit.completed');
+    for (const event of events) {
+      t.match(event, { output_format: 'png', size: '256x256', background: 'opaque', quality: 'low' });
+      t.match(await decoded(event.b64_json).metadata(), { format: 'png', width: 256, height: 256 });
+    }
+    const refused = client.images.edit({ image: await image(), ...quick, stream: true, n: 9 });
+    t.match(await failure(refused), { status: 400, param: 'n' });
+  });
+
+  await t.test('a stream that fails on the way throws', async (t) => {
+    const headers = { 'x-request-timeout-ms': '300' };
+    const stream = await client.images.edit(
+      { image: await image(), prompt: 'comic', stream: true, ...{ steps: 150, strength: 1 } },
+      { headers },
+    );
+    const read = async () => {
+      for await (const event of stream) t.fail(event.type);
+    };
+    t.match(await failure(read()), { code: 'deadline_exceeded' });
+  });
+
+  await t.test('our fields, beside its own', async (t) => {
+    const ours = { seed: 5, influence: 60, guidance: 3, steps: 4, negative_prompt: 'blurry', scheduler: 'euler' };
+    const { data, response } = await client.images.edit({ image: await image(), ...quick, ...ours }).withResponse();
+    t.match(
+      ['seed', 'influence', 'guidance', 'steps', 'scheduler'].map((name) => response.headers.get(`img2img-${name}`)),
+      ['5', '60', '3', '4', 'euler'],
+    );
+    const again = await client.images.edit({ image: await image(), ...quick, ...ours });
+    t.equal(data.data?.[0]?.b64_json, again.data?.[0]?.b64_json);
+  });
+
+  await t.test('errors are of the classes that it has for them', async (t) => {
+    const edit = async (fields: object, apiKey = 'secret') =>
+      failure(
+        new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0 }).images.edit({
+          image: await image(),
+          ...quick,
+          ...fields,
+        }),
+      );
+    const wrongKey = await edit({}, 'wrong');
+    t.ok(wrongKey instanceof OpenAI.AuthenticationError);
+    t.match(wrongKey, { status: 401, code: 'invalid_api_key' });
+    const cases: [fields: object, type: new (...args: never[]) => Error, error: object][] = [
+      [{ model: 'dall-e-2' }, OpenAI.NotFoundError, { code: 'model_not_found', param: 'model' }],
+      [{ n: 9 }, OpenAI.BadRequestError, { param: 'n', message: /n is 9; it must be at most 8/ }],
+      [{ response_format: 'url' }, OpenAI.BadRequestError, { param: 'response_format', message: /not stored/ }],
+      [{ background: 'transparent' }, OpenAI.BadRequestError, { param: 'background', message: /opaque/ }],
+      [{ stregth: 1 }, OpenAI.BadRequestError, { param: 'stregth' }],
+      [{ image: [await image(), await image()] }, OpenAI.BadRequestError, { message: /more than once/ }],
+      [{ size: '250x256' }, OpenAI.UnprocessableEntityError, { code: 'size_not_supported', param: 'width' }],
+      [{ image: await toFile(Buffer.alloc(400_000), 'a.png') }, OpenAI.APIError, { code: 'upload_too_large' }],
+      [{ image: await toFile(Buffer.from('x'), 'a.png') }, OpenAI.APIError, { status: 415, param: 'image' }],
+    ];
+    for (const [fields, type, expected] of cases) {
+      const error = await edit(fields);
+      t.ok(error instanceof type, `${Object.keys(fields)}: ${error}`);
+      t.match(error, expected);
+    }
+  });
+
+  await t.test('lists the models and the aliases', async (t) => {
+    const names: string[] = [];
+    for await (const { id } of client.models.list()) names.push(id);
+    t.strictSame(names, [...engine.models.map(({ name }) => name), 'gpt-image-1']);
+    t.match(await client.models.retrieve('paintbox'), { id: 'paintbox', object: 'model' });
+    t.match(await client.models.retrieve('gpt-image-1'), { id: 'gpt-image-1' });
+    t.match(await failure(client.models.retrieve('dall-e-2')), { status: 404, code: 'model_not_found' });
+  });
+
+  await t.test('what is not there is told in its shape', async (t) => {
+    t.match(await failure(client.images.generate({ prompt: 'a cat' })), { status: 404, code: 'not_found' });
+  });
+});
+
+t.test('over the rate limit it gets a RateLimitError', async (t) => {
+  const { url } = await startApp(t, { RATE_LIMIT: '1' });
+  const client: Client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'any', maxRetries: 0 });
+  const edit = async () =>
+    client.images.edit({ image: await toFile(cottage, 'a.png'), prompt: 'comic', quality: 'low' });
+  await edit();
+  const error = await failure(edit());
+  t.ok(error instanceof OpenAI.RateLimitError);
+  t.match(error, { status: 429, code: 'rate_limit_exceeded' });
+});
+
+const failure = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
