@@ -11,7 +11,14 @@ export const documentPath = new URL('./openapi.json', import.meta.url);
 /** The text of openapi.json. No engine runs for it. */
 export async function openapiDocument(): Promise<string> {
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-  const engine = new Engine({ modelsDir: 'models', devices: 'cpu', threads: 1, maxConcurrent: 1, maxQueue: 1 });
+  const engine = new Engine({
+    modelsDir: 'models',
+    cacheDir: 'cache',
+    devices: 'cpu',
+    threads: 1,
+    maxConcurrent: 1,
+    maxQueue: 1,
+  });
   const logger = pino({ level: 'silent' });
   const { app } = await buildApp({ config: defaultConfig, engine, logger, lifecycle: { draining: false }, version });
   await app.ready();

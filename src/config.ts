@@ -19,6 +19,11 @@ const Settings = Type.Object({
     Type.Integer({ minimum: 0, maximum: 65535, description: 'Serve `/metrics` on a port of its own instead' }),
   ),
   MODELS_DIR: Type.String({ default: './models', minLength: 1, description: 'Folder of model folders' }),
+  CACHE_DIR: Type.String({
+    default: './cache',
+    minLength: 1,
+    description: 'Where graphs are kept that had to be patched for batching; may be emptied at any time',
+  }),
   DEVICES: Type.String({
     default: 'auto',
     minLength: 1,

@@ -24,6 +24,7 @@ const engine = orExit(
   () =>
     new Engine({
       modelsDir: config.MODELS_DIR,
+      cacheDir: config.CACHE_DIR,
       devices: config.DEVICES,
       threads: config.THREADS,
       maxConcurrent: config.MAX_CONCURRENT,

@@ -19,6 +19,7 @@ export async function startApp(t: Test, environment: Record<string, string> = {}
   const config = readConfig({ MODELS_DIR: `${root}models`, DEVICES: 'cpu', ...environment });
   const engine = new Engine({
     modelsDir: config.MODELS_DIR,
+    cacheDir: config.CACHE_DIR,
     devices: config.DEVICES,
     threads: config.THREADS,
     maxConcurrent: config.MAX_CONCURRENT,

@@ -9,6 +9,7 @@ import { EngineError } from './errors.js';
 import type { FromWorker, ModelInfo, Result } from './messages.js';
 import { type Lane, Pool, type PoolSettings } from './pool.js';
 
+export { type Kind, kinds } from '../pipeline/family.js';
 export type { Img2ImgRequest } from '../pipeline/img2img.js';
 export { createSchedule, type Schedule, type SchedulerName, schedulerNames } from '../pipeline/schedulers/index.js';
 export { UnsupportedSchedulerError } from '../pipeline/schedulers/schedule.js';

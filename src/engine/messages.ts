@@ -1,7 +1,8 @@
 // What crosses the process boundary between the HTTP process and a worker. Plain data; pictures as raw RGB bytes.
 
+import type { Kind } from '../pipeline/family.js';
 import type { Img2ImgRequest, Timings } from '../pipeline/img2img.js';
-import type { SizeRange } from '../pipeline/model-folder.js';
+import type { ModelFolder, SizeRange } from '../pipeline/model-folder.js';
 import type { SchedulerName } from '../pipeline/schedulers/index.js';
 import type { SchedulerConfig } from '../pipeline/schedulers/schedule.js';
 import type { Pixels } from '../pixels.js';
@@ -17,8 +18,13 @@ export interface ModelInfo {
   readonly name: string;
   readonly title: string;
   readonly description: string;
-  /** The family of the pipeline; `sd` is Stable Diffusion 1.x and 2.x. */
-  readonly kind: 'sd';
+  readonly kind: Kind;
+  readonly exporter: ModelFolder['exporter'];
+  readonly precision: ModelFolder['precision'];
+  /** Every step runs, whatever the strength, and with the scheduler lcm only. */
+  readonly latentConsistency: boolean;
+  /** The guidance goes in as an embedding: a negative prompt is never computed. */
+  readonly guidanceEmbedded: boolean;
   readonly license: string | null;
   readonly runnable: true;
   readonly loaded: boolean;
@@ -39,6 +45,8 @@ export interface BrokenModel {
 
 export interface Result {
   readonly pixels: Pixels;
+  /** The VAE's encoder drew by itself: the seed does not decide all of the picture. */
+  readonly drawUnseeded: boolean;
   /** Tokens of the prompts that did not fit the text encoder. */
   readonly droppedTokens: { readonly prompt: number; readonly negativePrompt: number };
   readonly unetCalls: number;
@@ -50,6 +58,7 @@ export interface Result {
 export interface StartMessage {
   readonly type: 'start';
   readonly modelsDir: string;
+  readonly cacheDir: string;
   readonly provider: 'cpu' | 'cuda';
   readonly threads: number;
   readonly maxConcurrent: number;

@@ -7,6 +7,8 @@ import { WorkerProcess } from './worker-process.js';
 
 export interface PoolSettings {
   readonly modelsDir: string;
+  /** Where patched graphs are kept. */
+  readonly cacheDir: string;
   /** As parseDevices reads it. */
   readonly devices: string;
   /** Per worker; absent for as many as the cores allow. */
@@ -44,11 +46,11 @@ export class Pool<Job> {
   ) {
     const devices = parseDevices(settings.devices);
     const threads = threadsPerWorker(settings.threads, devices);
-    const { modelsDir, maxConcurrent } = settings;
+    const { modelsDir, cacheDir, maxConcurrent } = settings;
     this.lanes = devices.map((device, index) => {
       const worker = new WorkerProcess(
         device,
-        () => ({ modelsDir, threads, maxConcurrent, digests: digestsOf(this.models) }),
+        () => ({ modelsDir, cacheDir, threads, maxConcurrent, digests: digestsOf(this.models) }),
         {
           message: (message) => events.message(lane, message),
           exit: (cause) => events.exit(lane, cause),

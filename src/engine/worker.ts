@@ -3,15 +3,11 @@
 
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { digestFolder, stampFolder } from '../pipeline/folder-digest.js';
 import * as img2img from '../pipeline/img2img.js';
 import { loadModel, type Model } from '../pipeline/model.js';
-import {
-  digestFolder,
-  findModelFolders,
-  ModelFolderError,
-  readModelFolder,
-  stampFolder,
-} from '../pipeline/model-folder.js';
+import { findModelFolders, readModelFolder } from '../pipeline/model-folder.js';
+import { ModelFolderError } from '../pipeline/model-folder-error.js';
 import { UnsupportedSchedulerError } from '../pipeline/schedulers/schedule.js';
 import { onnxruntimeVersion } from '../pipeline/sessions.js';
 import { Batch, type BatchDevice } from './batch.js';
@@ -51,10 +47,11 @@ const device: BatchDevice<Running> = {
   isDone: ({ generation }) => img2img.isDone(generation),
   finish: async (id, { model, generation, modelRunMsBefore }) => {
     const [pixels] = await img2img.decode(model, [generation]);
-    const { droppedTokens, unetCalls, timings } = generation;
+    const { droppedTokens, drawUnseeded, unetCalls, timings } = generation;
     const result = {
       pixels: pixels!,
       droppedTokens,
+      drawUnseeded,
       unetCalls,
       timings,
       modelRunMs: modelRunMs(model) - modelRunMsBefore,
@@ -120,12 +117,14 @@ async function start(): Promise<void> {
 async function inspect(name: string): Promise<ModelInfo | BrokenModel> {
   const path = join(options.modelsDir, name);
   try {
-    const { title, description, license, size, defaults, schedulerConfig } = readModelFolder(path);
+    const folder = readModelFolder(path, options.provider);
     const stamp = stampFolder(path);
     const known = options.digests[name];
     const digest = known?.stamp === stamp ? known.digest : await digestFolder(path);
-    const facts = { title, description, kind: 'sd', license, size, defaults, schedulerConfig, digest, stamp } as const;
-    return { name, runnable: true, loaded: false, ...facts };
+    const { title, description, kind, exporter, precision, license, size, defaults, schedulerConfig } = folder;
+    const { latentConsistency, guidanceEmbedded } = folder.family;
+    const facts = { title, description, kind, exporter, precision, license, size, defaults, schedulerConfig };
+    return { name, runnable: true, loaded: false, ...facts, latentConsistency, guidanceEmbedded, digest, stamp };
   } catch (error) {
     return broken(name, error);
   }
@@ -139,7 +138,7 @@ async function modelNamed(name: string): Promise<Model> {
   if (!info?.runnable) throw new ModelFolderError(info?.reason ?? `there is no model ${name}`);
   try {
     const path = join(options.modelsDir, name);
-    const model = await loadModel(path, { provider: options.provider, threads: options.threads });
+    const model = await loadModel(path, options);
     await warmUp(model);
     models.set(name, model);
     tell({ ...info, loaded: true });

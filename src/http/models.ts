@@ -3,13 +3,21 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { Config } from '../config.js';
-import { type CatalogueEntry, type Engine, schedulerNames } from '../engine/engine.js';
+import { type CatalogueEntry, type Engine, kinds, schedulerNames } from '../engine/engine.js';
 import { fieldProblem, problemResponses } from './problems.js';
 
 const Model = Type.Object(
   {
     name: Type.String({ description: 'What the field `model` takes' }),
-    kind: Type.Optional(Type.Literal('sd', { description: 'Stable Diffusion 1.x or 2.x' })),
+    kind: Type.Optional(
+      Type.Enum([...kinds], {
+        type: 'string',
+        description:
+          'Stable Diffusion 1.x and 2.x (`sd`, `sd-v` with v-prediction), XL, their turbo forms, latent consistency models',
+      }),
+    ),
+    exporter: Type.Optional(Type.String({ description: 'Whose habits the graphs show' })),
+    precision: Type.Optional(Type.Enum(['fp32', 'fp16', 'mixed'], { type: 'string', description: 'Of the weights' })),
     runnable: Type.Boolean(),
     reason: Type.Optional(Type.String({ description: 'Why it cannot run' })),
     title: Type.Optional(Type.String()),

@@ -91,7 +91,7 @@ export async function settle(
 /** How much of the schedule will run. What the scheduler cannot do for these steps, or this folder, is the request's problem. */
 function planSchedule(request: Parameters['request'], model: ModelInfo): Parameters['schedule'] {
   try {
-    const { stepsRun, unetCalls } = createSchedule(request, model.schedulerConfig);
+    const { stepsRun, unetCalls } = createSchedule(request, model.schedulerConfig, model.latentConsistency);
     return { stepsRun, unetCalls };
   } catch (error) {
     if (!(error instanceof UnsupportedSchedulerError)) throw error;

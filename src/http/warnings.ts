@@ -9,6 +9,7 @@ export const warningCodes = {
   prompt_truncated: 'The prompt has more tokens than the text encoder takes; its end was cut.',
   negative_prompt_truncated: 'The negative prompt has more tokens than the text encoder takes; its end was cut.',
   negative_prompt_unused: 'guidance is at or below 1, so that the negative prompt was not computed.',
+  vae_draw_unseeded: "The model's encoder draws by itself: the same seed does not give the same picture.",
   prompts_unused: 'No step ran, so that prompts and guidance had no effect.',
   strength_rounded_to_no_step: 'trunc(steps * strength) is 0: the picture went through the autoencoder only.',
   size_chosen: "The answer's size differs from the starter's, and was not asked for.",

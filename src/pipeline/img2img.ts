@@ -3,12 +3,13 @@
 // Where we differ: a strength that rounds to no step takes the VAE round trip. UNet calls take the rows of many requests.
 
 import type { Pixels } from '../pixels.js';
-import { drawLatents, pixelsToSample, sampleToPixels } from './latents.js';
 import type { Model } from './model.js';
 import { TorchGenerator } from './noise.js';
+import { type EncodedPrompt, encodePrompts, zerosLike } from './prompt.js';
 import { createSchedule, type SchedulerName } from './schedulers/index.js';
 import type { Scheduler } from './schedulers/schedule.js';
-import type { Session } from './sessions.js';
+import { type Condition, guidanceEmbedding, runUnet, sharesTimestep, timeIds } from './unet.js';
+import { decodeLatents, drawIsSeeded, encodeStarters } from './vae.js';
 
 export interface Img2ImgRequest {
   /** The starter in the size of the output: both sides multiples of the model's. */
@@ -39,26 +40,16 @@ export interface Generation {
   /** Goes on where the first noise ended: for schedulers that add noise at each step. */
   readonly generator: TorchGenerator;
   readonly shape: readonly [channels: number, height: number, width: number];
-  readonly promptEmbeds: Embeds;
-  /** Absent when guidance is at or below 1: then there is one row instead of two. */
-  readonly negativePromptEmbeds: Embeds | undefined;
+  /** The rows that it takes in a UNet call: negative prompt and prompt, or the prompt alone where nothing is guided. */
+  readonly conditions: readonly Condition[];
   readonly droppedTokens: { readonly prompt: number; readonly negativePrompt: number };
+  /** The VAE's encoder drew its sample by itself, so that the seed does not decide all of the picture. */
+  readonly drawUnseeded: boolean;
   readonly timings: Timings;
   latents: Float32Array; // [channels, height, width]
   /** Position in the scheduler's timesteps; done when it reaches their end. */
   index: number;
   unetCalls: number;
-}
-
-/** What the text encoder makes of a text, and how many of its tokens did not fit. */
-export interface EncodedPrompt {
-  readonly embeds: Embeds;
-  readonly dropped: number;
-}
-
-interface Embeds {
-  readonly data: Float32Array; // [tokens, width]
-  readonly dims: readonly [tokens: number, width: number];
 }
 
 export function isDone(generation: Generation): boolean {
@@ -67,7 +58,7 @@ export function isDone(generation: Generation): boolean {
 
 /** Rows that a generation takes in a UNet call. */
 export function rowsOf(generation: Generation): number {
-  return generation.negativePromptEmbeds ? 2 : 1;
+  return generation.conditions.length;
 }
 
 /**
@@ -75,61 +66,76 @@ export function rowsOf(generation: Generation): number {
  * @param requests with starters of one size: they share a call of each encoder
  */
 export async function prepare(model: Model, requests: readonly Img2ImgRequest[]): Promise<Generation[]> {
+  const { family, schedulerConfig } = model.folder;
   const start = performance.now();
-  const texts = requests.flatMap(({ prompt, negativePrompt, guidanceScale }) =>
-    guidanceScale > 1 ? [prompt, negativePrompt] : [prompt],
+  const texts = requests.flatMap((request) =>
+    isGuided(model, request) ? [request.prompt, request.negativePrompt] : [request.prompt],
   );
   const prompts = await encodePrompts(model, texts);
   const textEncode = performance.now() - start;
-  const parameters = await encodeStarters(
-    model,
-    requests.map(({ pixels }) => pixels),
-  );
-  return requests.map((request, i) => {
-    const generation = begin(model, request, prompts, parameters[i]!);
-    generation.timings.textEncode = textEncode;
-    generation.timings.vaeEncode = performance.now() - start - textEncode;
-    return generation;
+
+  const begun = requests.map((request) => ({
+    request,
+    schedule: createSchedule(request, schedulerConfig, family.latentConsistency),
+    generator: new TorchGenerator(request.seed),
+  }));
+  const starters = begun.map(({ request, schedule, generator }) => ({
+    pixels: request.pixels,
+    generator: schedule.stepsRun === 0 ? undefined : generator,
+  }));
+  const latents = await encodeStarters(model, starters);
+  return begun.map(({ request, schedule: { scheduler, begin, stepsRun }, generator }, i) => {
+    const init = latents[i]!;
+    const { width, height } = request.pixels;
+    const { vaeScale, latentChannels } = model.folder;
+    const guided = isGuided(model, request);
+    return {
+      request,
+      scheduler,
+      generator,
+      shape: [latentChannels, height / vaeScale, width / vaeScale],
+      conditions: conditionsOf(model, request, prompts),
+      droppedTokens: {
+        prompt: prompts.get(request.prompt)!.dropped,
+        negativePrompt: guided ? prompts.get(request.negativePrompt)!.dropped : 0,
+      },
+      drawUnseeded: stepsRun > 0 && !drawIsSeeded(model),
+      timings: { textEncode, vaeEncode: performance.now() - start - textEncode, denoise: 0, vaeDecode: 0 },
+      latents: stepsRun === 0 ? init : scheduler.addNoise(init, generator.randn(init.length), begin),
+      index: begin,
+      unetCalls: 0,
+    };
   });
 }
 
-/** @param parameters of the VAE's distribution for the starter */
-function begin(
-  { folder }: Model,
-  request: Img2ImgRequest,
-  prompts: ReadonlyMap<string, EncodedPrompt>,
-  parameters: Float32Array,
-): Generation {
-  const { width, height } = request.pixels;
-  const prompt = prompts.get(request.prompt)!;
-  const negativePrompt = request.guidanceScale > 1 ? prompts.get(request.negativePrompt) : undefined;
-  const { scheduler, begin: index, stepsRun } = createSchedule(request, folder.schedulerConfig);
-  const generator = new TorchGenerator(request.seed);
-  let latents: Float32Array;
-  if (stepsRun === 0) latents = drawLatents(parameters, folder.scalingFactor);
-  else {
-    const init = drawLatents(parameters, folder.scalingFactor, generator);
-    latents = scheduler.addNoise(init, generator.randn(init.length), index);
-  }
-  return {
-    request,
-    scheduler,
-    generator,
-    shape: [folder.latentChannels, height / folder.vaeScale, width / folder.vaeScale],
-    promptEmbeds: prompt.embeds,
-    negativePromptEmbeds: negativePrompt?.embeds,
-    droppedTokens: { prompt: prompt.dropped, negativePrompt: negativePrompt?.dropped ?? 0 },
-    timings: { textEncode: 0, vaeEncode: 0, denoise: 0, vaeDecode: 0 },
-    latents,
-    index,
-    unetCalls: 0,
-  };
+/** Whether the negative prompt is computed. A UNet that takes the guidance as an embedding needs no second row. */
+function isGuided({ sessions }: Model, { guidanceScale }: Img2ImgRequest): boolean {
+  return guidanceScale > 1 && !sessions.unet.takes('timestep_cond');
 }
 
-/** True for exports whose graph takes one timestep for all rows (a scalar, or one of fixed length 1). */
-export function sharesTimestep(model: Model): boolean {
-  const [length] = model.sessions.unet.shapeOf('timestep');
-  return length === undefined || length === 1;
+/** The negative row comes first, as in diffusers. */
+function conditionsOf(
+  model: Model,
+  request: Img2ImgRequest,
+  prompts: ReadonlyMap<string, EncodedPrompt>,
+): readonly Condition[] {
+  const { folder, sessions } = model;
+  const { width, height } = request.pixels;
+  const [, guidanceWidth] = sessions.unet.takes('timestep_cond') ? sessions.unet.shapeOf('timestep_cond') : [];
+  const guidance =
+    guidanceWidth === undefined ? undefined : guidanceEmbedding(request.guidanceScale, Number(guidanceWidth));
+  const condition = (prompt: EncodedPrompt, aestheticScore: number): Condition => ({
+    prompt,
+    timeIds: sessions.unet.takes('time_ids')
+      ? timeIds(height, width, folder.wantsAestheticScore ? aestheticScore : undefined)
+      : undefined,
+    guidance,
+  });
+  const prompt = prompts.get(request.prompt)!;
+  const positive = condition(prompt, 6);
+  if (!isGuided(model, request)) return [positive];
+  const zeros = folder.zerosForEmptyPrompt && request.negativePrompt === '';
+  return [condition(zeros ? zerosLike(prompt) : prompts.get(request.negativePrompt)!, 2.5), positive];
 }
 
 /** True when two generations of a model can be rows of one UNet call. */
@@ -141,46 +147,22 @@ export function canShareCall(model: Model, a: Generation, b: Generation): boolea
 /** Takes all generations one step further in one UNet call. None may be done, and all must be able to share a call. */
 export async function denoise(model: Model, generations: readonly Generation[]): Promise<void> {
   const start = performance.now();
-  const { unet } = model.sessions;
-  const [channels, height, width] = generations[0]!.shape;
-  const size = channels * height * width;
-  const [tokens, embedWidth] = generations[0]!.promptEmbeds.dims;
-  const rows = generations.reduce((sum, generation) => sum + rowsOf(generation), 0);
+  const { shape } = generations[0]!;
+  const rows = generations.flatMap(({ scheduler, latents, index, conditions }) => {
+    const sample = scheduler.scaleModelInput(latents, index);
+    return conditions.map((condition) => ({ sample, timestep: scheduler.timesteps[index]!, condition }));
+  });
+  const predictions = await runUnet(model, rows, shape);
 
-  const sample = new Float32Array(rows * size);
-  const timestep = new Float32Array(rows);
-  const hiddenStates = new Float32Array(rows * tokens * embedWidth);
+  const size = predictions.length / rows.length;
   let row = 0;
   for (const generation of generations) {
-    const input = generation.scheduler.scaleModelInput(generation.latents, generation.index);
-    // The negative row comes first, as in diffusers.
-    for (const embeds of [generation.negativePromptEmbeds, generation.promptEmbeds]) {
-      if (!embeds) continue;
-      sample.set(input, row * size);
-      timestep[row] = generation.scheduler.timesteps[generation.index]!;
-      hiddenStates.set(embeds.data, row * tokens * embedWidth);
-      row++;
-    }
-  }
-  const { data } = await unet.run({
-    sample: { data: sample, dims: [rows, channels, height, width] },
-    timestep: sharesTimestep(model)
-      ? { data: timestep.subarray(0, 1), dims: unet.shapeOf('timestep').map(() => 1) }
-      : { data: timestep, dims: [rows] },
-    encoder_hidden_states: { data: hiddenStates, dims: [rows, tokens, embedWidth] },
-  });
-
-  row = 0;
-  for (const generation of generations) {
-    const outputs = data.subarray(row * size, (row + rowsOf(generation)) * size);
+    const { scheduler, index, latents, generator, request } = generation;
+    const outputs = predictions.subarray(row * size, (row + rowsOf(generation)) * size);
     row += rowsOf(generation);
-    const noisePred = generation.negativePromptEmbeds ? guide(outputs, generation.request.guidanceScale) : outputs;
-    generation.latents = generation.scheduler.step(
-      noisePred,
-      generation.index,
-      generation.latents,
-      generation.generator,
-    );
+    const guided = rowsOf(generation) === 2;
+    const noisePred = guided ? guide(outputs, request.guidanceScale, model.folder.guidanceRescale) : outputs;
+    generation.latents = scheduler.step(noisePred, index, latents, generator);
     generation.index++;
     generation.unetCalls++;
     generation.timings.denoise += performance.now() - start;
@@ -193,71 +175,33 @@ export async function denoise(model: Model, generations: readonly Generation[]):
  */
 export async function decode(model: Model, generations: readonly Generation[]): Promise<Pixels[]> {
   const start = performance.now();
-  const { scalingFactor, vaeScale } = model.folder;
-  const [channels, height, width] = generations[0]!.shape;
-  const latents = generations.map((generation) => generation.latents.map((x) => x / scalingFactor));
-  const samples = await runInRows(model.sessions.vae_decoder, 'latent_sample', latents, [channels, height, width]);
-  const pictures = samples.map((sample) => sampleToPixels(sample, width * vaeScale, height * vaeScale));
+  const latents = generations.map((generation) => generation.latents);
+  const pictures = await decodeLatents(model, latents, generations[0]!.shape);
   for (const { timings } of generations) timings.vaeDecode = performance.now() - start;
   return pictures;
 }
 
-/** What the text encoder makes of these texts, each once, and of those that the cache does not have. */
-async function encodePrompts(model: Model, texts: readonly string[]): Promise<Map<string, EncodedPrompt>> {
-  const prompts = new Map<string, EncodedPrompt>();
-  const missing: { text: string; ids: readonly number[]; dropped: number }[] = [];
-  for (const text of new Set(texts)) {
-    const known = model.promptCache.get(text);
-    if (known) prompts.set(text, known);
-    else missing.push({ text, ...model.tokenize(text) });
-  }
-  if (missing.length === 0) return prompts;
-  const tokens = missing[0]!.ids.length;
-  const rows = await runInRows(
-    model.sessions.text_encoder,
-    'input_ids',
-    missing.map(({ ids }) => ids),
-    [tokens],
-  );
-  for (const [i, { text, dropped }] of missing.entries()) {
-    const data = rows[i]!;
-    const prompt = { embeds: { data, dims: [tokens, data.length / tokens] as const }, dropped };
-    prompts.set(text, prompt);
-    model.promptCache.set(text, prompt, data.byteLength);
-  }
-  return prompts;
-}
-
-/** Mean and log-variance of each starter's latents. */
-function encodeStarters(model: Model, starters: readonly Pixels[]): Promise<Float32Array[]> {
-  const { width, height } = starters[0]!;
-  return runInRows(model.sessions.vae_encoder, 'sample', starters.map(pixelsToSample), [3, height, width]);
-}
-
-/** One run for all rows where the graph leaves their count free, else one run each. */
-async function runInRows(
-  session: Session,
-  input: string,
-  rows: readonly (Float32Array | readonly number[])[],
-  dims: readonly number[],
-): Promise<Float32Array[]> {
-  if (rows.length > 1 && typeof session.shapeOf(input)[0] === 'number') {
-    const outputs: Float32Array[] = [];
-    for (const row of rows) outputs.push(...(await runInRows(session, input, [row], dims)));
-    return outputs;
-  }
-  const size = rows[0]!.length;
-  const joined = new Float32Array(rows.length * size);
-  for (const [i, row] of rows.entries()) joined.set(row, i * size);
-  const { data } = await session.run({ [input]: { data: joined, dims: [rows.length, ...dims] } });
-  const length = data.length / rows.length;
-  return rows.map((_, i) => data.slice(i * length, (i + 1) * length));
-}
-
-/** Classifier-free guidance (Ho & Salimans 2022): [negative row, prompt row] -> one prediction. */
-function guide(outputs: Float32Array, scale: number): Float32Array {
+/**
+ * Classifier-free guidance (Ho & Salimans 2022): [negative row, prompt row] -> one prediction.
+ * @param rescale 0..1, section 3.4 of Lin et al. 2024: how far the result gets the spread of the prompt's row
+ */
+function guide(outputs: Float32Array, scale: number, rescale: number): Float32Array {
   const size = outputs.length / 2;
+  const negative = outputs.subarray(0, size);
+  const positive = outputs.subarray(size);
   const guided = new Float32Array(size);
-  for (let i = 0; i < size; i++) guided[i] = outputs[i]! + scale * (outputs[size + i]! - outputs[i]!);
-  return guided;
+  for (let i = 0; i < size; i++) guided[i] = negative[i]! + scale * (positive[i]! - negative[i]!);
+  if (rescale === 0) return guided;
+  const factor = (rescale * deviation(positive)) / deviation(guided) + 1 - rescale;
+  return guided.map((x) => x * factor);
+}
+
+/** Standard deviation with N - 1, as torch's std. */
+function deviation(values: Float32Array): number {
+  let sum = 0;
+  for (const x of values) sum += x;
+  const mean = sum / values.length;
+  let squares = 0;
+  for (const x of values) squares += (x - mean) ** 2;
+  return Math.sqrt(squares / (values.length - 1));
 }

@@ -28,18 +28,17 @@ export function sampleToPixels(sample: Float32Array, width: number, height: numb
 }
 
 /**
- * A draw from the encoder's Gaussian, times the scaling factor.
+ * A draw from the encoder's Gaussian.
  * @param parameters mean and log-variance, [2 * channels, height, width]
  * @param generator draws the noise; without one the mean is taken
  */
-export function drawLatents(parameters: Float32Array, scalingFactor: number, generator?: TorchGenerator): Float32Array {
+export function drawLatents(parameters: Float32Array, generator?: TorchGenerator): Float32Array {
   const count = parameters.length / 2;
   const noise = generator?.randn(count);
   const latents = new Float32Array(count);
   for (let i = 0; i < count; i++) {
     const logVariance = Math.min(Math.max(parameters[count + i]!, -30), 20);
-    const deviation = noise ? Math.exp(0.5 * logVariance) * noise[i]! : 0;
-    latents[i] = (parameters[i]! + deviation) * scalingFactor;
+    latents[i] = parameters[i]! + (noise ? Math.exp(0.5 * logVariance) * noise[i]! : 0);
   }
   return latents;
 }

@@ -1,14 +1,20 @@
-// What kind of folder is this? Reads a model folder in diffusers' layout (ONNX, as optimum exports it), without onnxruntime.
-// Sources of the defaults: diffusers' model configs; optimum's exporters leave some keys out.
+// What kind of folder is this? Reads a model folder in diffusers' layout (ONNX, of any exporter), without onnxruntime.
+// Sources of the defaults: diffusers' model configs; exporters leave some keys out.
 
-import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { type Family, familyOf, type Kind, kindDefaults, kindOf } from './family.js';
+import { ModelFolderError } from './model-folder-error.js';
+import { type GraphFacts, graphFacts } from './onnx/graph-facts.js';
+import { dataTypes } from './onnx/graph-file.js';
 import { type SchedulerName, schedulerForClass, schedulerNames } from './schedulers/index.js';
 import { type SchedulerConfig, UnsupportedSchedulerError } from './schedulers/schedule.js';
+import { checkSignatures, type Exporter, exporterOf } from './signatures.js';
 
-export const components = ['text_encoder', 'unet', 'vae_encoder', 'vae_decoder'] as const;
+export const components = ['text_encoder', 'text_encoder_2', 'unet', 'vae_encoder', 'vae_decoder'] as const;
 export type Component = (typeof components)[number];
+export const textEncoders = ['text_encoder', 'text_encoder_2'] as const;
+export type TextEncoder = (typeof textEncoders)[number];
 
 /** Output sizes that a model can make, in pixels. */
 export interface SizeRange {
@@ -24,20 +30,52 @@ export interface ModelFolder {
   readonly title: string;
   readonly description: string;
   readonly license: string | null;
-  /** The graphs, by component. */
-  readonly graphs: Readonly<Record<Component, string>>;
+  readonly family: Family;
+  readonly kind: Kind;
+  readonly exporter: Exporter;
+  readonly precision: 'fp32' | 'fp16' | 'mixed';
+  /** The graphs, by component; a text encoder may be absent. */
+  readonly graphs: Readonly<Partial<Record<Component, string>>>;
+  /** Those that there are, in the order in which their embeddings are joined. */
+  readonly textEncoders: readonly TextEncoderFacts[];
   readonly schedulerConfig: SchedulerConfig;
   readonly defaults: { readonly steps: number; readonly guidance: number; readonly scheduler: SchedulerName };
+  /** 0..1, how far a guided prediction is brought back to the spread of the prompt's; 0 is off. */
+  readonly guidanceRescale: number;
   readonly size: SizeRange;
+  /** Of the latents that the UNet predicts. */
   readonly latentChannels: number;
+  /** Of the latents that the VAE's encoder gives. */
+  readonly vaeChannels: number;
+  /** The distribution's parameters, or a draw that the graph made. */
+  readonly encoderGives: 'latent_parameters' | 'latent_sample';
   /** Pixels per latent, along one side. */
   readonly vaeScale: number;
-  readonly scalingFactor: number;
-  readonly maxTokens: number;
+  readonly latentScale: LatentScale;
+  /** An empty negative prompt is zeros instead of the encoded empty text. */
+  readonly zerosForEmptyPrompt: boolean;
+  /** Refiners take an aesthetic score instead of the target size. */
+  readonly wantsAestheticScore: boolean;
 }
 
-/** Why a folder cannot run, in one sentence for the person who put it there. */
-export class ModelFolderError extends Error {}
+export interface TextEncoderFacts {
+  readonly component: TextEncoder;
+  readonly tokenizer: 'tokenizer' | 'tokenizer_2';
+  readonly maxTokens: number;
+  /** The output that conditions the UNet. */
+  readonly output: string;
+  /** The output with the pooled embedding, where the UNet takes it. */
+  readonly pooled: string | undefined;
+}
+
+/** latents = (VAE's - mean) / std * factor */
+export interface LatentScale {
+  readonly factor: number;
+  /** Per channel; absent for 0. */
+  readonly mean: readonly number[] | undefined;
+  /** Per channel; absent for 1. */
+  readonly std: readonly number[] | undefined;
+}
 
 /** Names of the folders below `modelsDir` that look like models: those with a model_index.json or a component's folder. */
 export function findModelFolders(modelsDir: string): string[] {
@@ -49,83 +87,142 @@ export function findModelFolders(modelsDir: string): string[] {
     .sort();
 }
 
-/** @throws ModelFolderError when something is missing or not supported */
-export function readModelFolder(path: string): ModelFolder {
+/**
+ * @param provider that is to run it: some graphs run on CUDA only
+ * @throws ModelFolderError when something is missing or not supported
+ */
+export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFolder {
   const index = readJson(path, 'model_index.json');
-  const family = String(index._class_name ?? 'unknown');
-  if (!/^(ORT|Onnx)?StableDiffusion(Img2Img)?Pipeline$/.test(family)) {
-    throw new ModelFolderError(
-      `the pipeline class ${family} is not supported (supported: StableDiffusionPipeline, of SD 1.x and 2.x)`,
-    );
-  }
-  const graphs = Object.fromEntries(
-    components.map((component) => [component, join(path, component, 'model.onnx')]),
-  ) as Record<Component, string>;
-  for (const component of components) {
-    if (!existsSync(graphs[component])) throw new ModelFolderError(`${component}/model.onnx is missing`);
-  }
+  const className = String(index._class_name ?? 'unknown');
+  const { architecture } = familyOf(className, false);
   const unet = readJson(path, 'unet/config.json', {});
   const vae = { ...readJson(path, 'vae_encoder/config.json', {}), ...readJson(path, 'vae_decoder/config.json', {}) };
-  const text = readJson(path, 'text_encoder/config.json', {});
   const settings = readJson(path, 'img2img.json', {});
   const { _class_name: schedulerClass, ...schedulerConfig } = readJson(path, 'scheduler/scheduler_config.json');
 
-  // Each resolution level below the first halves the sides once.
-  const halvings = (config: Json, fallback: number) =>
-    Array.isArray(config.block_out_channels) ? config.block_out_channels.length - 1 : fallback;
-  const vaeScale = 2 ** halvings(vae, 3);
+  const refiner = architecture === 'sdxl' && !existsSync(join(path, 'text_encoder'));
+  const present: readonly Component[] = components.filter((component) =>
+    component === 'text_encoder' ? !refiner : component !== 'text_encoder_2' || architecture === 'sdxl',
+  );
+  const graphs = Object.fromEntries(present.map((component) => [component, join(path, component, 'model.onnx')]));
+  const facts = Object.fromEntries(
+    present.map((component) => [component, factsOf(component, graphs[component]!, provider)]),
+  ) as Record<Component, GraphFacts>;
+  checkSignatures(facts);
+
+  const family = familyOf(className, facts.unet.inputs.has('timestep_cond'));
+  const turbo = settings.turbo ?? /turbo/i.test(`${basename(path)} ${index._name_or_path ?? ''}`);
+  const velocity = schedulerConfig.prediction_type === 'v_prediction';
+  const kind = kindOf({ ...family, turbo: turbo === true, refiner, velocity });
+
+  const vaeScale = 2 ** facts.vae_encoder.halvings;
   const native = number(settings.size?.native) ?? (number(unet.sample_size) ?? 64) * vaeScale;
-  const multiple = number(settings.size?.multiple) ?? vaeScale * 2 ** halvings(unet, 3);
+  const multiple = number(settings.size?.multiple) ?? vaeScale * 2 ** facts.unet.halvings;
   return {
     name: basename(path),
     path,
     title: String(settings.title ?? basename(path)),
     description: String(settings.description ?? ''),
     license: settings.license === undefined ? null : String(settings.license),
+    family,
+    kind,
+    exporter: exporterOf(facts),
+    precision: precisionOf(Object.values(facts)),
     graphs,
+    textEncoders: textEncoders
+      .filter((component) => present.includes(component))
+      .map((component) => textEncoderFacts(path, component, facts[component], family, number(settings.clip_skip) ?? 0)),
     schedulerConfig: schedulerConfig as SchedulerConfig,
     defaults: {
-      steps: number(settings.defaults?.steps) ?? 25,
-      guidance: number(settings.defaults?.guidance) ?? 7.5,
+      steps: number(settings.defaults?.steps) ?? kindDefaults[kind].steps,
+      guidance: number(settings.defaults?.guidance) ?? kindDefaults[kind].guidance,
       scheduler: defaultScheduler(settings.defaults?.scheduler, String(schedulerClass), schedulerConfig),
     },
+    guidanceRescale: number(settings.guidance_rescale) ?? 0,
     size: {
       native,
       multiple,
       min: number(settings.size?.min) ?? Math.max(multiple, native / 2),
       max: number(settings.size?.max) ?? native * 2,
     },
-    latentChannels: number(vae.latent_channels) ?? 4,
+    latentChannels: latentChannels(facts.unet, unet),
+    vaeChannels: number(vae.latent_channels) ?? latentChannels(facts.unet, unet),
+    encoderGives: facts.vae_encoder.outputs.has('latent_parameters') ? 'latent_parameters' : 'latent_sample',
     vaeScale,
-    scalingFactor: number(vae.scaling_factor) ?? 0.18215, // SD 1.x and 2.x, whose older exports leave it out
-    maxTokens: number(text.max_position_embeddings) ?? 77, // CLIP
+    latentScale: {
+      // Older exports leave it out.
+      factor: number(vae.scaling_factor) ?? (family.architecture === 'sdxl' ? 0.13025 : 0.18215),
+      mean: Array.isArray(vae.latents_mean) ? vae.latents_mean : undefined,
+      std: Array.isArray(vae.latents_std) ? vae.latents_std : undefined,
+    },
+    zerosForEmptyPrompt: family.architecture === 'sdxl' && index.force_zeros_for_empty_prompt !== false,
+    wantsAestheticScore: index.requires_aesthetics_score === true,
   };
 }
 
-/** Names, sizes and times of a folder's files: while they stay, so does the digest. */
-export function stampFolder(path: string): string {
-  return filesOf(path)
-    .map(({ name, stat }) => `${name} ${stat.size} ${stat.mtimeMs}`)
-    .join('\n');
-}
-
-/** sha256 over the names and bytes of all files of a folder: the same digest, the same model. */
-export async function digestFolder(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  for (const { name, stat } of filesOf(path)) {
-    hash.update(`${name}\0${stat.size}\0`);
-    for await (const chunk of createReadStream(join(path, name))) hash.update(chunk as Buffer);
+function factsOf(component: Component, path: string, provider: 'cpu' | 'cuda'): GraphFacts {
+  if (!existsSync(path)) throw new ModelFolderError(`${component}/model.onnx is missing`);
+  let facts: GraphFacts;
+  try {
+    facts = graphFacts(path);
+  } catch (error) {
+    throw new ModelFolderError(`${component}/model.onnx cannot be read: ${(error as Error).message}`);
   }
-  return hash.digest('hex');
+  if (provider === 'cpu' && facts.cudaOnly.length > 0) {
+    throw new ModelFolderError(
+      `${component}/model.onnx was optimised for CUDA (it has ${facts.cudaOnly.join(', ')}), and this server runs on the CPU; use a GPU or the export before the optimisation`,
+    );
+  }
+  return facts;
 }
 
-function filesOf(path: string): { name: string; stat: Stats }[] {
-  return readdirSync(path, { recursive: true, encoding: 'utf8' })
-    .sort()
-    .flatMap((name) => {
-      const stat = statSync(join(path, name), { throwIfNoEntry: false }); // a link may lead nowhere
-      return stat?.isFile() ? [{ name, stat }] : [];
-    });
+function latentChannels(facts: GraphFacts, config: Json): number {
+  const channels = facts.outputs.values().next().value?.shape?.[1];
+  return typeof channels === 'number' ? channels : (number(config.out_channels) ?? 4);
+}
+
+function precisionOf(graphs: readonly GraphFacts[]): ModelFolder['precision'] {
+  const types = new Set(graphs.flatMap(({ weightTypes }) => [...weightTypes]));
+  if (types.size > 1) return 'mixed';
+  return types.has(dataTypes.float16) ? 'fp16' : 'fp32';
+}
+
+/**
+ * Which of a text encoder's outputs the pipeline takes: SD the last hidden state, SDXL the one before it, without the final norm.
+ * @param clipSkip further layers to leave out; only graphs that give their hidden states can
+ */
+function textEncoderFacts(
+  path: string,
+  component: TextEncoder,
+  facts: GraphFacts,
+  { architecture }: Family,
+  clipSkip: number,
+): TextEncoderFacts {
+  const config = readJson(path, `${component}/config.json`, {});
+  const outputs = [...facts.outputs.keys()];
+  const hidden = outputs.filter((name) => /^hidden_states\.\d+$/.test(name));
+  const shared = {
+    component,
+    tokenizer: component === 'text_encoder' ? 'tokenizer' : 'tokenizer_2',
+    maxTokens: number(config.max_position_embeddings) ?? 77, // CLIP
+  } as const;
+  if (architecture === 'sd') {
+    if (clipSkip > 0) {
+      throw new ModelFolderError(
+        `img2img.json asks for clip_skip ${clipSkip}, which a Stable Diffusion text encoder cannot do: its graph ends with the final norm`,
+      );
+    }
+    const named = ['last_hidden_state', 'text_embeddings'].find((name) => outputs.includes(name));
+    return { ...shared, output: named ?? outputs[0]!, pooled: undefined };
+  }
+  const layers = number(config.num_hidden_layers) ?? hidden.length - 1;
+  const output = `hidden_states.${layers - 1 - clipSkip}`;
+  if (!hidden.includes(output)) {
+    throw new ModelFolderError(`${component} has no output ${output}; export it with its hidden states`);
+  }
+  const pooled = component === 'text_encoder_2' ? outputs.find((name) => name === 'text_embeds') : undefined;
+  if (component === 'text_encoder_2' && !pooled) throw new ModelFolderError('text_encoder_2 has no output text_embeds');
+  return { ...shared, output, pooled };
 }
 
 function defaultScheduler(wanted: unknown, className: string, config: SchedulerConfig): SchedulerName {

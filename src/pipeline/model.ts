@@ -1,8 +1,8 @@
-// A loaded model: its folder's facts, its sessions and its tokenizer.
+// A loaded model: its folder's facts, its sessions and its tokenizers.
 
 import { join } from 'node:path';
-import type { EncodedPrompt } from './img2img.js';
 import { type ModelFolder, readModelFolder } from './model-folder.js';
+import type { EncodedPrompt } from './prompt.js';
 import { PromptCache } from './prompt-cache.js';
 import { type DeviceOptions, loadSessions, type Sessions } from './sessions.js';
 import { loadTokenizer, type Tokenize } from './tokenizer.js';
@@ -10,7 +10,7 @@ import { loadTokenizer, type Tokenize } from './tokenizer.js';
 export interface Model {
   readonly folder: ModelFolder;
   readonly sessions: Sessions;
-  readonly tokenize: Tokenize;
+  readonly tokenizers: Readonly<Partial<Record<'tokenizer' | 'tokenizer_2', Tokenize>>>;
   readonly promptCache: PromptCache<EncodedPrompt>;
 }
 
@@ -19,8 +19,10 @@ const promptCacheBytes = 32 * 2 ** 20;
 
 /** @throws ModelFolderError with one sentence for whoever put the folder there */
 export async function loadModel(path: string, device: DeviceOptions): Promise<Model> {
-  const folder = readModelFolder(path);
-  const tokenize = loadTokenizer(join(path, 'tokenizer'), folder.maxTokens);
+  const folder = readModelFolder(path, device.provider);
+  const tokenizers = Object.fromEntries(
+    folder.textEncoders.map(({ tokenizer, maxTokens }) => [tokenizer, loadTokenizer(join(path, tokenizer), maxTokens)]),
+  );
   const promptCache = new PromptCache<EncodedPrompt>(promptCacheBytes);
-  return { folder, tokenize, promptCache, sessions: await loadSessions(folder.graphs, device) };
+  return { folder, tokenizers, promptCache, sessions: await loadSessions(folder, device) };
 }

@@ -1,9 +1,13 @@
-// The four graphs of a model as onnxruntime sessions. The only file that loads onnxruntime.
+// The graphs of a model as onnxruntime sessions. The only file that loads onnxruntime.
 // Facts about onnxruntime-node 1.30 that decide its shape: run() blocks the process; extra feeds are ignored in silence,
-// so names are taken from the metadata; sessions must be released by hand.
+// so names are taken from the metadata; sessions must be released by hand; a float16 tensor has to hold a Uint16Array.
 
+import { dirname } from 'node:path';
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
-import { type Component, components, ModelFolderError } from './model-folder.js';
+import type { Component, ModelFolder } from './model-folder.js';
+import { ModelFolderError } from './model-folder-error.js';
+import { fromHalf, toHalf } from './onnx/half.js';
+import { patched } from './onnx/patch.js';
 
 export const onnxruntimeVersion: string = env.versions.node ?? env.versions.common;
 
@@ -11,6 +15,8 @@ export interface DeviceOptions {
   readonly provider: 'cpu' | 'cuda';
   /** Threads of one model run on the CPU. */
   readonly threads: number;
+  /** Where patched graphs are kept. */
+  readonly cacheDir: string;
 }
 
 /** A dense array for a graph's input; the session casts it to the dtype that the graph declares. */
@@ -19,19 +25,18 @@ export interface Input {
   readonly dims: readonly number[];
 }
 
-/** A graph's first output in float32. */
+/** A graph's output in float32. */
 export interface Output {
   readonly data: Float32Array;
   readonly dims: readonly number[];
 }
 
-type Dtype = 'float32' | 'int64' | 'int32';
+type Dtype = 'float32' | 'float16' | 'float64' | 'int64' | 'int32';
 interface InputMeta {
   readonly type: Dtype;
   /** Numbers are fixed, names are free. */
   readonly shape: readonly (number | string)[];
 }
-const dtypes: readonly string[] = ['float32', 'int64', 'int32'] satisfies Dtype[];
 
 export class Session {
   /** Wall time of all runs so far, in ms: the floor that the service's overhead is measured against. */
@@ -39,49 +44,42 @@ export class Session {
 
   private constructor(
     private readonly session: InferenceSession,
-    private readonly component: Component,
     private readonly inputs: ReadonlyMap<string, InputMeta>,
-    readonly outputName: string,
   ) {}
 
-  /** @throws ModelFolderError when the graph does not load or wants what we cannot give */
-  static async load(component: Component, path: string, device: DeviceOptions): Promise<Session> {
-    let session: InferenceSession;
+  /**
+   * @param original of a patched graph: the file beside which its external weights lie
+   * @throws ModelFolderError when the graph does not load
+   */
+  static async load(component: Component, path: string, device: DeviceOptions, original = path): Promise<Session> {
     try {
-      session = await InferenceSession.create(path, {
+      const session = await InferenceSession.create(path, {
         executionProviders: device.provider === 'cuda' ? [{ name: 'cuda', deviceId: 0 }, 'cpu'] : ['cpu'],
         intraOpNumThreads: device.threads,
         interOpNumThreads: 1,
         graphOptimizationLevel: 'all',
         logSeverityLevel: 3,
+        ...(original !== path && {
+          extra: { session: { model_external_initializers_file_folder_path: dirname(original) } },
+        }),
       });
+      const inputs = session.inputMetadata.map((meta): [string, InputMeta] => {
+        if (!meta.isTensor) throw new Error(`its input ${meta.name} is not a tensor`);
+        return [meta.name, { type: meta.type as Dtype, shape: meta.shape }];
+      });
+      return new Session(session, new Map(inputs));
     } catch (error) {
       throw new ModelFolderError(`${component}/model.onnx does not load: ${(error as Error).message}`);
     }
-    const inputs = new Map<string, InputMeta>();
-    for (const meta of session.inputMetadata) {
-      if (!meta.isTensor) throw new ModelFolderError(`${component} has an input ${meta.name} that is not a tensor`);
-      if (!dtypes.includes(meta.type)) {
-        throw new ModelFolderError(
-          `${component} wants its input ${meta.name} as ${meta.type}, which is not supported (supported: ${dtypes.join(', ')})`,
-        );
-      }
-      inputs.set(meta.name, { type: meta.type as Dtype, shape: meta.shape });
-    }
-    const output = session.outputMetadata[0];
-    if (!output?.isTensor || output.type !== 'float32') {
-      throw new ModelFolderError(`${component}'s first output is not float32, which is not supported`);
-    }
-    return new Session(session, component, inputs, output.name);
   }
 
-  /** Fails unless the graph's inputs are exactly these. Called once, at load. */
-  expectInputs(names: readonly string[]): void {
-    const missing = names.filter((name) => !this.inputs.has(name));
-    const unknown = [...this.inputs.keys()].filter((name) => !names.includes(name));
-    if (missing.length > 0) throw new ModelFolderError(`${this.component} has no input ${missing.join(', ')}`);
-    if (unknown.length > 0)
-      throw new ModelFolderError(`${this.component} wants an input that is not supported: ${unknown.join(', ')}`);
+  takes(input: string): boolean {
+    return this.inputs.has(input);
+  }
+
+  /** Of names that mean the same, the one that this graph has. */
+  nameOf(names: readonly string[]): string {
+    return names.find((name) => this.inputs.has(name))!;
   }
 
   /** The declared shape of an input: numbers are fixed, names are free. */
@@ -89,17 +87,22 @@ export class Session {
     return this.inputs.get(input)!.shape;
   }
 
-  /** One model run. Blocks the process until it ends. */
-  async run(feeds: Readonly<Record<string, Input>>): Promise<Output> {
+  /**
+   * One model run. Blocks the process until it ends.
+   * @param outputs names of those that are wanted; the first one if absent
+   */
+  async run(
+    feeds: Readonly<Record<string, Input>>,
+    outputs: readonly string[] = this.session.outputNames.slice(0, 1),
+  ): Promise<Output[]> {
     const tensors: Record<string, Tensor> = {};
     for (const [name, { data, dims }] of Object.entries(feeds)) {
       tensors[name] = toTensor(this.inputs.get(name)!.type, data, dims);
     }
     const start = performance.now();
-    const results = await this.session.run(tensors);
+    const results = await this.session.run(tensors, outputs);
     this.runMs += performance.now() - start;
-    const output = results[this.outputName]!;
-    return { data: output.data as Float32Array, dims: output.dims };
+    return outputs.map((name) => ({ data: toFloats(results[name]!), dims: results[name]!.dims }));
   }
 
   async release(): Promise<void> {
@@ -107,29 +110,35 @@ export class Session {
   }
 }
 
-export type Sessions = Readonly<Record<Component, Session>>;
+export type Sessions = Readonly<
+  Record<Exclude<Component, 'text_encoder' | 'text_encoder_2'>, Session> &
+    Partial<Record<'text_encoder' | 'text_encoder_2', Session>>
+>;
 
-export async function loadSessions(
-  graphs: Readonly<Record<Component, string>>,
-  device: DeviceOptions,
-): Promise<Sessions> {
+/** Loads a folder's graphs, patched where that gives a timestep per row and a seeded draw. */
+export async function loadSessions({ graphs }: ModelFolder, device: DeviceOptions): Promise<Sessions> {
   const loaded: Partial<Record<Component, Session>> = {};
   try {
-    for (const component of components) loaded[component] = await Session.load(component, graphs[component], device);
-    const sessions = loaded as Sessions;
-    sessions.text_encoder.expectInputs(['input_ids']);
-    sessions.unet.expectInputs(['sample', 'timestep', 'encoder_hidden_states']);
-    sessions.vae_encoder.expectInputs(['sample']);
-    sessions.vae_decoder.expectInputs(['latent_sample']);
-    if (sessions.vae_encoder.outputName !== 'latent_parameters') {
-      throw new ModelFolderError(
-        `vae_encoder gives ${sessions.vae_encoder.outputName} instead of latent_parameters, so that its draw could not be seeded`,
-      );
+    for (const [component, path] of Object.entries(graphs) as [Component, string][]) {
+      const better = patchOf(component, path, device.cacheDir);
+      loaded[component] = await Session.load(component, better ?? path, device, path);
     }
-    return sessions;
+    return loaded as Sessions;
   } catch (error) {
     for (const session of Object.values(loaded)) await session.release();
     throw error;
+  }
+}
+
+function patchOf(component: Component, path: string, cacheDir: string): string | undefined {
+  try {
+    if (component === 'unet') return patched(path, 'perRowTimestep', cacheDir);
+    if (component === 'vae_encoder') return patched(path, 'noiseAsInput', cacheDir);
+    return undefined;
+  } catch (error) {
+    // The model runs without, and says what is lost: equal timesteps only share a call, the draw is not seeded.
+    process.stderr.write(`${component} could not be patched: ${(error as Error).message}\n`);
+    return undefined;
   }
 }
 
@@ -137,6 +146,10 @@ function toTensor(type: Dtype, data: Input['data'], dims: readonly number[]): Te
   switch (type) {
     case 'float32':
       return new Tensor('float32', data instanceof Float32Array ? data : Float32Array.from(data), dims);
+    case 'float64':
+      return new Tensor('float64', Float64Array.from(data), dims);
+    case 'float16':
+      return halfTensor(toHalf(data), dims);
     case 'int64':
       return new Tensor(
         'int64',
@@ -146,4 +159,17 @@ function toTensor(type: Dtype, data: Input['data'], dims: readonly number[]): Te
     case 'int32':
       return new Tensor('int32', Int32Array.from(data, Math.trunc), dims);
   }
+}
+
+/** Where there is a Float16Array (Node 24), the tensor makes one, and the native side then fails on it. */
+function halfTensor(halves: Uint16Array, dims: readonly number[]): Tensor {
+  const tensor = new Tensor('float16', halves, dims);
+  (tensor as unknown as { cpuData: Uint16Array }).cpuData = halves;
+  return tensor;
+}
+
+function toFloats({ type, data }: Tensor): Float32Array {
+  if (type === 'float32') return data as Float32Array;
+  const { buffer, byteOffset, length } = data as Uint16Array;
+  return fromHalf(new Uint16Array(buffer, byteOffset, length));
 }

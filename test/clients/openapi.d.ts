@@ -318,10 +318,17 @@ export interface components {
             /** @description What the field `model` takes */
             name: string;
             /**
-             * @description Stable Diffusion 1.x or 2.x
+             * @description Stable Diffusion 1.x and 2.x (`sd`, `sd-v` with v-prediction), XL, their turbo forms, latent consistency models
              * @enum {string}
              */
-            kind?: "sd";
+            kind?: "sd" | "sd-v" | "sd-turbo" | "sdxl" | "sdxl-refiner" | "sdxl-turbo" | "lcm";
+            /** @description Whose habits the graphs show */
+            exporter?: string;
+            /**
+             * @description Of the weights
+             * @enum {string}
+             */
+            precision?: "fp32" | "fp16" | "mixed";
             runnable: boolean;
             /** @description Why it cannot run */
             reason?: string;

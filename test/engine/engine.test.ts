@@ -21,6 +21,7 @@ const one = async (engine: Engine, request: Img2ImgRequest, signal = forever) =>
 async function start(t: Test, settings: Partial<EngineSettings> = {}): Promise<Engine> {
   const engine = new Engine({
     modelsDir: 'models',
+    cacheDir: 'cache',
     devices: 'cpu',
     threads: 1,
     maxConcurrent: 1,

@@ -31,7 +31,7 @@ interface Case {
 const reference = (path: string) => fileURLToPath(new URL(`../reference/${path}`, import.meta.url));
 // Made by test/reference/pipeline.py with diffusers, on the same random weights.
 const { cases } = JSON.parse(readFileSync(reference('pipeline.json'), 'utf8')) as { cases: Case[] };
-const model = await loadModel(reference('tiny'), { provider: 'cpu', threads: 1 });
+const model = await loadModel(reference('tiny'), { provider: 'cpu', threads: 1, cacheDir: t.testdir() });
 
 /** The starter that pipeline.py draws. */
 function starter(width: number, height: number): Pixels {
@@ -81,9 +81,9 @@ t.test("same seed, starter and prompt give diffusers' picture", async (t) => {
 });
 
 t.test("token ids are those of transformers' CLIPTokenizer", async (t) => {
-  for (const { prompt, ids } of cases) t.strictSame(model.tokenize(prompt).ids, ids, prompt);
-  t.equal(model.tokenize('red '.repeat(20)).dropped, 6);
-  t.equal(model.tokenize('red').dropped, 0);
+  for (const { prompt, ids } of cases) t.strictSame(model.tokenizers.tokenizer!(prompt).ids, ids, prompt);
+  t.equal(model.tokenizers.tokenizer!('red '.repeat(20)).dropped, 6);
+  t.equal(model.tokenizers.tokenizer!('red').dropped, 0);
 });
 
 t.test('a strength that comes to no step gives the VAE round trip, whatever prompt and seed', async (t) => {
@@ -111,9 +111,9 @@ t.test('a prompt that came before is not encoded again', async (t) => {
   const base = { ...requestOf(cases[0]!), prompt: 'seen before', negativePrompt: 'unseen', guidanceScale: 5 };
   await prepareOne({ ...base, guidanceScale: 1 });
   const { hits, misses } = model.promptCache;
-  const before = model.sessions.text_encoder.runMs;
+  const before = model.sessions.text_encoder!.runMs;
   await prepareOne({ ...base, guidanceScale: 1 });
-  t.equal(model.sessions.text_encoder.runMs, before, 'no run');
+  t.equal(model.sessions.text_encoder!.runMs, before, 'no run');
   await prepareOne(base);
   t.strictSame([model.promptCache.hits - hits, model.promptCache.misses - misses], [2, 1]);
 });

@@ -1,0 +1,2 @@
+/** Why a folder cannot run, in one sentence for the person who put it there. */
+export class ModelFolderError extends Error {}

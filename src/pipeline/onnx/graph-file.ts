@@ -1,0 +1,209 @@
+// An ONNX file: what its graph takes, gives and computes, read without its weights, and written again when changed.
+// Field numbers from onnx.proto3.
+
+import { closeSync, openSync, readSync, statSync, writeSync } from 'node:fs';
+import {
+  type Bytes,
+  bytesField,
+  encodeField,
+  encodeMessage,
+  type Field,
+  fieldsOf,
+  lengthOf,
+  read,
+  text,
+  varintField,
+} from './wire.js';
+
+const model = { graph: 7 } as const;
+const graph = { node: 1, initializer: 5, input: 11, output: 12, valueInfo: 13 } as const;
+const node = { input: 1, output: 2, name: 3, opType: 4, attribute: 5, domain: 7 } as const;
+const tensor = { dataType: 2, externalData: 13 } as const;
+
+/** TensorProto.DataType */
+export const dataTypes = { float32: 1, int32: 6, int64: 7, float16: 10, float64: 11 } as const;
+
+export interface GraphNode {
+  inputs: string[];
+  outputs: string[];
+  opType: string;
+  readonly domain: string;
+  /** All other fields as they are, attributes among them. */
+  rest: Field[];
+}
+
+/** An input or output of a graph. */
+export interface ValueInfo {
+  readonly name: string;
+  /** As in `dataTypes`; 0 for what is no tensor. */
+  dataType: number;
+  /** Numbers are fixed, names are free; absent when the rank is not known. */
+  shape: (number | string)[] | undefined;
+}
+
+export interface ExternalData {
+  readonly location: string;
+  /** Bytes of the file that the tensor needs. */
+  readonly end: number;
+}
+
+export interface Initializer {
+  readonly dataType: number;
+  readonly externalData: ExternalData | undefined;
+}
+
+export class GraphFile {
+  private constructor(
+    private readonly file: number,
+    private readonly modelFields: Field[],
+    private readonly otherGraphFields: Field[],
+    readonly nodes: GraphNode[],
+    readonly inputs: ValueInfo[],
+    readonly outputs: ValueInfo[],
+  ) {}
+
+  /**
+   * The file stays open until `close`.
+   * @throws RangeError, whose message says what is wrong with the file
+   */
+  static open(path: string): GraphFile {
+    const file = openSync(path, 'r');
+    try {
+      const modelFields = [...fieldsOf({ file, start: 0, end: statSync(path).size })];
+      const whole = modelFields.find(({ number }) => number === model.graph);
+      if (!whole) throw new RangeError('it holds no graph');
+      const fields = [...fieldsOf(whole.bytes)];
+      const of = (number: number) => fields.filter((field) => field.number === number);
+      return new GraphFile(
+        file,
+        modelFields.filter((field) => field !== whole),
+        fields.filter(({ number }) => number !== graph.node && number !== graph.input && number !== graph.output),
+        of(graph.node).map(({ bytes }) => decodeNode(read(bytes))),
+        of(graph.input).map(({ bytes }) => decodeValueInfo(read(bytes))),
+        of(graph.output).map(({ bytes }) => decodeValueInfo(read(bytes))),
+      );
+    } catch (error) {
+      closeSync(file);
+      throw error;
+    }
+  }
+
+  close(): void {
+    closeSync(this.file);
+  }
+
+  *initializers(): Generator<Initializer> {
+    for (const { number, bytes } of this.otherGraphFields) if (number === graph.initializer) yield initializer(bytes);
+  }
+
+  /** Shapes of inner values, which a change of an input's shape would contradict. */
+  dropInnerShapes(): void {
+    const kept = this.otherGraphFields.filter(({ number }) => number !== graph.valueInfo);
+    this.otherGraphFields.splice(0, this.otherGraphFields.length, ...kept);
+  }
+
+  write(path: string): void {
+    const parts = [
+      ...this.nodes.map((each) => bytesField(graph.node, encodeNode(each))),
+      ...this.otherGraphFields,
+      ...this.inputs.map((each) => bytesField(graph.input, encodeValueInfo(each))),
+      ...this.outputs.map((each) => bytesField(graph.output, encodeValueInfo(each))),
+    ].flatMap(encodeField);
+    const size = parts.reduce((sum, part) => sum + lengthOf(part), 0);
+    const file = openSync(path, 'w', 0o600);
+    try {
+      for (const part of this.modelFields.flatMap(encodeField)) copy(part, file);
+      // The graph's own tag and length, without holding it in memory.
+      const [tag] = encodeField(bytesField(model.graph, ''));
+      copy(tag!, file);
+      copy(encodeField(varintField(0, size))[1]!, file);
+      for (const part of parts) copy(part, file);
+    } finally {
+      closeSync(file);
+    }
+  }
+}
+
+function copy(bytes: Bytes, target: number): void {
+  if (bytes instanceof Uint8Array) {
+    for (let done = 0; done < bytes.length; ) done += writeSync(target, bytes, done);
+    return;
+  }
+  const buffer = new Uint8Array(Math.min(1 << 20, bytes.end - bytes.start));
+  for (let position = bytes.start; position < bytes.end; ) {
+    const count = readSync(bytes.file, buffer, 0, Math.min(buffer.length, bytes.end - position), position);
+    if (count === 0) throw new RangeError('the file is truncated');
+    for (let done = 0; done < count; ) done += writeSync(target, buffer, done, count - done);
+    position += count;
+  }
+}
+
+function decodeNode(message: Uint8Array): GraphNode {
+  const decoded: GraphNode = { inputs: [], outputs: [], opType: '', domain: '', rest: [] };
+  let domain = '';
+  for (const field of fieldsOf(message)) {
+    if (field.number === node.input) decoded.inputs.push(text(field.bytes));
+    else if (field.number === node.output) decoded.outputs.push(text(field.bytes));
+    else if (field.number === node.opType) decoded.opType = text(field.bytes);
+    else if (field.number === node.domain) domain = text(field.bytes);
+    else decoded.rest.push(field);
+  }
+  return { ...decoded, domain };
+}
+
+function encodeNode({ inputs, outputs, opType, domain, rest }: GraphNode): Uint8Array {
+  return encodeMessage([
+    ...inputs.map((name) => bytesField(node.input, name)),
+    ...outputs.map((name) => bytesField(node.output, name)),
+    bytesField(node.opType, opType),
+    ...(domain === '' ? [] : [bytesField(node.domain, domain)]),
+    ...rest,
+  ]);
+}
+
+/** ValueInfoProto { 1 name, 2 TypeProto { 1 Tensor { 1 elem_type, 2 TensorShapeProto { 1 dim { 1 dim_value, 2 dim_param } } } } } */
+function decodeValueInfo(message: Uint8Array): ValueInfo {
+  const one = (bytes: Bytes | undefined, number: number): Field | undefined =>
+    bytes && [...fieldsOf(bytes)].find((field) => field.number === number);
+  const type = one(one(message, 2)?.bytes, 1)?.bytes;
+  const shape = one(type, 2)?.bytes;
+  return {
+    name: text(one(message, 1)!.bytes),
+    dataType: Number(one(type, 1)?.value ?? 0n),
+    shape:
+      shape &&
+      [...fieldsOf(shape)].map(({ bytes }) => {
+        const dim = [...fieldsOf(bytes)][0];
+        if (!dim) return '';
+        return dim.kind === 'varint' ? Number(dim.value) : text(dim.bytes);
+      }),
+  };
+}
+
+function encodeValueInfo({ name, dataType, shape }: ValueInfo): Uint8Array {
+  const dims = shape?.map((dim) =>
+    bytesField(
+      1,
+      encodeMessage(dim === '' ? [] : [typeof dim === 'number' ? varintField(1, dim) : bytesField(2, dim)]),
+    ),
+  );
+  const tensorType = [varintField(1, dataType), ...(dims ? [bytesField(2, encodeMessage(dims))] : [])];
+  const type = encodeMessage([bytesField(1, encodeMessage(tensorType))]);
+  return encodeMessage([bytesField(1, name), bytesField(2, type)]);
+}
+
+function initializer(message: Bytes): Initializer {
+  let dataType = 0;
+  const external = new Map<string, string>();
+  for (const field of fieldsOf(message)) {
+    if (field.number === tensor.dataType) dataType = Number(field.value);
+    if (field.number === tensor.externalData) {
+      const [key, value] = [...fieldsOf(read(field.bytes))].map(({ bytes }) => text(bytes));
+      external.set(key!, value ?? '');
+    }
+  }
+  const location = external.get('location');
+  if (location === undefined) return { dataType, externalData: undefined };
+  const end = Number(external.get('offset') ?? 0) + Number(external.get('length') ?? 0);
+  return { dataType, externalData: { location, end } };
+}

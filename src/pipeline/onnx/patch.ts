@@ -1,0 +1,84 @@
+// Small changes to a graph that exporters left out: one timestep per row, and a seeded draw inside the VAE's encoder.
+// The patched graph goes into a cache outside the model folder; external data stays where it is.
+
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, realpathSync, renameSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { GraphFile, type GraphNode } from './graph-file.js';
+
+/** Name of the input that a patched VAE encoder takes its draw from, shaped as its output. */
+export const noiseInput = 'img2img_noise';
+
+/** Changes a graph; false when it does not know the pattern and has changed nothing. */
+type Patch = (graph: GraphFile) => boolean;
+
+const patches = { perRowTimestep, noiseAsInput } satisfies Record<string, Patch>;
+/** Part of a cached file's name: a change of a patch makes new files. */
+const version = 1;
+
+/**
+ * The path of the patched graph, made at its first use.
+ * @returns undefined when the graph does not have the pattern
+ */
+export function patched(path: string, patch: keyof typeof patches, cacheDir: string): string | undefined {
+  const { size, mtimeMs } = statSync(path);
+  const key = createHash('sha256')
+    .update([version, patch, realpathSync(path), size, mtimeMs].join('\0'))
+    .digest('hex');
+  const target = join(cacheDir, `${key.slice(0, 32)}.onnx`);
+  if (existsSync(target)) return target;
+  const graph = GraphFile.open(path);
+  try {
+    if (!patches[patch](graph)) return undefined;
+    mkdirSync(cacheDir, { recursive: true, mode: 0o700 });
+    const unfinished = `${target}.${process.pid}`;
+    graph.write(unfinished);
+    renameSync(unfinished, target);
+    return target;
+  } finally {
+    graph.close();
+  }
+}
+
+/**
+ * A timestep that is a scalar, or one for all rows, becomes one per row. Exporters start with
+ * timestep -> [Cast] -> Unsqueeze -> … Expand to the rows of the sample; without the Unsqueeze that takes [rows] as well.
+ */
+function perRowTimestep(graph: GraphFile): boolean {
+  const timestep = graph.inputs.find(({ name }) => name === 'timestep');
+  if (!timestep?.shape) return false;
+  if (timestep.shape.length === 0) {
+    const unsqueeze = onlyConsumer(graph, 'timestep', ['Cast', 'Identity'], 'Unsqueeze');
+    if (!unsqueeze) return false;
+    unsqueeze.opType = 'Identity';
+    unsqueeze.inputs.length = 1;
+    unsqueeze.rest = [];
+  } else if (timestep.shape.length !== 1) return false;
+  const rows = graph.inputs.find(({ name }) => name === 'sample')?.shape?.[0];
+  timestep.shape = [typeof rows === 'string' && rows !== '' ? rows : 'batch_size'];
+  graph.dropInnerShapes();
+  return true;
+}
+
+/** The one consumer of a value, through nodes that keep its shape. */
+function onlyConsumer(graph: GraphFile, value: string, through: string[], wanted: string): GraphNode | undefined {
+  const consumers = graph.nodes.filter(({ inputs }) => inputs.includes(value));
+  const [node] = consumers;
+  if (!node || consumers.length > 1) return undefined;
+  if (node.opType === wanted) return node;
+  return through.includes(node.opType) ? onlyConsumer(graph, node.outputs[0]!, through, wanted) : undefined;
+}
+
+/** `latent_sample` encoders draw inside the graph, where nothing can seed it: the draw becomes an input. */
+function noiseAsInput(graph: GraphFile): boolean {
+  const draws = graph.nodes.filter(({ opType }) => opType === 'RandomNormalLike' || opType === 'RandomNormal');
+  const [draw] = draws;
+  const output = graph.outputs[0];
+  if (!draw || draws.length > 1 || !output) return false;
+  draw.opType = 'Identity';
+  draw.inputs = [noiseInput];
+  draw.rest = [];
+  graph.inputs.push({ name: noiseInput, dataType: output.dataType, shape: ['batch_size', '', '', ''] });
+  graph.dropInnerShapes();
+  return true;
+}

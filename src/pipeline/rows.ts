@@ -1,0 +1,45 @@
+// One run of a graph for many rows.
+
+import type { Input, Session } from './sessions.js';
+
+/** One row of an input: flat, and its shape without the rows' dimension. */
+export interface Row {
+  readonly data: Float32Array | readonly number[];
+  readonly dims: readonly number[];
+}
+
+/**
+ * One run for all rows where the graph leaves their count free, else one run each.
+ * @param rows one object for each row, with the same inputs in the same shapes
+ * @param outputs names of those that are wanted; the graph's first if absent
+ * @returns for each row its outputs, flat, in the order of `outputs`
+ */
+export async function runInRows(
+  session: Session,
+  rows: readonly Readonly<Record<string, Row>>[],
+  outputs?: readonly string[],
+): Promise<Float32Array[][]> {
+  const inputs = Object.keys(rows[0]!);
+  if (rows.length > 1 && inputs.some((input) => typeof session.shapeOf(input)[0] === 'number')) {
+    const results: Float32Array[][] = [];
+    for (const row of rows) results.push(...(await runInRows(session, [row], outputs)));
+    return results;
+  }
+  const joined = (input: string) => joinRows(rows.map((row) => row[input]!));
+  const results = await session.run(Object.fromEntries(inputs.map((input) => [input, joined(input)])), outputs);
+  return rows.map((_, i) =>
+    results.map(({ data }) => {
+      const length = data.length / rows.length;
+      return data.slice(i * length, (i + 1) * length);
+    }),
+  );
+}
+
+/** [rows, ...dims] */
+export function joinRows(rows: readonly Row[]): Input {
+  const { data: first, dims } = rows[0]!;
+  const size = first.length;
+  const data = new Float32Array(rows.length * size);
+  for (const [i, row] of rows.entries()) data.set(row.data, i * size);
+  return { data, dims: [rows.length, ...dims] };
+}

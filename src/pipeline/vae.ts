@@ -1,0 +1,81 @@
+// The VAE's two halves: starters -> latents as the UNet sees them, and back. Source: diffusers, prepare_latents and decode.
+
+import type { Pixels } from '../pixels.js';
+import { drawLatents, pixelsToSample, sampleToPixels } from './latents.js';
+import type { Model } from './model.js';
+import type { LatentScale } from './model-folder.js';
+import type { TorchGenerator } from './noise.js';
+import { noiseInput } from './onnx/patch.js';
+import { runInRows } from './rows.js';
+import { aliases } from './signatures.js';
+
+export interface Starter {
+  readonly pixels: Pixels;
+  /** Draws from the encoder's distribution; without one its mean is taken. */
+  readonly generator: TorchGenerator | undefined;
+}
+
+/** False for encoders that draw inside their graph, where the request's seed does not reach. */
+export function drawIsSeeded({ sessions, folder }: Model): boolean {
+  return folder.encoderGives === 'latent_parameters' || sessions.vae_encoder.takes(noiseInput);
+}
+
+/**
+ * @param starters of one size: they share a call
+ * @returns each one's latents, [channels, height, width], scaled for the UNet
+ */
+export async function encodeStarters(model: Model, starters: readonly Starter[]): Promise<Float32Array[]> {
+  const { folder, sessions } = model;
+  const { width, height } = starters[0]!.pixels;
+  const sides = [height / folder.vaeScale, width / folder.vaeScale] as const;
+  const name = sessions.vae_encoder.nameOf(aliases.starter);
+  const drawsFromInput = sessions.vae_encoder.takes(noiseInput);
+  const rows = starters.map(({ pixels, generator }) => {
+    const sample = { [name]: { data: pixelsToSample(pixels), dims: [3, height, width] } };
+    if (!drawsFromInput) return sample;
+    const dims = [folder.vaeChannels, ...sides];
+    const count = folder.vaeChannels * sides[0] * sides[1];
+    const noise = generator ? generator.randn(count) : new Float32Array(count); // no noise: the mean
+    return { ...sample, [noiseInput]: { data: noise, dims } };
+  });
+  const outputs = await runInRows(sessions.vae_encoder, rows);
+  return outputs.map(([output], i) => {
+    const drawn = folder.encoderGives === 'latent_sample' ? output! : drawLatents(output!, starters[i]!.generator);
+    return scale(drawn, folder.latentScale);
+  });
+}
+
+/**
+ * @param latents of one shape, [channels, height, width]: they share a call
+ * @throws Error when the decoder gives what is no number, as float16 VAEs do that overflow
+ */
+export async function decodeLatents(
+  { folder, sessions }: Model,
+  latents: readonly Float32Array[],
+  dims: readonly [channels: number, height: number, width: number],
+): Promise<Pixels[]> {
+  const [, height, width] = dims;
+  const name = sessions.vae_decoder.nameOf(aliases.latents);
+  const rows = latents.map((each) => ({ [name]: { data: unscale(each, folder.latentScale), dims } }));
+  const outputs = await runInRows(sessions.vae_decoder, rows);
+  return outputs.map(([sample]) => {
+    if (sample!.some(Number.isNaN)) throw new Error('the VAE decoder gave values that are no numbers');
+    return sampleToPixels(sample!, width * folder.vaeScale, height * folder.vaeScale);
+  });
+}
+
+function scale(latents: Float32Array, { factor, mean, std }: LatentScale): Float32Array {
+  const plane = latents.length / (mean?.length ?? std?.length ?? 1);
+  return latents.map((x, i) => {
+    const channel = Math.floor(i / plane);
+    return ((x - (mean?.[channel] ?? 0)) * factor) / (std?.[channel] ?? 1);
+  });
+}
+
+function unscale(latents: Float32Array, { factor, mean, std }: LatentScale): Float32Array {
+  const plane = latents.length / (mean?.length ?? std?.length ?? 1);
+  return latents.map((x, i) => {
+    const channel = Math.floor(i / plane);
+    return (x * (std?.[channel] ?? 1)) / factor + (mean?.[channel] ?? 0);
+  });
+}
