@@ -181,7 +181,7 @@ async function finish(
     bytes,
     parameters,
     result,
-    warnings: warningsFor(body, parameters, starter, converted, result.droppedTokens),
+    warnings: warningsFor(body, parameters, starter, converted, result),
   };
 }
 

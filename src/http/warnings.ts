@@ -8,7 +8,8 @@ import type { Parameters } from './parameters.js';
 export const warningCodes = {
   prompt_truncated: 'The prompt has more tokens than the text encoder takes; its end was cut.',
   negative_prompt_truncated: 'The negative prompt has more tokens than the text encoder takes; its end was cut.',
-  negative_prompt_unused: 'guidance is at or below 1, so that the negative prompt was not computed.',
+  negative_prompt_unused:
+    'The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding.',
   vae_draw_unseeded: "The model's encoder draws by itself: the same seed does not give the same picture.",
   prompts_unused: 'No step ran, so that prompts and guidance had no effect.',
   strength_rounded_to_no_step: 'trunc(steps * strength) is 0: the picture went through the autoencoder only.',
@@ -29,23 +30,25 @@ const conversions = {
   animation: 'first_frame_used',
 } as const satisfies Record<Conversion, Warning>;
 
-/** @param droppedTokens known only when the prompts were encoded */
+/** @param result what is known only of a picture that was made */
 export function warningsFor(
   body: Img2ImgBody,
   parameters: Parameters,
   starter: Starter,
   converted: readonly Conversion[],
-  droppedTokens: Generated['droppedTokens'] = { prompt: 0, negativePrompt: 0 },
+  result?: Generated,
 ): Warning[] {
   const { size, schedule } = parameters;
   const { strength, guidanceScale, prompt, negativePrompt } = parameters.request;
+  const guided = guidanceScale > 1 && !parameters.model.guidanceEmbedded;
   const noStep = schedule.stepsRun === 0;
   const sizeAsked = body.width !== undefined || body.height !== undefined;
   const sameSize = size.width === starter.width && size.height === starter.height;
   const cases: readonly [boolean, Warning][] = [
-    [droppedTokens.prompt > 0, 'prompt_truncated'],
-    [droppedTokens.negativePrompt > 0, 'negative_prompt_truncated'],
-    [negativePrompt !== '' && guidanceScale <= 1 && !noStep, 'negative_prompt_unused'],
+    [(result?.droppedTokens.prompt ?? 0) > 0, 'prompt_truncated'],
+    [(result?.droppedTokens.negativePrompt ?? 0) > 0, 'negative_prompt_truncated'],
+    [negativePrompt !== '' && !guided && !noStep, 'negative_prompt_unused'],
+    [result?.drawUnseeded === true, 'vae_draw_unseeded'],
     [noStep && (prompt !== '' || negativePrompt !== ''), 'prompts_unused'],
     [noStep && strength > 0, 'strength_rounded_to_no_step'],
     [!sizeAsked && !sameSize, 'size_chosen'],
