@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import t from 'tap';
+import { ruleGroups } from '../k8s/rules.js';
 
 const root = new URL('../', import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, root), 'utf8');
@@ -9,6 +10,9 @@ const documents = [
   'models/training/README.md',
   'models/paintbox/README.md',
   'SECURITY.md',
+  'docs/deploy.md',
+  'docs/autoscaling.md',
+  'k8s/README.md',
 ];
 
 t.test('links of the documents lead to files, and their npm commands exist', async (t) => {
@@ -24,4 +28,47 @@ t.test('links of the documents lead to files, and their npm commands exist', asy
 
 t.test('README stays short', async (t) => {
   t.ok(read('README.md').split('\n').length <= 150);
+});
+
+t.test('every alert has its chapter in docs/deploy.md, and no chapter has lost its alert', async (t) => {
+  const chapters = [...read('docs/deploy.md').matchAll(/^### (Img2img\w+)\n\n\w/gm)];
+  const alerts = ruleGroups().flatMap(({ rules }) => rules.filter(({ alert }) => alert));
+  t.strictSame(
+    chapters.map(([, alert]) => alert),
+    alerts.map(({ alert }) => alert),
+  );
+  for (const { alert, annotations } of alerts) {
+    t.equal(annotations?.runbook_url, `docs/deploy.md#${alert!.toLowerCase()}`);
+  }
+});
+
+t.test("docs/deploy.md's chapters are where its contents say, and its worked example is right", async (t) => {
+  const text = read('docs/deploy.md');
+  const anchors = [...text.matchAll(/^#+ (.+)$/gm)].map(([, title]) => title!.toLowerCase().replaceAll(' ', '-'));
+  for (const [, anchor] of text.matchAll(/\]\(#([^)]+)\)/g)) t.ok(anchors.includes(anchor!), anchor!);
+  const [rate, steps, slots, call, share] = [3, 25, 4, 0.11, 0.7];
+  const requestSeconds = steps * call;
+  t.match(text, `= **${requestSeconds} s**`);
+  t.match(text, `= **${rate * requestSeconds}** requests`);
+  t.match(text, `= **${(slots * share).toFixed(1)}** of them`);
+  t.match(text, `= ${Math.ceil((rate * requestSeconds) / (slots * share))}**`);
+  t.match(text, `= ${(slots / requestSeconds).toFixed(2)} requests per second`);
+  t.match(text, `P · ${(1000 / (3600 * (slots / requestSeconds))).toFixed(2)}.`);
+});
+
+t.test("docs/deploy.md's cost of the simulated day is the simulation's", async (t) => {
+  const simulated = read('docs/autoscaling.md');
+  const requests = Number(/A day has (\d+) requests/.exec(simulated)![1]);
+  const row = (policy: string) =>
+    simulated
+      .split('\n')
+      .find((line) => line.startsWith(`| ${policy} |`))!
+      .split(' | ');
+  const perThousand = (policy: string) => {
+    const [, hours, rejected] = row(policy);
+    return (1000 * Number(hours)) / (requests * (1 - Number.parseFloat(rejected!) / 100));
+  };
+  t.match(read('docs/deploy.md'), `${row('shipped')[1]} GPU hours`);
+  t.match(read('docs/deploy.md'), `P · ${perThousand('shipped').toFixed(2)}; with`);
+  t.match(read('docs/deploy.md'), `P · ${perThousand('8 replicas all day').toFixed(2)}.`);
 });

@@ -3,6 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
+import { parse } from 'yaml';
 import { readConfig, settingsTable } from '../../src/config.js';
 import { missing } from '../programs.js';
 import { build, crossFaults, type Manifest, only, overlays, schemaFaults, settings, typeFaults } from './manifests.js';
@@ -24,6 +25,12 @@ for (const overlay of skip ? [] : overlays) {
 
 t.test('all overlays by type', { skip }, async (t) => {
   t.strictSame(typeFaults(overlays.flatMap(build), t.testdir()), []);
+});
+
+t.test('the pod that fills the volume', async (t) => {
+  const pod = parse(readFileSync(new URL('../../k8s/components/models-pvc/fill-pod.yaml', import.meta.url), 'utf8'));
+  t.strictSame(await schemaFaults([pod]), []);
+  t.strictSame(typeFaults([pod], t.testdir()), []);
 });
 
 t.test('each overlay has what its name says', { skip }, async (t) => {
@@ -71,6 +78,7 @@ t.test('each check finds its fault', { skip }, async (t) => {
       'cross',
       (m) => (only(m, 'Deployment').spec.template.spec.initContainers[0].image = 'img2img'),
     ],
+    ['a cache that cannot be written', 'cross', (m) => (settings(m).CACHE_DIR = './cache')],
     ['a route to nowhere', 'cross', (m) => (only(m, 'HTTPRoute').spec.rules[0].backendRefs[0].port = 8080)],
     [
       'settings of another ConfigMap',
@@ -93,7 +101,6 @@ t.test('each check finds its fault', { skip }, async (t) => {
 
 t.test('the init container lets only the models start that SHA256SUMS names', async (t) => {
   const patch = readFileSync(new URL('../../k8s/components/models-pvc/deployment.yaml', import.meta.url), 'utf8');
-  const { parse } = await import('yaml');
   const [sh, flags, script]: string[] = parse(patch).spec.template.spec.initContainers[0].command;
   const folder = t.testdir({ models: { 'a.onnx': 'weights', unet: { 'b.onnx': 'more' } }, sha256: { SHA256SUMS: '' } });
   const here = script!.replaceAll('/models', `${folder}/models`).replaceAll('/sha256/', `${folder}/sha256/`);

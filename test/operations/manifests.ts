@@ -164,6 +164,11 @@ export function crossFaults(manifests: readonly Manifest[]): string[] {
         `${name} mounts ${mount.name}, which is not there`,
       );
   }
+  for (const path of ['/tmp', settings(manifests).CACHE_DIR])
+    expect(
+      container.volumeMounts.some(({ mountPath, readOnly }: Manifest) => mountPath === path && !readOnly),
+      `${path} cannot be written`,
+    );
   for (const probe of ['startupProbe', 'readinessProbe', 'livenessProbe'])
     expect(ports.has(container[probe].httpGet.port), `the ${probe}'s port is not there`);
   expect(container.startupProbe.httpGet.path === '/readyz', 'the start-up probe does not wait for the model');
