@@ -8,7 +8,7 @@ import { ModelFolderError } from './model-folder-error.js';
 import { type GraphFacts, graphFacts } from './onnx/graph-facts.js';
 import { dataTypes } from './onnx/graph-file.js';
 import { type SchedulerName, schedulerForClass, schedulerNames } from './schedulers/index.js';
-import { type SchedulerConfig, UnsupportedSchedulerError } from './schedulers/schedule.js';
+import { type SchedulerConfig, stableDiffusionConfig, UnsupportedSchedulerError } from './schedulers/schedule.js';
 import { checkSignatures, type Exporter, exporterOf } from './signatures.js';
 
 export const components = ['text_encoder', 'text_encoder_2', 'unet', 'vae_encoder', 'vae_decoder'] as const;
@@ -132,7 +132,8 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
     textEncoders: textEncoders
       .filter((component) => present.includes(component))
       .map((component) => textEncoderFacts(path, component, facts[component], family, number(settings.clip_skip) ?? 0)),
-    schedulerConfig: schedulerConfig as SchedulerConfig,
+    schedulerConfig:
+      architecture === 'sd' && !family.latentConsistency ? stableDiffusionConfig(schedulerConfig) : schedulerConfig,
     defaults: {
       steps: number(settings.defaults?.steps) ?? kindDefaults[kind].steps,
       guidance: number(settings.defaults?.guidance) ?? kindDefaults[kind].guidance,

@@ -13,10 +13,12 @@ import {
 } from '../../src/pipeline/img2img.js';
 import { loadModel } from '../../src/pipeline/model.js';
 import type { SchedulerName } from '../../src/pipeline/schedulers/index.js';
+import { type SchedulerConfig, stableDiffusionConfig } from '../../src/pipeline/schedulers/schedule.js';
 import type { Pixels } from '../../src/pixels.js';
 
 interface Case {
   scheduler: SchedulerName;
+  config: SchedulerConfig;
   steps: number;
   strength: number;
   guidance: number;
@@ -56,20 +58,23 @@ const requestOf = (c: Case): Img2ImgRequest => ({
   seed: c.seed,
 });
 
-const prepareOne = async (request: Img2ImgRequest): Promise<Generation> => (await prepare(model, [request]))[0]!;
+const prepareOne = async (request: Img2ImgRequest, of = model): Promise<Generation> =>
+  (await prepare(of, [request]))[0]!;
 
-async function generate(request: Img2ImgRequest): Promise<{ pixels: Pixels; unetCalls: number }> {
-  const generation = await prepareOne(request);
+async function generate(request: Img2ImgRequest, of = model): Promise<{ pixels: Pixels; unetCalls: number }> {
+  const generation = await prepareOne(request, of);
   while (!isDone(generation)) await denoise(model, [generation]);
   const [pixels] = await decode(model, [generation]);
   return { pixels: pixels!, unetCalls: generation.unetCalls };
 }
 
 t.test("same seed, starter and prompt give diffusers' picture", async (t) => {
+  t.ok(cases.length > 40);
   for (const c of cases) {
-    const name = `${c.scheduler}, ${c.steps} steps at ${c.strength}, guidance ${c.guidance}, ${c.width} x ${c.height}`;
+    const schedulerConfig = stableDiffusionConfig({ ...model.folder.schedulerConfig, ...c.config });
+    const name = `${c.scheduler} ${JSON.stringify(c.config)}, ${c.steps} steps at ${c.strength}, guidance ${c.guidance}, ${c.width} x ${c.height}`;
     const expected = Buffer.from(c.pixels, 'base64');
-    const { pixels } = await generate(requestOf(c));
+    const { pixels } = await generate(requestOf(c), { ...model, folder: { ...model.folder, schedulerConfig } });
     t.equal(pixels.data.length, expected.length, name);
     const off = pixels.data.filter((value, i) => Math.abs(value - expected[i]!) > 1).length / expected.length;
     const largest = Math.max(...pixels.data.map((value, i) => Math.abs(value - expected[i]!)));

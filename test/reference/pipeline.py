@@ -6,6 +6,7 @@ StableDiffusionImg2ImgPipeline makes with the same weights.
 """
 
 import base64
+import itertools
 import json
 import pathlib
 
@@ -13,14 +14,7 @@ import diffusers
 import numpy as np
 import torch
 import transformers
-from diffusers import (
-    AutoencoderKL,
-    DDIMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerDiscreteScheduler,
-    StableDiffusionImg2ImgPipeline,
-    UNet2DConditionModel,
-)
+from diffusers import AutoencoderKL, StableDiffusionImg2ImgPipeline, UNet2DConditionModel
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -134,12 +128,23 @@ base = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linea
 folder_scheduler = {"_class_name": "DDIMScheduler", **base, "clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}
 (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(folder_scheduler))
 
+karras = {"use_karras_sigmas": True}
+sde = {"algorithm_type": "sde-dpmsolver++"}
 schedulers = {
-    "ddim": (DDIMScheduler, {}),
-    "euler": (EulerDiscreteScheduler, {}),
-    "euler_karras": (EulerDiscreteScheduler, {"use_karras_sigmas": True}),
-    "dpmpp_2m": (DPMSolverMultistepScheduler, {}),
-    "dpmpp_2m_karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
+    "ddim": (diffusers.DDIMScheduler, {}),
+    "ddpm": (diffusers.DDPMScheduler, {}),
+    "pndm": (diffusers.PNDMScheduler, {"skip_prk_steps": True}),
+    "euler": (diffusers.EulerDiscreteScheduler, {}),
+    "euler_karras": (diffusers.EulerDiscreteScheduler, karras),
+    "euler_a": (diffusers.EulerAncestralDiscreteScheduler, {}),
+    "heun": (diffusers.HeunDiscreteScheduler, {}),
+    "dpmpp_2m": (diffusers.DPMSolverMultistepScheduler, {}),
+    "dpmpp_2m_karras": (diffusers.DPMSolverMultistepScheduler, karras),
+    "dpmpp_2m_sde": (diffusers.DPMSolverMultistepScheduler, sde),
+    "dpmpp_2m_sde_karras": (diffusers.DPMSolverMultistepScheduler, {**sde, **karras}),
+    "unipc": (diffusers.UniPCMultistepScheduler, {}),
+    "unipc_karras": (diffusers.UniPCMultistepScheduler, karras),
+    "lcm": (diffusers.LCMScheduler, {}),
 }
 combinations = [
     ("ddim", 20, 0.75, 7.5, "a red glass", "blue ink", 1, (32, 32)),
@@ -153,13 +158,29 @@ combinations = [
     ("dpmpp_2m_karras", 20, 0.75, 10.0, "a very long prompt that does not fit into the sixteen tokens", "", 2**32 - 1, (32, 32)),
     ("ddim", 61, 0.9, 7.5, "glass", "", 9, (32, 32)),
 ]
+# Every scheduler with a folder of another one's, and with configs of its own.
+runs = [(20, 0.75, 7.5, (32, 32)), (12, 1.0, 3.0, (48, 32)), (30, 0.35, 1.0, (32, 32))]
+combinations += [
+    (name, *run[:3], "a red glass", "blue ink", 100 + i, run[3])
+    for i, (name, run) in enumerate(itertools.product(schedulers, runs))
+]
+zero_snr = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+combinations += [
+    (name, 16, 0.8, 5.0, "blue ink", "", 200 + i, (32, 32), config)
+    for i, (name, config) in enumerate(
+        [(name, zero_snr) for name in ["ddim", "euler", "euler_a", "dpmpp_2m", "unipc"]]
+        # Stable Diffusion's pipeline has its own opinion of steps_offset and clip_sample.
+        + [(name, {"steps_offset": 0, "clip_sample": True, "timestep_spacing": "leading"}) for name in ["ddim", "pndm", "euler", "heun"]]
+    )
+]
 
 cases = []
-for name, steps, strength, guidance, prompt, negative, seed, (width, height) in combinations:
+for name, steps, strength, guidance, prompt, negative, seed, (width, height), *configs in combinations:
     cls, overrides = schedulers[name]
+    config = configs[0] if configs else {}
     pipeline = StableDiffusionImg2ImgPipeline(
         vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet,
-        scheduler=cls.from_config({**{k: v for k, v in folder_scheduler.items() if k != "_class_name"}, **overrides}),
+        scheduler=cls.from_config({**{k: v for k, v in folder_scheduler.items() if k != "_class_name"}, **config, **overrides}),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )
     pipeline.set_progress_bar_config(disable=True)
@@ -172,7 +193,7 @@ for name, steps, strength, guidance, prompt, negative, seed, (width, height) in 
     pixels = (picture * 255).round().astype(np.uint8)
     print(name, steps, strength, "deviation", round(float(pixels.std()), 1), "clipped", round(float(np.isin(pixels, [0, 255]).mean()), 3))
     cases.append(
-        dict(scheduler=name, steps=steps, strength=strength, guidance=guidance, prompt=prompt, negative_prompt=negative, seed=seed,
+        dict(scheduler=name, config=config, steps=steps, strength=strength, guidance=guidance, prompt=prompt, negative_prompt=negative, seed=seed,
              width=width, height=height, ids=tokenizer(prompt, padding="max_length", max_length=16, truncation=True).input_ids,
              pixels=base64.b64encode(pixels.tobytes()).decode())
     )

@@ -95,6 +95,11 @@ export function trainTimesteps(config: SchedulerConfig): number {
   return config.num_train_timesteps ?? 1000;
 }
 
+/** What Stable Diffusion's pipelines set in their scheduler, whatever its file says. Those of SDXL and LCM do not. */
+export function stableDiffusionConfig(config: SchedulerConfig): SchedulerConfig {
+  return { ...config, steps_offset: 1, clip_sample: false };
+}
+
 /** out[i] = a * x[i] + b * y[i], rounded to float32 wherever torch rounds: it shows where large sigmas cancel. */
 export function combine(a: number, x: Float32Array, b: number, y: Float32Array): Float32Array {
   const out = new Float32Array(x.length);
