@@ -1,0 +1,125 @@
+// Steps of the Dockerfile by themselves, above all the cuda image's, which needs bases that CI does not have (.ci/container builds and runs the cpu image).
+
+import { spawn, spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { fileURLToPath } from 'node:url';
+import t, { type Test } from 'tap';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const instructions = readFileSync(`${root}Dockerfile`, 'utf8')
+  .replace(/^#.*\n/gm, '')
+  .replaceAll('\\\n', ' ')
+  .split('\n')
+  .filter((line) => line !== '');
+/** The shell text of the one RUN that has this word in it. */
+const step = (word: string) =>
+  instructions
+    .find((line) => line.startsWith('RUN') && line.includes(word))!
+    .replace(/^RUN( --\S+)*/, '')
+    .trim();
+const shell = (command: string, cwd: string, path = '') =>
+  spawnSync('sh', ['-c', command], {
+    cwd,
+    encoding: 'utf8',
+    env: { ...process.env, PATH: `${path}:${process.env.PATH}` },
+  });
+
+t.test('the cuda image refuses a base whose CUDA or cuDNN is another', async (t) => {
+  const libraries = (...missing: string[]) =>
+    ['libcudart.so.13', 'libcudnn.so.9', 'libcuda.so.1', 'libc.so.6']
+      .map((name) => `\t${name} => ${missing.includes(name) ? 'not found' : `/lib/${name} (0x00007f)`}`)
+      .join('\n');
+  const cases: [string, string[], boolean][] = [
+    ['all there', [], true],
+    ['the driver comes at run time', ['libcuda.so.1'], true],
+    ['another cuDNN', ['libcudnn.so.9'], false],
+    ['another CUDA, and no driver', ['libcudart.so.13', 'libcuda.so.1'], false],
+  ];
+  for (const [name, missing, passes] of cases) {
+    const folder = t.testdir({ ldd: `#!/bin/sh\ncat <<'END'\n${libraries(...missing)}\nEND\n` });
+    chmodSync(`${folder}/ldd`, 0o755);
+    const { status } = shell(step('ldd ').replaceAll('/tmp/ldd', `${folder}/out`), folder, folder);
+    t.equal(status === 0, passes, name);
+  }
+});
+
+t.test('the cuda provider is of the version of onnxruntime-node', async (t) => {
+  const command = /node -e "[^"]+"/.exec(step('onnxruntime-node/script/install'))![0];
+  t.equal(shell(command, root).status, 0, 'the installed one');
+  const folder = t.testdir({
+    node_modules: {
+      'onnxruntime-node': {
+        'package.json': '{ "version": "1.30.0" }',
+        script: { 'install-metadata-versions.js': "module.exports = { nuget: [{ version: '1.29.0' }] };" },
+      },
+    },
+  });
+  t.match(shell(command, folder).stderr, /onnxruntime-node is 1\.30\.0, its CUDA provider 1\.29\.0/);
+  t.ok(existsSync(`${root}node_modules/onnxruntime-node/script/install.js`), 'the script that the image runs by name');
+});
+
+t.test("other platforms' binaries go", async (t) => {
+  const binary = () => ({ 'onnxruntime_binding.node': '' });
+  const folder = t.testdir({
+    node_modules: {
+      'onnxruntime-node': {
+        bin: {
+          'napi-v6': {
+            linux: { x64: binary(), arm64: binary() },
+            darwin: { arm64: binary() },
+            win32: { x64: binary(), arm64: binary() },
+          },
+        },
+      },
+    },
+  });
+  t.equal(shell(step('napi-v6'), folder).status, 0);
+  const { stdout } = shell('cd node_modules/onnxruntime-node/bin/napi-v6 && find . -type d -o -type f | sort', folder);
+  const here = `./${process.platform}/${process.arch}`;
+  t.strictSame(stdout.trim().split('\n'), ['.', `./${process.platform}`, here, `${here}/onnxruntime_binding.node`]);
+});
+
+t.test('both images say and start the same', async (t) => {
+  const stage = (name: string) => {
+    const from = instructions.findIndex((line) => line.startsWith('FROM') && line.endsWith(` AS ${name}`));
+    const length = instructions.slice(from + 1).findIndex((line) => line.startsWith('FROM'));
+    return instructions.slice(from, length === -1 ? undefined : from + 1 + length);
+  };
+  const same = /^(USER|EXPOSE|STOPSIGNAL|HEALTHCHECK|ENTRYPOINT|WORKDIR|ENV NODE_ENV|COPY --from=app|ARG)/;
+  const of = (name: string) => stage(name).filter((line) => same.test(line));
+  t.strictSame(of('cuda'), of('cpu'));
+  t.equal(of('cpu').length, 10);
+  t.ok(stage('cuda').includes('ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility'));
+});
+
+t.test('the healthcheck asks the server', async (t) => {
+  const [node, flag, script]: string[] = JSON.parse(
+    /CMD (\[.*\])/.exec(instructions.find((line) => line.startsWith('HEALTHCHECK'))!)![1]!,
+  );
+  const ask = async (t: Test, status: number) => {
+    const server = createServer((request, response) =>
+      response.writeHead(request.url === '/readyz' ? status : 404).end(),
+    );
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    t.teardown(() => server.close());
+    const child = spawn(node!, [flag!, script!], {
+      env: { PATH: process.env.PATH, PORT: String((server.address() as { port: number }).port) },
+    });
+    return new Promise((resolve) => child.once('exit', resolve));
+  };
+  t.equal(await ask(t, 200), 0);
+  t.equal(await ask(t, 503), 1);
+});
+
+t.test('.dockerignore lets in what the Dockerfile copies', async (t) => {
+  const allowed = readFileSync(`${root}.dockerignore`, 'utf8');
+  const copied = instructions.flatMap((line) =>
+    line.startsWith('COPY ') && !line.includes('--from') ? line.split(' ').slice(1, -1) : [],
+  );
+  t.ok(copied.length >= 8);
+  for (const path of copied) {
+    t.ok(existsSync(`${root}${path}`), path);
+    t.ok(allowed.includes(`!${path}\n`), `${path} is not ignored`);
+  }
+});
