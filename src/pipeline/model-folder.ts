@@ -115,9 +115,12 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
   const velocity = schedulerConfig.prediction_type === 'v_prediction';
   const kind = kindOf({ ...family, turbo: turbo === true, refiner, velocity });
 
-  const vaeScale = 2 ** facts.vae_encoder.halvings;
+  // A config's own word counts: a graph may go down a level without a convolution.
+  const halvings = (config: Json, graph: GraphFacts) =>
+    Array.isArray(config.block_out_channels) ? config.block_out_channels.length - 1 : graph.halvings;
+  const vaeScale = 2 ** halvings(vae, facts.vae_encoder);
   const native = number(settings.size?.native) ?? (number(unet.sample_size) ?? 64) * vaeScale;
-  const multiple = number(settings.size?.multiple) ?? vaeScale * 2 ** facts.unet.halvings;
+  const multiple = number(settings.size?.multiple) ?? vaeScale * 2 ** halvings(unet, facts.unet);
   return {
     name: basename(path),
     path,
