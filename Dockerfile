@@ -76,10 +76,14 @@ WORKDIR /app
 COPY --from=node /usr/local/bin/node /usr/local/bin/node
 COPY --from=app /app ./
 COPY --from=cuda-provider /app/node_modules/onnxruntime-node/bin ./node_modules/onnxruntime-node/bin
-# A base of another CUDA or cuDNN than the provider was built for fails here. libcuda comes with the driver, at run time.
+# A base of another CUDA than the provider was built for fails here (onnxruntime 1.30 links CUDA 13). libcuda comes with the driver, at run time;
+# cuDNN is opened by name, which ldd does not show: it must be there, and under its short name too, which runtime packages lack.
 RUN ldd node_modules/onnxruntime-node/bin/napi-v6/linux/x64/libonnxruntime_providers_cuda.so > /tmp/ldd \
  && ! grep 'not found' /tmp/ldd | grep -v 'libcuda\.so' \
- && rm /tmp/ldd && node --version
+ && rm /tmp/ldd \
+ && cudnn="$(ldconfig -p | sed -n 's/.* => \(.*libcudnn\.so\.9\)$/\1/p' | head -n 1)" \
+ && test -n "$cudnn" && ln -s "$cudnn" /usr/local/lib/libcudnn.so && ldconfig \
+ && node --version
 USER 10001:10001
 EXPOSE 8080
 STOPSIGNAL SIGTERM

@@ -1,7 +1,7 @@
 // Steps of the Dockerfile by themselves, above all the cuda image's, which needs bases that CI does not have (.ci/container builds and runs the cpu image).
 
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, readFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
@@ -26,21 +26,26 @@ const shell = (command: string, cwd: string, path = '') =>
   });
 
 t.test('the cuda image refuses a base whose CUDA or cuDNN is another', async (t) => {
-  const libraries = (...missing: string[]) =>
-    ['libcudart.so.13', 'libcudnn.so.9', 'libcuda.so.1', 'libc.so.6']
+  const linked = (...missing: string[]) =>
+    ['libcudart.so.13', 'libcublas.so.13', 'libcuda.so.1', 'libc.so.6']
       .map((name) => `\t${name} => ${missing.includes(name) ? 'not found' : `/lib/${name} (0x00007f)`}`)
       .join('\n');
-  const cases: [string, string[], boolean][] = [
-    ['all there', [], true],
-    ['the driver comes at run time', ['libcuda.so.1'], true],
-    ['another cuDNN', ['libcudnn.so.9'], false],
-    ['another CUDA, and no driver', ['libcudart.so.13', 'libcuda.so.1'], false],
+  const cudnn9 = '\tlibcudnn.so.9 (libc6,x86-64) => /usr/lib/x86_64-linux-gnu/libcudnn.so.9';
+  const cases: [string, string, string, boolean][] = [
+    ['all there', linked(), cudnn9, true],
+    ['the driver comes at run time', linked('libcuda.so.1'), cudnn9, true],
+    ['another CUDA', linked('libcudart.so.13'), cudnn9, false],
+    ['another CUDA, and no driver', linked('libcudart.so.13', 'libcuda.so.1'), cudnn9, false],
+    ['no cuDNN', linked(), '', false],
+    ['another cuDNN', linked(), cudnn9.replaceAll('.9', '.8'), false],
   ];
-  for (const [name, missing, passes] of cases) {
-    const folder = t.testdir({ ldd: `#!/bin/sh\ncat <<'END'\n${libraries(...missing)}\nEND\n` });
-    chmodSync(`${folder}/ldd`, 0o755);
-    const { status } = shell(step('ldd ').replaceAll('/tmp/ldd', `${folder}/out`), folder, folder);
-    t.equal(status === 0, passes, name);
+  for (const [name, ldd, ldconfig, passes] of cases) {
+    const says = (text: string) => `#!/bin/sh\ncat <<'END'\n${text}\nEND\n`;
+    const folder = t.testdir({ ldd: says(ldd), ldconfig: says(ldconfig), lib: {} });
+    for (const program of ['ldd', 'ldconfig']) chmodSync(`${folder}/${program}`, 0o755);
+    const command = step('ldd ').replaceAll('/tmp/ldd', `${folder}/out`).replace('/usr/local/lib/', `${folder}/lib/`);
+    t.equal(shell(command, folder, folder).status === 0, passes, name);
+    if (passes) t.equal(readlinkSync(`${folder}/lib/libcudnn.so`), '/usr/lib/x86_64-linux-gnu/libcudnn.so.9');
   }
 });
 
