@@ -140,10 +140,10 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
   // Set but empty means not set, as in most shells' and manifests' use.
   const data = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
   const config = Object.freeze(validated(data, environment));
-  // A JSON body is 1.4 times its picture.
-  if (config.MAX_UPLOADS_BYTES < 1.5 * config.MAX_UPLOAD_BYTES) {
+  // A JSON body is 1.4 times its two pictures.
+  if (config.MAX_UPLOADS_BYTES < 3 * config.MAX_UPLOAD_BYTES) {
     throw new Error(
-      `MAX_UPLOADS_BYTES is ${config.MAX_UPLOADS_BYTES}; it must be at least 1.5 times MAX_UPLOAD_BYTES, which is ${config.MAX_UPLOAD_BYTES}.`,
+      `MAX_UPLOADS_BYTES is ${config.MAX_UPLOADS_BYTES}; it must be at least 3 times MAX_UPLOAD_BYTES, which is ${config.MAX_UPLOAD_BYTES}.`,
     );
   }
   return config;

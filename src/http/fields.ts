@@ -5,8 +5,12 @@ import type { Config } from '../config.js';
 import { schedulerNames } from '../engine/engine.js';
 import { defaultQuality, formats } from '../image/encode.js';
 
-/** Bytes of one body: the picture as base64, which adds a third, and the other fields. */
-export const bodyLimit = (config: Config): number => Math.ceil(config.MAX_UPLOAD_BYTES * 1.4) + 65_536;
+/** Fields that are pictures. */
+export const pictureFields = ['image', 'mask'] as const;
+
+/** Bytes of one body: its pictures as base64, which adds a third, and the other fields. */
+export const bodyLimit = (config: Config): number =>
+  Math.ceil(pictureFields.length * config.MAX_UPLOAD_BYTES * 1.4) + 65_536;
 
 /** Seeds are what torch's generator distinguishes. */
 export const maxSeed = 2 ** 32 - 1;
@@ -140,6 +144,9 @@ function commonFields({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
   };
 }
 
+const maskDescription =
+  "What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black.";
+
 /** The multipart form: the picture as a file part. */
 export function formBody(config: Config) {
   return Type.Object(
@@ -148,6 +155,7 @@ export function formBody(config: Config) {
         format: 'binary',
         description: `The starter picture: PNG, JPEG, WebP, AVIF, GIF or TIFF, at most ${config.MAX_UPLOAD_BYTES} bytes and ${config.MAX_INPUT_PIXELS} pixels.`,
       }),
+      mask: Type.Optional(Type.String({ format: 'binary', description: maskDescription })),
       ...commonFields(config),
     },
     { additionalProperties: false },
@@ -159,6 +167,9 @@ export function jsonBody(config: Config) {
   return Type.Object(
     {
       image: Type.String({ minLength: 1, description: 'The starter picture as base64 or as a `data:` URI.' }),
+      mask: Type.Optional(
+        Type.String({ minLength: 1, description: `${maskDescription} As base64 or as a \`data:\` URI.` }),
+      ),
       ...commonFields(config),
     },
     { additionalProperties: false },

@@ -11,8 +11,9 @@ import {
   type GenerateOptions,
   type Job,
 } from '../engine/engine.js';
-import { type Conversion, decode, inspect, type Starter } from '../image/decode.js';
+import { type Conversion, decode, decodeMask, inspect, type Starter } from '../image/decode.js';
 import { encode } from '../image/encode.js';
+import { PictureError } from '../image/picture-error.js';
 import type { Pixels } from '../pixels.js';
 import type { Img2ImgBody } from './fields.js';
 import type { Metrics, StageTimes } from './metrics.js';
@@ -27,6 +28,10 @@ export interface Order {
   readonly bodies: readonly Img2ImgBody[];
   /** The starter as it was uploaded. */
   readonly image: Buffer | undefined;
+  /** What is repainted, as it was uploaded; everything without one. */
+  readonly mask?: Buffer | undefined;
+  /** What in the mask says so: white, or being transparent. */
+  readonly maskChannel?: 'luminance' | 'transparency';
   /** What the route itself leaves without effect. */
   readonly warnings?: readonly Warning[];
 }
@@ -100,12 +105,13 @@ export interface PictureMaker {
 
 export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): PictureMaker {
   return {
-    async plan({ bodies, image, warnings = [] }) {
+    async plan({ bodies, image, mask, maskChannel, warnings = [] }) {
       const start = performance.now();
       if (!image) throw fieldProblem('invalid_request', 'image', 'image is missing.');
       const models = bodies.map((body) => engine.model(body.model));
       engine.assertRoom();
       const starter = await inspect(image, config.MAX_INPUT_PIXELS);
+      const maskPicture = mask && (await inspectMask(mask, starter, config.MAX_INPUT_PIXELS));
       const settled: Parameters[] = [];
       for (const [i, body] of bodies.entries())
         settled.push(await settle(body, models[i]!, starter, config.MAX_PIXELS));
@@ -113,14 +119,20 @@ export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): 
         settled.map(({ model, request, size }) => ({ model: model.name, request: { ...request, pixels: size } })),
       );
       // Pictures of one size share the decoded starter.
-      const decoded = new Map<string, Promise<{ pixels: Pixels; converted: Conversion[] }>>();
+      const decoded = new Map<
+        string,
+        Promise<{ pixels: Pixels; mask: Uint8Array | undefined; converted: Conversion[] }>
+      >();
+      const decodeFor = async ({ size, fit, background }: Parameters) => ({
+        ...(await decode(starter, size, fit, background)),
+        mask: maskPicture && (await aboutMask(decodeMask(maskPicture, size, fit, maskChannel))),
+      });
       const pictures = settled.map(async (parameters, i) => {
-        const { size, fit, background } = parameters;
-        const key = `${size.width}x${size.height}`;
-        const decoding = decoded.get(key) ?? decode(starter, size, fit, background);
+        const key = `${parameters.size.width}x${parameters.size.height}`;
+        const decoding = decoded.get(key) ?? decodeFor(parameters);
         decoded.set(key, decoding);
-        const { pixels, converted } = await decoding;
-        const job = { model: parameters.model.name, request: { ...parameters.request, pixels } };
+        const { pixels, mask, converted } = await decoding;
+        const job = { model: parameters.model.name, request: { ...parameters.request, pixels, mask } };
         return { body: bodies[i]!, parameters, job, converted };
       });
       return { pictures: await Promise.all(pictures), starter, warnings, decodeMs: performance.now() - start };
@@ -160,6 +172,23 @@ export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): 
       }
     },
   };
+}
+
+/** A mask is fitted as the starter is, so that it must have its proportions: a pixel more or less is rounding. */
+async function inspectMask(bytes: Buffer, starter: Starter, maxPixels: number): Promise<Starter> {
+  const mask = await aboutMask(inspect(bytes, maxPixels));
+  const expected = (mask.width * starter.height) / starter.width;
+  if (Math.abs(mask.height - expected) <= Math.max(1, mask.width / starter.width)) return mask;
+  const detail = `mask is ${mask.width} x ${mask.height}; it must have the proportions of the starter, which is ${starter.width} x ${starter.height}.`;
+  throw fieldProblem('unsupported_combination', 'mask', detail);
+}
+
+async function aboutMask<T>(decoding: Promise<T>): Promise<T> {
+  try {
+    return await decoding;
+  } catch (error) {
+    throw error instanceof PictureError ? fieldProblem(error.code, 'mask', `mask: ${error.message}`) : error;
+  }
 }
 
 async function finish(

@@ -5,7 +5,7 @@ import { Type } from 'typebox';
 import type { Config } from '../config.js';
 import { formats } from '../image/encode.js';
 import { deadlineSignal, timeoutHeader } from './deadline.js';
-import { formBody, type Img2ImgBody, jsonBody } from './fields.js';
+import { formBody, type Img2ImgBody, jsonBody, pictureFields } from './fields.js';
 import { makingProblems, type PictureMaker } from './generation.js';
 import { negotiate, preferred } from './negotiation.js';
 import { eachSeed } from './parameters.js';
@@ -68,7 +68,7 @@ export function img2imgRoute(app: FastifyInstance, config: Config, maker: Pictur
       },
       onRequest: budget,
       preValidation: async (request, reply) => {
-        await readBody(request, form.properties as FieldTypes, ['image'], config.MAX_UPLOAD_BYTES);
+        await readBody(request, form.properties as FieldTypes, pictureFields, config.MAX_UPLOAD_BYTES);
         request.uploadMs = reply.elapsedTime;
       },
     },
@@ -79,9 +79,9 @@ export function img2imgRoute(app: FastifyInstance, config: Config, maker: Pictur
       const accepted = preferred(request.headers.accept, pictureTypes);
       const format = body.format ?? formats.find((name) => `image/${name}` === accepted) ?? 'png';
       const { signal, deadline } = deadlineSignal(request, reply, config.REQUEST_TIMEOUT_MS);
-      const { image } = request.pictures;
+      const { image, mask } = request.pictures;
       const warnings: Warning[] = body.preview && type !== 'text/event-stream' ? ['preview_unused'] : [];
-      const plan = await maker.plan({ bodies: eachSeed({ ...body, format }, n), image, warnings });
+      const plan = await maker.plan({ bodies: eachSeed({ ...body, format }, n), image, mask, warnings });
       if (body.dry_run) return sendJson(reply, dryRunBody(plan, maker.estimate(plan)));
       const options = { signal, deadline, caller: request.caller, uploadMs: request.uploadMs };
       if (type === 'text/event-stream') {

@@ -78,8 +78,7 @@ export async function decode(
       .raw({ depth: 'uchar' })
       .toBuffer();
   } catch (error) {
-    const reason = (error as Error).message.split('\n')[0]!.replace(/\.$/, '');
-    throw new PictureError('undecodable_picture', `The picture is damaged or cut off: ${reason}.`);
+    throw undecodable(error);
   }
   const { data, wasTransparent } = flatten(rgba, background);
   const converted: Conversion[] = [];
@@ -88,6 +87,47 @@ export async function decode(
   if (wasTransparent) converted.push('transparency');
   if ((metadata.pages ?? 1) > 1) converted.push('animation');
   return { pixels: { data, width, height }, converted };
+}
+
+/**
+ * Decodes a mask that was inspected, fitted as its starter is: one byte per pixel, 255 for white, 0 for black and transparent.
+ * @param channel `transparency` reads the other thing that masks are made of: 255 where the picture is transparent
+ * @throws PictureError
+ */
+export async function decodeMask(
+  mask: Starter,
+  size: { width: number; height: number },
+  fit: Fit,
+  channel: 'luminance' | 'transparency' = 'luminance',
+): Promise<Uint8Array> {
+  const image = sharp(mask.bytes, { limitInputPixels: false, failOn: 'warning', pages: 1 });
+  if (mask.metadata.space !== 'cmyk') image.pipelineColourspace('srgb');
+  // Bars that `contain` adds are kept as they are: black, and not transparent.
+  const background = { r: 0, g: 0, b: 0, alpha: 1 };
+  try {
+    const rgba = await image
+      .autoOrient()
+      .resize(size.width, size.height, { fit, background, kernel: 'linear' })
+      .toColourspace('srgb')
+      .ensureAlpha()
+      .raw({ depth: 'uchar' })
+      .toBuffer();
+    const data = new Uint8Array(rgba.length / 4);
+    for (let i = 0; i < data.length; i++) {
+      const [r, g, b, alpha] = [rgba[4 * i]!, rgba[4 * i + 1]!, rgba[4 * i + 2]!, rgba[4 * i + 3]!];
+      // Rec. 601, as Pillow's conversion to grey.
+      const grey = (299 * r + 587 * g + 114 * b) / 1000;
+      data[i] = Math.round(channel === 'luminance' ? (grey * alpha) / 255 : 255 - alpha);
+    }
+    return data;
+  } catch (error) {
+    throw undecodable(error);
+  }
+}
+
+function undecodable(error: unknown): PictureError {
+  const reason = (error as Error).message.split('\n')[0]!.replace(/\.$/, '');
+  return new PictureError('undecodable_picture', `The picture is damaged or cut off: ${reason}.`);
 }
 
 function flatten(rgba: Buffer, background: Rgb): { data: Uint8Array; wasTransparent: boolean } {

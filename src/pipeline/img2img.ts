@@ -3,17 +3,20 @@
 // Where we differ: a strength that rounds to no step takes the VAE round trip. UNet calls take the rows of many requests.
 
 import type { Pixels } from '../pixels.js';
+import { inpaintingChannels, type Known, keepKnown, latentMask, type Mask, restoreStarter } from './mask.js';
 import type { Model } from './model.js';
 import { TorchGenerator } from './noise.js';
 import { type EncodedPrompt, encodePrompts, zerosLike } from './prompt.js';
 import { createSchedule, type SchedulerName } from './schedulers/index.js';
 import type { Scheduler } from './schedulers/schedule.js';
 import { type Condition, guidanceEmbedding, runUnet, sharesTimestep, timeIds } from './unet.js';
-import { decodeLatents, drawIsSeeded, encodeStarters } from './vae.js';
+import { decodeLatents, drawIsSeeded, encodeStarters, type Starter } from './vae.js';
 
 export interface Img2ImgRequest {
   /** The starter in the size of the output: both sides multiples of the model's. */
   readonly pixels: Pixels;
+  /** In the size of the starter; without one everything is repainted. */
+  readonly mask?: Mask | undefined;
   readonly prompt: string;
   readonly negativePrompt: string;
   /** 0..1, the share of the schedule that is run. */
@@ -46,6 +49,10 @@ export interface Generation {
   /** The VAE's encoder drew its sample by itself, so that the seed does not decide all of the picture. */
   readonly drawUnseeded: boolean;
   readonly timings: Timings;
+  /** Of a masked request with an ordinary UNet. */
+  readonly known: Known | undefined;
+  /** What an inpainting UNet gets beside the latents. */
+  readonly inpainting: Float32Array | undefined; // [1 + channels, height, width]
   latents: Float32Array; // [channels, height, width]
   /** Position in the scheduler's timesteps; done when it reaches their end. */
   index: number;
@@ -84,10 +91,14 @@ export async function prepare(model: Model, requests: readonly Img2ImgRequest[])
     generator: schedule.stepsRun === 0 ? undefined : generator,
   }));
   const latents = await encodeStarters(model, starters);
+  const noises = starters.map(({ generator }, i) => generator?.randn(latents[i]!.length));
+  const inpainting = model.folder.inpaints ? await inpaintingInputs(model, requests, starters) : [];
   return begun.map(({ request, schedule: { scheduler, begin, stepsRun }, generator }, i) => {
     const init = latents[i]!;
+    const noise = noises[i];
+    const { mask } = request;
     const { width, height } = request.pixels;
-    const { vaeScale, latentChannels } = model.folder;
+    const { vaeScale, latentChannels, inpaints } = model.folder;
     const guided = isGuided(model, request);
     return {
       request,
@@ -101,11 +112,28 @@ export async function prepare(model: Model, requests: readonly Img2ImgRequest[])
       },
       drawUnseeded: stepsRun > 0 && !drawIsSeeded(model),
       timings: { textEncode, vaeEncode: performance.now() - start - textEncode, denoise: 0, vaeDecode: 0 },
-      latents: stepsRun === 0 ? init : scheduler.addNoise(init, generator.randn(init.length), begin),
+      known: mask && noise && !inpaints ? { weights: latentMask(mask, width, vaeScale), init, noise } : undefined,
+      inpainting: inpainting[i],
+      latents: noise ? scheduler.addNoise(init, noise, begin) : init,
       index: begin,
       unetCalls: 0,
     };
   });
+}
+
+/** What the inpainting UNet of a model gets beside the latents; the third draw of each generator. */
+async function inpaintingInputs(
+  model: Model,
+  requests: readonly Img2ImgRequest[],
+  starters: readonly Starter[],
+): Promise<Float32Array[]> {
+  const masks = requests.map(({ mask, pixels }) => mask ?? new Uint8Array(pixels.width * pixels.height).fill(255));
+  const hidden = await encodeStarters(
+    model,
+    starters.map((starter, i) => ({ ...starter, hidden: masks[i]! })),
+  );
+  const { vaeScale } = model.folder;
+  return requests.map(({ pixels }, i) => inpaintingChannels(latentMask(masks[i]!, pixels.width, vaeScale), hidden[i]!));
 }
 
 /** Whether the negative prompt is computed. A UNet that takes the guidance as an embedding needs no second row. */
@@ -148,8 +176,9 @@ export function canShareCall(model: Model, a: Generation, b: Generation): boolea
 export async function denoise(model: Model, generations: readonly Generation[]): Promise<void> {
   const start = performance.now();
   const { shape } = generations[0]!;
-  const rows = generations.flatMap(({ scheduler, latents, index, conditions }) => {
-    const sample = scheduler.scaleModelInput(latents, index);
+  const rows = generations.flatMap(({ scheduler, latents, index, conditions, inpainting }) => {
+    const scaled = scheduler.scaleModelInput(latents, index);
+    const sample = inpainting ? concat(scaled, inpainting) : scaled;
     return conditions.map((condition) => ({ sample, timestep: scheduler.timesteps[index]!, condition }));
   });
   const predictions = await runUnet(model, rows, shape);
@@ -164,6 +193,9 @@ export async function denoise(model: Model, generations: readonly Generation[]):
     const noisePred = guided ? guide(outputs, request.guidanceScale, model.folder.guidanceRescale) : outputs;
     generation.latents = scheduler.step(noisePred, index, latents, generator);
     generation.index++;
+    if (generation.known) {
+      generation.latents = keepKnown(generation.latents, generation.known, scheduler, generation.index);
+    }
     generation.unetCalls++;
     generation.timings.denoise += performance.now() - start;
   }
@@ -176,7 +208,11 @@ export async function denoise(model: Model, generations: readonly Generation[]):
 export async function decode(model: Model, generations: readonly Generation[]): Promise<Pixels[]> {
   const start = performance.now();
   const latents = generations.map((generation) => generation.latents);
-  const pictures = await decodeLatents(model, latents, generations[0]!.shape);
+  const decoded = await decodeLatents(model, latents, generations[0]!.shape);
+  const pictures = decoded.map((picture, i) => {
+    const { pixels, mask } = generations[i]!.request;
+    return mask ? restoreStarter(picture, pixels, mask) : picture;
+  });
   for (const { timings } of generations) timings.vaeDecode = performance.now() - start;
   return pictures;
 }
@@ -204,4 +240,11 @@ function deviation(values: Float32Array): number {
   let squares = 0;
   for (const x of values) squares += (x - mean) ** 2;
   return Math.sqrt(squares / (values.length - 1));
+}
+
+function concat(a: Float32Array, b: Float32Array): Float32Array {
+  const joined = new Float32Array(a.length + b.length);
+  joined.set(a);
+  joined.set(b, a.length);
+  return joined;
 }

@@ -45,6 +45,8 @@ export interface ModelFolder {
   readonly size: SizeRange;
   /** Of the latents that the UNet predicts. */
   readonly latentChannels: number;
+  /** The UNet also takes a mask and the latents of the masked starter. */
+  readonly inpaints: boolean;
   /** Of the latents that the VAE's encoder gives. */
   readonly vaeChannels: number;
   /** The distribution's parameters, or a draw that the graph made. */
@@ -150,6 +152,7 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
       max: number(settings.size?.max) ?? native * 2,
     },
     latentChannels: latentChannels(facts.unet, unet),
+    inpaints: inpaints(facts.unet, unet),
     vaeChannels: number(vae.latent_channels) ?? latentChannels(facts.unet, unet),
     encoderGives: facts.vae_encoder.outputs.has('latent_parameters') ? 'latent_parameters' : 'latent_sample',
     vaeScale,
@@ -183,6 +186,17 @@ function factsOf(component: Component, path: string, provider: 'cpu' | 'cuda'): 
 function latentChannels(facts: GraphFacts, config: Json): number {
   const channels = facts.outputs.values().next().value?.shape?.[1];
   return typeof channels === 'number' ? channels : (number(config.out_channels) ?? 4);
+}
+
+/** @throws ModelFolderError for UNets that want something else beside the latents, as InstructPix2Pix' does */
+function inpaints(facts: GraphFacts, config: Json): boolean {
+  const channels = facts.inputs.get('sample')?.shape?.[1] ?? config.in_channels;
+  const latents = latentChannels(facts, config);
+  if (typeof channels !== 'number' || channels === latents) return false;
+  if (channels === 2 * latents + 1) return true;
+  throw new ModelFolderError(
+    `unet takes ${channels} channels, which is not supported (supported: ${latents}, and ${2 * latents + 1} for inpainting)`,
+  );
 }
 
 function precisionOf(graphs: readonly GraphFacts[]): ModelFolder['precision'] {

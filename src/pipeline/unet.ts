@@ -15,6 +15,7 @@ export interface Condition {
 }
 
 export interface UnetRow {
+  /** With more channels than the prediction for an inpainting UNet. */
   readonly sample: Float32Array; // [channels, height, width]
   readonly timestep: number;
   readonly condition: Condition;
@@ -28,19 +29,20 @@ export function sharesTimestep({ sessions }: Model): boolean {
 
 /**
  * @param rows of one shape; with equal timesteps where the graph takes one for all
+ * @param shape of the latents
  * @returns the predictions, [rows, channels, height, width], flat
  */
 export async function runUnet(
   model: Model,
   rows: readonly UnetRow[],
-  shape: readonly [channels: number, height: number, width: number],
+  [, height, width]: readonly [channels: number, height: number, width: number],
 ): Promise<Float32Array> {
   const { unet } = model.sessions;
   const { condition } = rows[0]!;
   const join = (part: (row: UnetRow) => Row) => joinRows(rows.map(part));
   const timesteps = rows.map(({ timestep }) => timestep);
   const [output] = await unet.run({
-    sample: join(({ sample }) => ({ data: sample, dims: shape })),
+    sample: join(({ sample }) => ({ data: sample, dims: [sample.length / (height * width), height, width] })),
     timestep: sharesTimestep(model)
       ? { data: timesteps.slice(0, 1), dims: unet.shapeOf('timestep').map(() => 1) }
       : { data: timesteps, dims: [rows.length] },

@@ -2,6 +2,7 @@
 
 import type { Pixels } from '../pixels.js';
 import { drawLatents, pixelsToSample, sampleToPixels } from './latents.js';
+import { type Mask, maskedSample } from './mask.js';
 import type { Model } from './model.js';
 import type { LatentScale } from './model-folder.js';
 import type { TorchGenerator } from './noise.js';
@@ -13,6 +14,8 @@ export interface Starter {
   readonly pixels: Pixels;
   /** Draws from the encoder's distribution; without one its mean is taken. */
   readonly generator: TorchGenerator | undefined;
+  /** What is hidden of it: an inpainting UNet gets the starter without what is repainted. */
+  readonly hidden?: Mask;
 }
 
 /** False for encoders that draw inside their graph, where the request's seed does not reach. */
@@ -30,8 +33,9 @@ export async function encodeStarters(model: Model, starters: readonly Starter[])
   const sides = [height / folder.vaeScale, width / folder.vaeScale] as const;
   const name = sessions.vae_encoder.nameOf(aliases.starter);
   const drawsFromInput = sessions.vae_encoder.takes(noiseInput);
-  const rows = starters.map(({ pixels, generator }) => {
-    const sample = { [name]: { data: pixelsToSample(pixels), dims: [3, height, width] } };
+  const rows = starters.map(({ pixels, generator, hidden }) => {
+    const whole = pixelsToSample(pixels);
+    const sample = { [name]: { data: hidden ? maskedSample(whole, hidden) : whole, dims: [3, height, width] } };
     if (!drawsFromInput) return sample;
     const dims = [folder.vaeChannels, ...sides];
     const count = folder.vaeChannels * sides[0] * sides[1];

@@ -458,6 +458,11 @@ export interface operations {
                      */
                     image: string;
                     /**
+                     * Format: binary
+                     * @description What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black.
+                     */
+                    mask?: string;
+                    /**
                      * @description What to move towards.
                      * @default
                      * @example watercolor painting, pastel
@@ -534,6 +539,8 @@ export interface operations {
                 "application/json": {
                     /** @description The starter picture as base64 or as a `data:` URI. */
                     image: string;
+                    /** @description What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black. As base64 or as a `data:` URI. */
+                    mask?: string;
                     /**
                      * @description What to move towards.
                      * @default

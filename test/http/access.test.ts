@@ -100,7 +100,7 @@ t.test('CORS_ORIGINS lets the pages of an origin call, and read the headers of a
 });
 
 t.test('bodies over the total budget are refused before they are read, and those that end make room', async (t) => {
-  const { url } = await startApp(t, { MAX_UPLOAD_BYTES: '660000', MAX_UPLOADS_BYTES: '1000000' });
+  const { url } = await startApp(t, { MAX_UPLOAD_BYTES: '330000', MAX_UPLOADS_BYTES: '1000000' });
   // Announces 900,000 bytes and holds them back.
   const slow = request(`${url}/img2img`, {
     method: 'POST',

@@ -1,3 +1,4 @@
+import sharp from 'sharp';
 import t from 'tap';
 import { cottage, events, form, startApp } from '../start.js';
 
@@ -110,5 +111,67 @@ t.test('a dry run', async (t) => {
     t.equal((await post({}, { accept: 'image/png' })).status, 406);
     const broken = form(cottage.subarray(0, 2000), { dry_run: 'true' });
     t.equal((await fetch(`${url}/img2img`, { method: 'POST', body: broken })).status, 422);
+  });
+});
+
+t.test('a mask', async (t) => {
+  const { url } = await startApp(t);
+  const post = (mask: Buffer, fields: Record<string, string | number> = {}, image = cottage) => {
+    const body = form(image, { ...quick, ...fields });
+    body.append('mask', new Blob([mask]), 'mask');
+    return fetch(`${url}/img2img`, { method: 'POST', body });
+  };
+  const grey = (width: number, height: number, background: string) =>
+    sharp({ create: { width, height, channels: 3, background } });
+  // White right half.
+  const half = await grey(256, 256, 'black')
+    .composite([{ input: await grey(128, 256, 'white').png().toBuffer(), left: 128, top: 0 }])
+    .png()
+    .toBuffer();
+
+  await t.test('keeps the starter pixel for pixel where it is black', async (t) => {
+    const starter = await sharp(cottage).resize(256, 256).removeAlpha().raw().toBuffer();
+    const size = { width: 256, height: 256 };
+    const input = await sharp(starter, { raw: { ...size, channels: 3 } })
+      .png()
+      .toBuffer();
+    const response = await post(half, { ...size, guidance: 9, prompt: 'comic' }, input);
+    t.equal(response.status, 200);
+    const answer = await sharp(Buffer.from(await response.arrayBuffer()))
+      .raw()
+      .toBuffer();
+    let [kept, changed] = [0, 0];
+    for (let i = 0; i < answer.length; i++) {
+      const left = Math.floor(i / 3) % 256 < 128;
+      if (left && answer[i] !== starter[i]) kept++;
+      if (!left && answer[i] !== starter[i]) changed++;
+    }
+    t.equal(kept, 0, 'the left half');
+    t.ok(changed > 10_000, 'the right half');
+  });
+
+  await t.test('is the same in JSON', async (t) => {
+    const image = cottage.toString('base64');
+    const response = await fetch(`${url}/img2img`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ ...quick, image, mask: half.toString('base64') }),
+    });
+    t.ok(Buffer.from(await response.arrayBuffer()).equals(Buffer.from(await (await post(half)).arrayBuffer())));
+  });
+
+  await t.test('must be a picture of the same proportions', async (t) => {
+    const cases: [mask: Buffer, status: number, code: string][] = [
+      [await grey(100, 50, 'white').png().toBuffer(), 422, 'unsupported_combination'],
+      [Buffer.from('hello'), 415, 'unsupported_picture'],
+      [half.subarray(0, 60), 422, 'undecodable_picture'],
+    ];
+    for (const [mask, status, code] of cases) {
+      const response = await post(mask);
+      t.equal(response.status, status);
+      t.match(await response.json(), { code, errors: [{ pointer: '#/mask', detail: /mask/ }] });
+    }
+    const small = await sharp(half).resize(64, 64).png().toBuffer();
+    t.equal((await post(small)).status, 200, 'another size will do');
   });
 });

@@ -1,7 +1,7 @@
 import sharp from 'sharp';
 import t from 'tap';
 import { parseColour, type Rgb } from '../../src/image/colour.js';
-import { decode, inspect } from '../../src/image/decode.js';
+import { decode, decodeMask, inspect } from '../../src/image/decode.js';
 import { encode, formats } from '../../src/image/encode.js';
 import { PictureError } from '../../src/image/picture-error.js';
 
@@ -164,4 +164,24 @@ t.test('colours', async (t) => {
   for (const text of ['', '#12', '#ff000080', 'blau', 'transparent', 'rgb(1,2,3)', 'url(x)']) {
     t.equal(await parseColour(text), undefined, JSON.stringify(text));
   }
+});
+
+t.test('masks: white, black, grey and transparent pictures', async (t) => {
+  const size = { width: 8, height: 8 };
+  const cases: [name: string, bytes: Buffer, luminance: number, transparency: number][] = [
+    ['white', await solid(3, 'white', 8, 8).png().toBuffer(), 255, 0],
+    ['black', await solid(3, 'black', 8, 8).jpeg().toBuffer(), 0, 0],
+    ['grey', await solid(3, '#808080', 8, 8).toColourspace('b-w').png().toBuffer(), 128, 0],
+    ['transparent white', await solid(4, '#ffffff00', 8, 8).png().toBuffer(), 0, 255],
+    ['half transparent white', await solid(4, '#ffffff80', 8, 8).png().toBuffer(), 128, 127],
+    ['one bit', await solid(3, 'white', 8, 8).png({ palette: true, colours: 2 }).toBuffer(), 255, 0],
+  ];
+  for (const [name, bytes, luminance, transparency] of cases) {
+    const mask = await inspect(bytes, limit);
+    t.equal((await decodeMask(mask, size, 'cover'))[9], luminance, name);
+    t.equal((await decodeMask(mask, size, 'cover', 'transparency'))[9], transparency, `${name}, as transparency`);
+  }
+  const wide = await inspect(await solid(4, '#ffffff00', 16, 8).png().toBuffer(), limit);
+  const fitted = await decodeMask(wide, size, 'contain', 'transparency');
+  t.strictSame([fitted[0], fitted[4 * 8]], [0, 255], 'the bars of contain are kept');
 });

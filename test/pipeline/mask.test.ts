@@ -1,0 +1,146 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { decode, denoise, type Img2ImgRequest, isDone, prepare } from '../../src/pipeline/img2img.js';
+import { latentMask, restoreStarter } from '../../src/pipeline/mask.js';
+import { loadModel, type Model } from '../../src/pipeline/model.js';
+import type { SchedulerName } from '../../src/pipeline/schedulers/index.js';
+import type { Pixels } from '../../src/pixels.js';
+
+interface Case {
+  scheduler: SchedulerName;
+  channels: 4 | 9;
+  steps: number;
+  strength: number;
+  guidance: number;
+  prompt: string;
+  seed: number;
+  width: number;
+  height: number;
+  box: [left: number, top: number, right: number, bottom: number];
+  pixels: string;
+}
+const reference = (path: string) => fileURLToPath(new URL(`../reference/${path}`, import.meta.url));
+// Made by test/reference/mask.py with diffusers, on the same random weights.
+const { cases } = JSON.parse(readFileSync(reference('mask.json'), 'utf8')) as { cases: Case[] };
+const device = { provider: 'cpu', threads: 1, cacheDir: t.testdir() } as const;
+
+// The inpainting folder is tiny/ with another UNet.
+const inpaintFolder = mkdtempSync(join(tmpdir(), 'img2img-inpaint-'));
+for (const entry of readdirSync(reference('tiny'))) {
+  symlinkSync(reference(entry === 'unet' ? 'tiny-inpaint/unet' : `tiny/${entry}`), join(inpaintFolder, entry));
+}
+t.teardown(() => rmSync(inpaintFolder, { recursive: true }));
+const models: Record<4 | 9, Model> = {
+  4: await loadModel(reference('tiny'), device),
+  9: await loadModel(inpaintFolder, device),
+};
+
+/** The starter that mask.py draws. */
+function starter(width: number, height: number): Pixels {
+  const data = new Uint8Array(width * height * 3);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const rgb = [Math.floor((x * 255) / width), Math.floor((y * 255) / height), (x * y) % 256];
+      data.set(rgb, 3 * (y * width + x));
+    }
+  }
+  return { data, width, height };
+}
+
+function boxMask({ width, height, box: [left, top, right, bottom] }: Case): Uint8Array {
+  return Uint8Array.from({ length: width * height }, (_, i) => {
+    const [x, y] = [i % width, Math.floor(i / width)];
+    return x >= left && x < right && y >= top && y < bottom ? 255 : 0;
+  });
+}
+
+const requestOf = (c: Case): Img2ImgRequest => ({
+  pixels: starter(c.width, c.height),
+  mask: boxMask(c),
+  prompt: c.prompt,
+  negativePrompt: '',
+  strength: c.strength,
+  guidanceScale: c.guidance,
+  steps: c.steps,
+  scheduler: c.scheduler,
+  seed: c.seed,
+});
+
+async function generate(model: Model, requests: readonly Img2ImgRequest[]): Promise<Pixels[]> {
+  const generations = await prepare(model, requests);
+  for (;;) {
+    const running = generations.filter((generation) => !isDone(generation));
+    if (running.length === 0) break;
+    await denoise(model, running);
+  }
+  return decode(model, generations);
+}
+
+t.test("inside of the mask is the picture of diffusers' inpainting pipeline, outside is the starter", async (t) => {
+  for (const c of cases) {
+    const name = `${c.channels} channels, ${c.scheduler}, ${c.steps} steps at ${c.strength}, guidance ${c.guidance}`;
+    const request = requestOf(c);
+    const expected = Buffer.from(c.pixels, 'base64');
+    const [{ data } = {} as Pixels] = await generate(models[c.channels], [request]);
+    let inside = 0;
+    let off = 0;
+    let changed = 0;
+    for (let i = 0; i < data.length; i++) {
+      if (request.mask![Math.floor(i / 3)] === 0) {
+        if (data[i] !== request.pixels.data[i]) changed++;
+        continue;
+      }
+      inside++;
+      if (Math.abs(data[i]! - expected[i]!) > 1) off++;
+    }
+    t.equal(changed, 0, `${name}: outside`);
+    t.ok(off / inside <= 0.001, `${name}: ${off} of ${inside} samples differ by more than 1`);
+  }
+});
+
+t.test('an inpainting UNet repaints everything when there is no mask', async (t) => {
+  const c = cases.find(({ channels }) => channels === 9)!;
+  const white = new Uint8Array(c.width * c.height).fill(255);
+  const [without] = await generate(models[9], [{ ...requestOf(c), mask: undefined }]);
+  const [all] = await generate(models[9], [{ ...requestOf(c), mask: white }]);
+  t.strictSame(without!.data, all!.data);
+});
+
+t.test('masked and unmasked requests share calls and give the same bytes as alone', async (t) => {
+  for (const channels of [4, 9] as const) {
+    const request = requestOf(cases.find((c) => c.channels === channels && c.width === 32)!);
+    const requests = [request, { ...request, mask: undefined }, { ...request, seed: 77 }];
+    const together = await generate(models[channels], requests);
+    for (const [i, one] of requests.entries()) {
+      const [alone] = await generate(models[channels], [one]);
+      t.strictSame(together[i]!.data, alone!.data, `${channels} channels, request ${i}`);
+    }
+  }
+});
+
+t.test('every scheduler leaves the starter where the mask is black, at every strength', async (t) => {
+  const { schedulerNames } = await import('../../src/pipeline/schedulers/index.js');
+  const base = requestOf(cases[0]!);
+  for (const scheduler of schedulerNames) {
+    for (const strength of [0, 0.5, 1]) {
+      const [{ data } = {} as Pixels] = await generate(models[4], [{ ...base, scheduler, strength, steps: 6 }]);
+      const changed = data.filter((value, i) => base.mask![Math.floor(i / 3)] === 0 && value !== base.pixels.data[i]);
+      const repainted = data.filter(
+        (value, i) => base.mask![Math.floor(i / 3)] === 255 && value !== base.pixels.data[i],
+      );
+      t.equal(changed.length, 0, `${scheduler} at ${strength}: outside`);
+      t.ok(repainted.length > 0, `${scheduler} at ${strength}: inside`);
+    }
+  }
+});
+
+t.test('soft edges: a latent takes the mean of its pixels, a pixel the mix that the mask says', async (t) => {
+  t.strictSame([...latentMask(Uint8Array.of(255, 255, 0, 255, 255, 255, 0, 0), 4, 2)], [1, 0.25]);
+  const white = { data: new Uint8Array(9).fill(200), width: 3, height: 1 };
+  const black = { data: new Uint8Array(9).fill(100), width: 3, height: 1 };
+  const { data } = restoreStarter(white, black, Uint8Array.of(0, 51, 255));
+  t.strictSame([...data], [100, 100, 100, 120, 120, 120, 200, 200, 200]);
+});
