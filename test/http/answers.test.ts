@@ -164,7 +164,7 @@ t.test('a mask', async (t) => {
     const cases: [mask: Buffer, status: number, code: string][] = [
       [await grey(100, 50, 'white').png().toBuffer(), 422, 'unsupported_combination'],
       [Buffer.from('hello'), 415, 'unsupported_picture'],
-      [half.subarray(0, 60), 422, 'undecodable_picture'],
+      [half.subarray(0, half.length - 100), 422, 'undecodable_picture'],
     ];
     for (const [mask, status, code] of cases) {
       const response = await post(mask);
