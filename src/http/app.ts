@@ -6,13 +6,11 @@ import multipart from '@fastify/multipart';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify';
 import { type Config, list } from '../config.js';
 import type { Engine } from '../engine/engine.js';
-import type { GpuTelemetry } from '../engine/gpu.js';
 
 import { registerDocs } from './docs.js';
 import { closeConnectionsWhenIdle } from './draining.js';
 import { bodyLimit } from './fields.js';
 import { pictureMaker } from './generation.js';
-import { gpuMetrics } from './gpu-metrics.js';
 import { decorate, img2imgRoute } from './img2img.js';
 import { requireKeys } from './keys.js';
 import { countAnswers, createMetrics, metricsRoute } from './metrics.js';
@@ -24,12 +22,12 @@ import { answerBrokenHttp, type Problem, ProblemBody, registerProblems, sendProb
 import { limitRates } from './rate-limit.js';
 import { answerHeaders } from './report.js';
 import { uploadBudget } from './upload-budget.js';
+import { webuiRoutes } from './webui.js';
+import { sendWebuiError } from './webui-answers.js';
 
 export interface AppOptions {
   readonly config: Config;
   readonly engine: Engine;
-  /** Absent without a GPU. */
-  readonly gpus?: GpuTelemetry | undefined;
   readonly logger: FastifyBaseLogger;
   /** Shared with whoever drains. */
   readonly lifecycle: { draining: boolean };
@@ -37,7 +35,7 @@ export interface AppOptions {
 }
 
 /** The application, and with METRICS_PORT a second one for the metrics. Neither listens yet. */
-export async function buildApp({ config, engine, gpus, logger, lifecycle, version }: AppOptions) {
+export async function buildApp({ config, engine, logger, lifecycle, version }: AppOptions) {
   const app: FastifyInstance = Fastify({
     loggerInstance: logger,
     bodyLimit: bodyLimit(config),
@@ -52,7 +50,6 @@ export async function buildApp({ config, engine, gpus, logger, lifecycle, versio
     clientErrorHandler: answerBrokenHttp,
   });
   const metrics = createMetrics(engine, lifecycle, version);
-  if (gpus) gpuMetrics(metrics.registry, gpus);
   const maker = pictureMaker(config, engine, metrics);
   const budget = uploadBudget({ maxBytes: bodyLimit(config), maxTotalBytes: config.MAX_UPLOADS_BYTES });
   decorate(app);
@@ -103,6 +100,13 @@ export async function buildApp({ config, engine, gpus, logger, lifecycle, versio
         openAiRoutes(scope, { config, engine, maker, budget });
       },
       { prefix: '/v1' },
+    );
+    app.register(
+      async (scope) => {
+        registerProblems(scope, count, sendWebuiError);
+        webuiRoutes(scope, { config, engine, maker, budget, version });
+      },
+      { prefix: '/sdapi/v1' },
     );
     probeRoutes(app, engine, lifecycle);
     if (config.METRICS_PORT === undefined) metricsRoute(app, metrics.registry);

@@ -15,7 +15,7 @@ declare module 'fastify' {
 const isOpen = (route: string | undefined) => /^\/(livez|readyz|openapi\.json|docs(\/.*)?)$/.test(route ?? '');
 
 /** Clients of the AUTOMATIC1111 web UI know only a user and a password. */
-const takesPasswords = ({ routeOptions }: FastifyRequest) => routeOptions.url?.startsWith('/sdapi/') ?? false;
+const takesPasswords = ({ url }: FastifyRequest) => url.startsWith('/sdapi/');
 
 export function requireKeys(app: FastifyInstance, keys: readonly string[]): void {
   app.decorateRequest('caller', undefined);

@@ -35,9 +35,7 @@ export async function readBody(
   for (const field of pictureFields) {
     const value = (body as Record<string, unknown>)[field];
     if (typeof value !== 'string') continue;
-    const bytes = fromBase64(field, value);
-    if (bytes.length > maxBytes) throw tooLarge(field, maxBytes);
-    request.pictures[field] = bytes;
+    request.pictures[field] = pictureFromBase64(field, value, maxBytes);
   }
 }
 
@@ -97,10 +95,13 @@ function coerce(text: string, type: string | undefined): string | number | boole
   return Number.isFinite(number) ? number : text;
 }
 
-function fromBase64(field: string, value: string): Buffer {
+/** @param value base64, or a data: URI with it @throws Problem */
+export function pictureFromBase64(field: string, value: string, maxBytes: number): Buffer {
   const data = value.replace(/^data:[^,]*;base64,/, '').replace(/\s+/g, '');
   if (!/^[A-Za-z0-9+/]*={0,2}$/.test(data)) {
     throw fieldProblem('invalid_request', field, `${field} must be a picture as base64 or as a data: URI with base64.`);
   }
-  return Buffer.from(data, 'base64');
+  const bytes = Buffer.from(data, 'base64');
+  if (bytes.length > maxBytes) throw tooLarge(field, maxBytes);
+  return bytes;
 }

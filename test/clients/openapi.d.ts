@@ -184,6 +184,150 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sdapi/v1/samplers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The samplers
+         * @description Each is one or two of our schedulers.
+         */
+        get: operations["webuiSamplers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/schedulers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The noise schedules
+         * @description Not every sampler takes all of them.
+         */
+        get: operations["webuiSchedulers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/sd-models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The models
+         * @description Those that can run; the first is the default.
+         */
+        get: operations["webuiModels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/options": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The options
+         * @description Those that say something here.
+         */
+        get: operations["webuiOptions"];
+        put?: never;
+        /**
+         * Set options
+         * @description Requests share no state here, so that nothing can be set: a value that is there already is accepted, every other is refused. Send `override_settings` with a request instead.
+         */
+        post: operations["webuiSetOptions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/img2img": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The web UI's img2img
+         * @description For clients of AUTOMATIC1111's web UI: its names, defaults and answers. The key, where keys are on, is the password. Scripts, and so ControlNet, are refused.
+         */
+        post: operations["webuiImg2img"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/progress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How far a request is
+         * @description Of the newest request of the caller's key (or address, where keys are off) that runs on this replica: send it to the replica that has the request.
+         */
+        get: operations["webuiProgress"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/interrupt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop a request
+         * @description Stops the requests of the caller's key (or address, where keys are off) on this replica, or only those with that task id. They answer without pictures.
+         */
+        post: operations["webuiInterrupt"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -429,6 +573,23 @@ export interface components {
                 /** @description Stable; a problem's code, or OpenAI's word for it */
                 code: string;
             };
+        };
+        WebuiMade: {
+            /** @description PNG pictures in base64 */
+            images: string[];
+            /** @description The request, without its pictures */
+            parameters: Record<string, never>;
+            /** @description What ran, as JSON in a string, with an infotext for each picture */
+            info: string;
+        };
+        WebuiError: {
+            /** @description A stable code; for programs */
+            error: string;
+            /** @description A sentence for a person: field, value and limit */
+            detail: string;
+            body: string;
+            /** @description The fields that are wrong */
+            errors: string;
         };
     };
     responses: never;
@@ -1288,6 +1449,585 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+        };
+    };
+    webuiSamplers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What `sampler_name` takes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        name: string;
+                        aliases: string[];
+                        options: {
+                            scheduler?: string;
+                        };
+                    }[];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiSchedulers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What `scheduler` takes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        name: string;
+                        label: string;
+                        aliases: null;
+                        default_rho: number;
+                        need_inner_model: boolean;
+                    }[];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiModels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What `override_settings.sd_model_checkpoint` takes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        title: string;
+                        model_name: string;
+                        hash: string;
+                        sha256: string;
+                        filename: string;
+                        config: null;
+                    }[];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiOptions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The options */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        sd_model_checkpoint: string;
+                        sd_checkpoint_hash: string;
+                        samples_format: string;
+                    };
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `not_ready`, `draining` */
+            503: {
+                headers: {
+                    /** @description Seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiSetOptions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description Nothing had to be changed */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": null;
+                };
+            };
+            /** @description `invalid_request` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `model_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `unsupported_media_type` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `not_ready`, `draining` */
+            503: {
+                headers: {
+                    /** @description Seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiImg2img: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Milliseconds until a 504; the server's own limit counts if it is smaller. */
+                "x-request-timeout-ms"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The starter picture; one. */
+                    init_images: string[];
+                    /**
+                     * @description What to move towards.
+                     * @default
+                     * @example watercolor painting, pastel
+                     */
+                    prompt?: string;
+                    /**
+                     * @description What to move away from.
+                     * @default
+                     * @example blurry, dark
+                     */
+                    negative_prompt?: string;
+                    /**
+                     * @description Our `strength`.
+                     * @default 0.75
+                     */
+                    denoising_strength?: number;
+                    /**
+                     * @description Our `guidance`.
+                     * @default 7
+                     */
+                    cfg_scale?: number;
+                    /**
+                     * @description Length of the full schedule.
+                     * @default 50
+                     */
+                    steps?: number;
+                    /**
+                     * @description `DPM++ 2M`, `DPM++ 2M SDE`, `Euler a`, `Euler`, `Heun`, `LCM`, `DDIM`, `PLMS`, `UniPC`, `DDPM`. Absent means `sampler_index`.
+                     * @example Euler a
+                     */
+                    sampler_name?: string;
+                    /**
+                     * @description The older name of `sampler_name`.
+                     * @default Euler
+                     */
+                    sampler_index?: string;
+                    /** @description `automatic`, `uniform`, `karras`; absent means `automatic`: Karras for the DPM++ samplers, else uniform. */
+                    scheduler?: string;
+                    /**
+                     * @description -1 draws one; picture i uses seed + i.
+                     * @default -1
+                     */
+                    seed?: number;
+                    /**
+                     * @description Pictures; `batch_size` times `n_iter` at most 8.
+                     * @default 1
+                     */
+                    batch_size?: number;
+                    /**
+                     * @description Times `batch_size`.
+                     * @default 1
+                     */
+                    n_iter?: number;
+                    /**
+                     * @description Width of the answer, a multiple of the model's step.
+                     * @default 512
+                     */
+                    width?: number;
+                    /**
+                     * @description Height of the answer, a multiple of the model's step.
+                     * @default 512
+                     */
+                    height?: number;
+                    /**
+                     * @description 0 stretches, 1 cuts to fill, 2 fits and fills the rest with white.
+                     * @default 0
+                     */
+                    resize_mode?: number;
+                    /** @description Of these only the model has an effect. */
+                    override_settings?: {
+                        /** @description A title, name or hash of `sd-models`. */
+                        sd_model_checkpoint?: string;
+                    };
+                    /**
+                     * @description False leaves the pictures out of the answer.
+                     * @default true
+                     */
+                    send_images?: boolean;
+                    /**
+                     * @description True leaves the starter in `parameters`.
+                     * @default false
+                     */
+                    include_init_images?: boolean;
+                    /** @description A name for `progress` and `interrupt`. */
+                    force_task_id?: string;
+                    /** @description Refused: there are no scripts. */
+                    script_name?: string;
+                    /** @description Refused unless it is empty: there are no extensions, and so no ControlNet. */
+                    alwayson_scripts?: Record<string, never>;
+                };
+            };
+        };
+        responses: {
+            /** @description The pictures; none if the request was interrupted. */
+            200: {
+                headers: {
+                    /** @description Names the request in the log */
+                    "X-Request-Id"?: string;
+                    /** @description The seed, drawn or given; of the first picture */
+                    "Img2img-Seed"?: string;
+                    /** @description Strength */
+                    "Img2img-Strength"?: string;
+                    /** @description Influence in percent */
+                    "Img2img-Influence"?: string;
+                    /** @description Guidance scale */
+                    "Img2img-Guidance"?: string;
+                    /** @description Length of the full schedule */
+                    "Img2img-Steps"?: string;
+                    /** @description Positions of the schedule that were run */
+                    "Img2img-Steps-Run"?: string;
+                    /** @description UNet calls for one picture */
+                    "Img2img-Unet-Calls"?: string;
+                    /** @description Noise scheduler */
+                    "Img2img-Scheduler"?: string;
+                    /** @description Model */
+                    "Img2img-Model"?: string;
+                    /** @description sha256 of the model folder */
+                    "Img2img-Model-Digest"?: string;
+                    /** @description Width x height */
+                    "Img2img-Size"?: string;
+                    /** @description What equality of bytes can be expected of: runtime and device */
+                    "Img2img-Engine"?: string;
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    "Img2img-Warnings"?: string;
+                    /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
+                    "Server-Timing"?: string;
+                    /** @description Fields of the request that had no effect, comma-separated; absent when there is none. */
+                    "Img2img-Ignored-Fields"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiMade"];
+                };
+            };
+            /** @description `invalid_request` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `model_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `upload_too_large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `unsupported_media_type`, `unsupported_picture` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `undecodable_picture`, `picture_too_large`, `size_not_supported`, `too_large_for_device`, `unsupported_combination`, `model_not_runnable` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `rate_limited`, `overloaded`, `deadline_unattainable` */
+            429: {
+                headers: {
+                    /** @description Seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `internal`, `request_kills_worker` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `draining`, `not_ready`, `worker_lost` */
+            503: {
+                headers: {
+                    /** @description Seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `deadline_exceeded` */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiProgress: {
+        parameters: {
+            query?: {
+                /** @description The `force_task_id` of the request. Absent means any of the same key. */
+                id_task?: string;
+                /** @description Leave the preview out. */
+                skip_current_image?: "true" | "false";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Zero where nothing runs */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description 0 to 1 */
+                        progress: number;
+                        /** @description Seconds to the end */
+                        eta_relative: number;
+                        state: {
+                            skipped: boolean;
+                            interrupted: boolean;
+                            stopping_generation: boolean;
+                            /** @description The task's name */
+                            job: string;
+                            job_count: number;
+                            job_timestamp: string;
+                            job_no: number;
+                            sampling_step: number;
+                            sampling_steps: number;
+                        };
+                        /** @description A small preview, PNG in base64 */
+                        current_image: string | null;
+                        textinfo: string | null;
+                    };
+                };
+            };
+            /** @description `invalid_request` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiInterrupt: {
+        parameters: {
+            query?: {
+                /** @description The `force_task_id` of the request. Absent means any of the same key. */
+                id_task?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description `invalid_request` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
                 };
             };
         };

@@ -1,0 +1,265 @@
+// /sdapi/v1: the API of AUTOMATIC1111's web UI as a translation. No state: options cannot be set, and tasks are gone with their answers.
+
+import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
+import type { Config } from '../config.js';
+import type { Engine } from '../engine/engine.js';
+import { encodePreview } from '../image/encode.js';
+import { deadlineSignal, timeoutHeader } from './deadline.js';
+import type { Img2ImgBody } from './fields.js';
+import { makingProblems, type PictureMaker } from './generation.js';
+import { ignoredFieldsHeader, writeIgnoredFields } from './ignored-fields.js';
+import { sendJson } from './img2img.js';
+import { eachSeed } from './parameters.js';
+import { fieldProblem, Problem } from './problems.js';
+import { answerHeaders, writeHeaders } from './report.js';
+import { pictureFromBase64 } from './upload.js';
+import type { UploadBudget } from './upload-budget.js';
+import {
+  webuiJson as json,
+  webuiResponses as responses,
+  WebuiError,
+  WebuiMade,
+  webuiInterrupted,
+  webuiMade,
+  webuiTags,
+} from './webui-answers.js';
+import { type WebuiBody, webuiBody, withoutEffect } from './webui-fields.js';
+import { checkpointName, listRoutes } from './webui-lists.js';
+import { findSampler, type Sampler, type Schedule, samplers, schedulerOf, schedules } from './webui-samplers.js';
+import { Task, Tasks } from './webui-tasks.js';
+
+export interface WebuiOptions {
+  readonly config: Config;
+  readonly engine: Engine;
+  readonly maker: PictureMaker;
+  readonly budget: UploadBudget;
+  readonly version: string;
+}
+
+const fits = ['fill', 'cover', 'contain'] as const;
+
+/** To be registered with the prefix /sdapi/v1. */
+export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budget, version }: WebuiOptions): void {
+  const body = webuiBody(config);
+  const tasks = new Tasks();
+  for (const schema of [WebuiMade, WebuiError]) app.addSchema(schema);
+  listRoutes(app, engine);
+
+  app.post<{ Body: WebuiBody }>(
+    '/img2img',
+    {
+      schema: {
+        operationId: 'webuiImg2img',
+        summary: "The web UI's img2img",
+        description:
+          "For clients of AUTOMATIC1111's web UI: its names, defaults and answers. The key, where keys are on, is the password. Scripts, and so ControlNet, are refused.",
+        tags: webuiTags,
+        headers: Type.Object(timeoutHeader),
+        body: { content: { 'application/json': { schema: body } } },
+        response: {
+          200: {
+            description: 'The pictures; none if the request was interrupted.',
+            headers: { ...answerHeaders, ...ignoredFieldsHeader },
+            content: { 'application/json': { schema: Type.Ref('WebuiMade') } },
+          },
+          ...responses('invalid_request', 'unauthorized', 'unsupported_media_type', 'rate_limited', ...makingProblems),
+        },
+      },
+      onRequest: budget,
+      preValidation: async (request, reply) => {
+        const sent = request.body as Record<string, unknown> | null | undefined;
+        if (sent === undefined) throw new Problem('unsupported_media_type', 'Send the request as application/json.');
+        request.uploadMs = reply.elapsedTime;
+        request.pictures = {};
+        if (typeof sent !== 'object' || sent === null) return;
+        for (const [name, value] of Object.entries(sent)) if (value === null) delete sent[name];
+        const [first] = Array.isArray(sent.init_images) ? sent.init_images : [];
+        if (typeof first !== 'string') return;
+        request.pictures.image = pictureFromBase64('init_images', first, config.MAX_UPLOAD_BYTES);
+      },
+    },
+    async (request, reply) => {
+      const { body: sent, uploadMs, pictures } = request;
+      const caller = request.caller ?? request.ip;
+      const { signal, deadline } = deadlineSignal(request, reply, config.REQUEST_TIMEOUT_MS);
+      refuseScripts(sent);
+      const n = count(sent, config.MAX_N);
+      const { sampler, schedule } = samplerOf(sent);
+      const ours = translate(
+        sent,
+        sampler,
+        schedule,
+        checkpointName(engine, sent.override_settings?.sd_model_checkpoint),
+      );
+      const plan = await maker.plan({ bodies: eachSeed(ours, n), image: pictures.image });
+      writeIgnoredFields(reply, withoutEffect(sent, body.properties));
+      const task = new Task(caller, sent.force_task_id, n);
+      try {
+        const made = await tasks.run(task, () =>
+          maker.run(plan, {
+            signal: AbortSignal.any([signal, task.signal]),
+            deadline,
+            caller: request.caller,
+            uploadMs,
+            preview: true,
+            onProgress: (progress) => task.follow(progress),
+          }),
+        );
+        writeHeaders(reply, made);
+        return sendJson(reply, webuiMade(sent, made, { sampler, schedule, version: `img2img-${version}` }));
+      } catch (error) {
+        if (!task.signal.aborted || error !== task.signal.reason) throw error;
+        return sendJson(reply, webuiInterrupted(sent));
+      }
+    },
+  );
+
+  const TaskQuery = Type.Object({
+    id_task: Type.Optional(
+      Type.String({ description: 'The `force_task_id` of the request. Absent means any of the same key.' }),
+    ),
+  });
+  app.get<{ Querystring: { id_task?: string; skip_current_image?: string } }>(
+    '/progress',
+    {
+      schema: {
+        operationId: 'webuiProgress',
+        summary: 'How far a request is',
+        description:
+          "Of the newest request of the caller's key (or address, where keys are off) that runs on this replica: send it to the replica that has the request.",
+        tags: webuiTags,
+        querystring: Type.Object({
+          ...TaskQuery.properties,
+          skip_current_image: Type.Optional(
+            Type.Enum(['true', 'false'], { type: 'string', default: 'false', description: 'Leave the preview out.' }),
+          ),
+        }),
+        response: {
+          ...json(
+            'Zero where nothing runs',
+            Type.Object({
+              progress: Type.Number({ description: '0 to 1' }),
+              eta_relative: Type.Number({ description: 'Seconds to the end' }),
+              state: Type.Object({
+                skipped: Type.Boolean(),
+                interrupted: Type.Boolean(),
+                stopping_generation: Type.Boolean(),
+                job: Type.String({ description: "The task's name" }),
+                job_count: Type.Integer(),
+                job_timestamp: Type.String(),
+                job_no: Type.Integer(),
+                sampling_step: Type.Integer(),
+                sampling_steps: Type.Integer(),
+              }),
+              current_image: Type.Union([Type.String(), Type.Null()], {
+                description: 'A small preview, PNG in base64',
+              }),
+              textinfo: Type.Union([Type.String(), Type.Null()]),
+            }),
+          ),
+          ...responses('invalid_request', 'unauthorized'),
+        },
+      },
+    },
+    async ({ query, caller, ip }) => {
+      const [task] = tasks.of(caller ?? ip, query.id_task);
+      const preview = query.skip_current_image === 'true' ? undefined : task?.preview;
+      return {
+        progress: task?.progress ?? 0,
+        eta_relative: task?.eta ?? 0,
+        state: {
+          skipped: false,
+          interrupted: task?.signal.aborted ?? false,
+          stopping_generation: false,
+          job: task?.id ?? '',
+          job_count: task?.pictures ?? 0,
+          job_timestamp: '0',
+          job_no: task?.done ?? 0,
+          sampling_step: task?.step ?? 0,
+          sampling_steps: task?.steps ?? 0,
+        },
+        current_image: preview ? (await encodePreview(preview)).toString('base64') : null,
+        textinfo: null,
+      };
+    },
+  );
+
+  app.post<{ Querystring: { id_task?: string } }>(
+    '/interrupt',
+    {
+      config: { rateLimit: false },
+      schema: {
+        operationId: 'webuiInterrupt',
+        summary: 'Stop a request',
+        description:
+          "Stops the requests of the caller's key (or address, where keys are off) on this replica, or only those with that task id. They answer without pictures.",
+        tags: webuiTags,
+        querystring: TaskQuery,
+        response: { ...json('Done', Type.Object({})), ...responses('invalid_request', 'unauthorized') },
+      },
+    },
+    async ({ query, caller, ip }) => {
+      for (const task of tasks.of(caller ?? ip, query.id_task)) task.interrupt();
+      return {};
+    },
+  );
+}
+
+function refuseScripts({ script_name = '', alwayson_scripts = {} }: WebuiBody): void {
+  const names = [...(script_name === '' ? [] : [script_name]), ...Object.keys(alwayson_scripts)];
+  if (names.length === 0) return;
+  const field = script_name === '' ? 'alwayson_scripts' : 'script_name';
+  const detail = `${field} asks for ${JSON.stringify(names.join(', ').slice(0, 100))}; this server has no scripts and no extensions.`;
+  throw fieldProblem('unsupported_combination', field, detail);
+}
+
+function count({ batch_size = 1, n_iter = 1 }: WebuiBody, max: number): number {
+  const n = batch_size * n_iter;
+  if (n <= max) return n;
+  const detail = `batch_size times n_iter is ${n}; it must be at most ${max}.`;
+  throw fieldProblem('invalid_request', 'n_iter', detail);
+}
+
+function samplerOf(sent: WebuiBody): { sampler: Sampler; schedule: Schedule } {
+  const name = sent.sampler_name ?? sent.sampler_index ?? 'Euler';
+  const found = findSampler(name);
+  if (!found) {
+    const offered = samplers.map((sampler) => sampler.name).join(', ');
+    throw fieldProblem(
+      'invalid_request',
+      'sampler_name',
+      `sampler_name is ${JSON.stringify(name)}; there are: ${offered}.`,
+    );
+  }
+  const asked = (sent.scheduler ?? 'automatic').toLowerCase();
+  const schedule = found.schedule ?? schedules.find((one) => one === asked);
+  if (!schedule) {
+    const detail = `scheduler is ${JSON.stringify(sent.scheduler)}; there are: ${schedules.join(', ')}.`;
+    throw fieldProblem('invalid_request', 'scheduler', detail);
+  }
+  return { sampler: found.sampler, schedule };
+}
+
+function translate(sent: WebuiBody, sampler: Sampler, schedule: Schedule, model: string | undefined): Img2ImgBody {
+  const scheduler = schedulerOf(sampler, schedule);
+  if (!scheduler) {
+    const detail = `The sampler ${sampler.name} has no ${schedule} schedule here.`;
+    throw fieldProblem('unsupported_combination', 'scheduler', detail);
+  }
+  return {
+    image: '',
+    prompt: sent.prompt ?? '',
+    negative_prompt: sent.negative_prompt ?? '',
+    strength: sent.denoising_strength ?? 0.75,
+    guidance: sent.cfg_scale ?? 7,
+    steps: sent.steps ?? 50,
+    scheduler,
+    seed: sent.seed ?? -1,
+    width: sent.width ?? 512,
+    height: sent.height ?? 512,
+    fit: fits[sent.resize_mode ?? 0]!,
+    ...(model !== undefined && { model }),
+    format: 'png',
+  };
+}
