@@ -6,7 +6,10 @@ import closeWithGrace from 'close-with-grace';
 import { pino } from 'pino';
 import { readConfig } from './config.js';
 import { Engine } from './engine/engine.js';
+import { GpuTelemetry, openGpuSource } from './engine/gpu.js';
 import { buildApp } from './http/app.js';
+
+const gpuPollMs = 5000;
 
 // Nothing here loads onnxruntime, but what a process is started from this one must not send telemetry.
 process.env.ORT_DISABLE_TELEMETRY = '1';
@@ -33,7 +36,9 @@ const engine = orExit(
 );
 engine.on('workerExit', (details) => logger.error(details, 'a worker ended; a new one is started'));
 engine.on('workerLog', ({ device, line }) => logger.warn({ device }, line));
-const { app, metricsApp } = await buildApp({ config, engine, logger, lifecycle, version });
+const gpuSource = await openGpuSource();
+const gpus = gpuSource && new GpuTelemetry(gpuSource, gpuPollMs);
+const { app, metricsApp } = await buildApp({ config, engine, gpus, logger, lifecycle, version });
 const listen = (server: typeof app, port: number) =>
   server
     .listen({ host: config.HOST, port, listenTextResolver: () => 'listening' })
@@ -53,6 +58,10 @@ engine.on('ready', ({ models, ...worker }) => {
   );
 });
 engine.start();
+if (gpus) {
+  await gpus.start();
+  logger.info({ source: gpuSource?.name, gpus: gpus.gpus.map(({ name }) => name) }, 'GPU telemetry');
+}
 
 closeWithGrace({ delay: config.DRAIN_DEADLINE_MS, logger }, async ({ signal, err }) => {
   lifecycle.draining = true;
@@ -63,6 +72,7 @@ closeWithGrace({ delay: config.DRAIN_DEADLINE_MS, logger }, async ({ signal, err
   await app.close();
   await metricsApp?.close();
   await engine.close();
+  await gpus?.close();
   logger.info('closed');
 });
 

@@ -6,11 +6,13 @@ import multipart from '@fastify/multipart';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify';
 import { type Config, list } from '../config.js';
 import type { Engine } from '../engine/engine.js';
+import type { GpuTelemetry } from '../engine/gpu.js';
 
 import { registerDocs } from './docs.js';
 import { closeConnectionsWhenIdle } from './draining.js';
 import { bodyLimit } from './fields.js';
 import { pictureMaker } from './generation.js';
+import { gpuMetrics } from './gpu-metrics.js';
 import { decorate, img2imgRoute } from './img2img.js';
 import { requireKeys } from './keys.js';
 import { countAnswers, createMetrics, metricsRoute } from './metrics.js';
@@ -28,6 +30,8 @@ import { sendWebuiError } from './webui-answers.js';
 export interface AppOptions {
   readonly config: Config;
   readonly engine: Engine;
+  /** Absent without a GPU. */
+  readonly gpus?: GpuTelemetry | undefined;
   readonly logger: FastifyBaseLogger;
   /** Shared with whoever drains. */
   readonly lifecycle: { draining: boolean };
@@ -35,7 +39,7 @@ export interface AppOptions {
 }
 
 /** The application, and with METRICS_PORT a second one for the metrics. Neither listens yet. */
-export async function buildApp({ config, engine, logger, lifecycle, version }: AppOptions) {
+export async function buildApp({ config, engine, gpus, logger, lifecycle, version }: AppOptions) {
   const app: FastifyInstance = Fastify({
     loggerInstance: logger,
     bodyLimit: bodyLimit(config),
@@ -50,6 +54,7 @@ export async function buildApp({ config, engine, logger, lifecycle, version }: A
     clientErrorHandler: answerBrokenHttp,
   });
   const metrics = createMetrics(engine, lifecycle, version);
+  if (gpus) gpuMetrics(metrics.registry, gpus);
   const maker = pictureMaker(config, engine, metrics);
   const budget = uploadBudget({ maxBytes: bodyLimit(config), maxTotalBytes: config.MAX_UPLOADS_BYTES });
   decorate(app);

@@ -1,0 +1,87 @@
+// What the GPUs of this machine say of themselves, polled off the path of requests. Nothing is told where there is no GPU,
+// and nothing that is older than a few polls.
+
+import { openNvidiaSmi } from './nvidia-smi.js';
+import { openNvml } from './nvml.js';
+
+export interface GpuReading {
+  /** Index on the PCI bus, as in DEVICES; `0:1` is the second instance of a split GPU. */
+  readonly gpu: string;
+  readonly uuid: string;
+  readonly name: string;
+  readonly driver: string;
+  /** An instance of a split GPU (MIG). */
+  readonly mig: boolean;
+  /** Bytes of the whole device, other processes' included. */
+  readonly memory: { readonly used: number; readonly total: number };
+  /** 0..1; absent where the driver does not tell. */
+  readonly utilization: number | undefined;
+}
+
+/** One way to ask. */
+export interface GpuSource {
+  readonly name: string;
+  /** @throws Error when the driver does not answer as it should */
+  read(): Promise<readonly GpuReading[]>;
+  close(): Promise<void>;
+}
+
+/** NVML, or nvidia-smi, or undefined without an NVIDIA GPU. */
+export async function openGpuSource(): Promise<GpuSource | undefined> {
+  return (await openNvml()) ?? (await openNvidiaSmi());
+}
+
+/** A reading that so many polls have not renewed is not told any more. */
+const freshPolls = 3;
+
+export class GpuTelemetry {
+  private readings: readonly GpuReading[] = [];
+  private readAt = Number.NEGATIVE_INFINITY;
+  private readonly peaks = new Map<string, number>();
+  private timer: NodeJS.Timeout | undefined;
+  private reading: Promise<void> | undefined;
+
+  /** @param everyMs between two polls; a poll that takes longer is waited for */
+  constructor(
+    private readonly source: GpuSource,
+    private readonly everyMs: number,
+  ) {}
+
+  /** Polls once, and from then on. */
+  async start(): Promise<void> {
+    this.timer = setInterval(() => this.poll(), this.everyMs).unref();
+    await this.poll();
+  }
+
+  /** The latest readings, each with the most memory that was seen in use. Empty when they are not fresh. */
+  get gpus(): readonly (GpuReading & { readonly peakBytes: number })[] {
+    if (performance.now() - this.readAt > freshPolls * this.everyMs) return [];
+    return this.readings.map((reading) => ({ ...reading, peakBytes: this.peaks.get(reading.uuid)! }));
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.timer);
+    // A poll that hangs in the driver cannot be ended; the process's end does not wait for it.
+    if (!this.reading) await this.source.close();
+  }
+
+  private poll(): Promise<void> {
+    this.reading ??= this.read().finally(() => {
+      this.reading = undefined;
+    });
+    return this.reading;
+  }
+
+  private async read(): Promise<void> {
+    try {
+      const readings = await this.source.read();
+      for (const { uuid, memory } of readings) {
+        this.peaks.set(uuid, Math.max(this.peaks.get(uuid) ?? 0, memory.used));
+      }
+      this.readings = readings;
+      this.readAt = performance.now();
+    } catch {
+      // The readings grow old, and are then not told.
+    }
+  }
+}

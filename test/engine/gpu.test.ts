@@ -1,0 +1,121 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { type GpuReading, type GpuSource, GpuTelemetry } from '../../src/engine/gpu.js';
+import { openNvidiaSmi, parseNvidiaSmi } from '../../src/engine/nvidia-smi.js';
+import { openNvml } from '../../src/engine/nvml.js';
+import { missing } from '../programs.js';
+import { startService } from '../start.js';
+
+const gibibyte = 2 ** 30;
+
+function compileStub(folder: string): string {
+  const library = join(folder, 'libnvidia-ml.so.1');
+  execFileSync('gcc', ['-shared', '-fPIC', '-o', library, 'test/engine/nvml/stub.c']);
+  return library;
+}
+
+t.test('NVML: a whole GPU, and the instances of a split one', { skip: missing('gcc') }, async (t) => {
+  const source = await openNvml(compileStub(t.testdir()));
+  const told = (await source!.read()).map(({ gpu, uuid, mig, memory, utilization }) => [
+    gpu,
+    uuid,
+    mig,
+    memory.used / gibibyte,
+    memory.total / gibibyte,
+    utilization,
+  ]);
+  t.strictSame(told, [
+    ['0', 'GPU-whole', false, 5, 80, 0.42],
+    ['1:0', 'MIG-first', true, 1, 10, undefined],
+    ['1:1', 'MIG-second', true, 3, 20, undefined],
+  ]);
+  await source!.close();
+});
+
+t.test('NVML: a driver that takes its time does not block the process', { skip: missing('gcc') }, async (t) => {
+  const source = await openNvml(compileStub(t.testdir()));
+  process.env.STUB_NVML = 'slow';
+  t.teardown(() => delete process.env.STUB_NVML);
+  let turns = 0;
+  const ticking = setInterval(() => turns++, 10);
+  await source!.read();
+  clearInterval(ticking);
+  t.ok(turns > 5, `the event loop turned ${turns} times meanwhile`);
+});
+
+t.test('no library, or a library without a driver: no readings at all', { skip: missing('gcc') }, async (t) => {
+  t.equal(await openNvml('libno-such-library.so.1'), undefined);
+  process.env.STUB_NVML = 'down';
+  t.teardown(() => delete process.env.STUB_NVML);
+  t.equal(await openNvml(compileStub(t.testdir())), undefined);
+});
+
+t.test('nvidia-smi: its table, without what it does not know', async (t) => {
+  const table = [
+    '0, GPU-a, NVIDIA A100, 999.01, Disabled, 1024, 81920, 37',
+    '1, GPU-b, NVIDIA A100, 999.01, Enabled, 10, 40960, [N/A]',
+    '2, GPU-c, NVIDIA T4, 999.01, [N/A], 512, 16384, [N/A]',
+  ].join('\n');
+  t.strictSame(
+    parseNvidiaSmi(`${table}\n`).map(({ gpu, memory, utilization }) => [gpu, memory.used, memory.total, utilization]),
+    [
+      ['0', gibibyte, 80 * gibibyte, 0.37],
+      ['2', gibibyte / 2, 16 * gibibyte, undefined],
+    ],
+  );
+  const program = join(t.testdir(), 'nvidia-smi');
+  writeFileSync(program, `#!/bin/sh\necho '${table.split('\n')[0]}'\n`);
+  chmodSync(program, 0o755);
+  t.equal((await (await openNvidiaSmi(program))!.read())[0]!.uuid, 'GPU-a');
+  t.equal(await openNvidiaSmi(join(t.testdir(), 'absent')), undefined);
+});
+
+t.test('telemetry keeps the peak, and tells nothing that is old', async (t) => {
+  let used = 3;
+  let answers = true;
+  const source: GpuSource = {
+    name: 'test',
+    read: async () => {
+      if (!answers) throw new Error('the driver is gone');
+      return [{ gpu: '0', uuid: 'u', memory: { used, total: 9 } } as GpuReading];
+    },
+    close: async () => {},
+  };
+  const telemetry = new GpuTelemetry(source, 20);
+  await telemetry.start();
+  t.teardown(() => telemetry.close());
+  const until = async (condition: () => boolean) => {
+    while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  t.equal(telemetry.gpus[0]!.memory.used, 3);
+  used = 1;
+  await until(() => telemetry.gpus[0]?.memory.used === 1);
+  t.equal(telemetry.gpus[0]!.peakBytes, 3);
+  answers = false;
+  await until(() => telemetry.gpus.length === 0);
+  answers = true;
+  await until(() => telemetry.gpus.length === 1);
+});
+
+t.test('/metrics has the gauges of the GPUs there are, and none without', { skip: missing('gcc') }, async (t) => {
+  const folder = t.testdir();
+  compileStub(folder);
+  const scrape = async (environment: Record<string, string>) => {
+    const { url } = await startService(t, { DRAIN_DELAY_MS: '0', ...environment });
+    return await (await fetch(`${url}/metrics`)).text();
+  };
+  const metrics = await scrape({ LD_LIBRARY_PATH: folder });
+  for (const line of [
+    `img2img_gpu_memory_used_bytes{gpu="0",uuid="GPU-whole"} ${5 * gibibyte}`,
+    `img2img_gpu_memory_total_bytes{gpu="1:1",uuid="MIG-second"} ${20 * gibibyte}`,
+    `img2img_gpu_memory_peak_bytes{gpu="0",uuid="GPU-whole"} ${5 * gibibyte}`,
+    'img2img_gpu_utilization_ratio{gpu="0",uuid="GPU-whole"} 0.42',
+    'img2img_gpu_info{gpu="0",uuid="GPU-whole",name="NVIDIA Stub 80GB",driver="999.01",mig="false"} 1',
+  ]) {
+    t.ok(metrics.includes(`${line}\n`), line);
+  }
+  t.notMatch(metrics, /utilization_ratio\{gpu="1:/);
+  t.notMatch(await scrape({}), /img2img_gpu_\w+\{/);
+});
