@@ -6,12 +6,23 @@ is encoded the same way, and no row of a batch can influence another.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 LATENT_CHANNELS = 8
 VAE_SCALE_FACTOR = 8
+
+
+def to_tensor(pictures: np.ndarray) -> Tensor:
+    """uint8 [batch, H, W, 3] to [batch, 3, H, W] in -1..1."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_bytes(pictures: Tensor) -> np.ndarray:
+    """[batch, 3, H, W] in -1..1 to uint8 [batch, H, W, 3]."""
+    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
 class ResidualBlock(nn.Module):

@@ -59,7 +59,7 @@ MONOCHROME_PHRASES = ["black and white", "monochrome", "grayscale"]
 FILLER = (
     "masterpiece, best quality, 4k, 8k, trending on artstation, award winning, beautiful, epic, fantasy, "
     "concept art, cinematic, hd, amazing, elegant, artwork, illustration, painting, picture, image, scene, "
-    "dog, horse, car, robot, castle, dragon, ship, girl, boy, street, room, table, river, bridge, tower, garden, "
+    "car, robot, castle, dragon, ship, girl, boy, street, river, bridge, tower, garden, "
     "space, planet, winter, summer, autumn, spring, morning, evening, old, new, big, small, tiny, huge"
 ).split(", ")
 

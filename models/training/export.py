@@ -1,7 +1,7 @@
 """Stage 5: write the trained networks as an ONNX folder in optimum's layout, and check it against PyTorch.
 
-    python export.py --autoencoder runs/autoencoder/autoencoder.pt --diffusion runs/diffusion/diffusion.pt \
-        --tokenizer data/tokenizer --out ../paintbox
+    python export.py --tokenizer runs/tokenizer --autoencoder runs/autoencoder --diffusion runs/diffusion --out ../paintbox
+    python export.py --tokenizer runs/tokenizer --autoencoder runs/autoencoder --diffusion runs/lcm --lcm --out ../paintbox-lcm
 
 Weights are stored as float16 followed by a Cast, which halves the files; all arithmetic stays float32. The folder is
 written beside the target first and its files are then moved over, so that a reader never sees half a file.
@@ -25,15 +25,29 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+import checkpoint
 from autoencoder import LATENT_CHANNELS, Autoencoder
-from text_encoder import TextEncoder
+from denoiser import GUIDANCE_WIDTH, TEXT_WIDTH, UNET_CHANNELS, Denoiser
+from diffusion import BETA_END, BETA_START, TRAIN_STEPS
 from tokenizer import MAX_LENGTH, Tokenizer
-from train_diffusion import TEXT_WIDTH, UNET_CHANNELS, make_networks
 
 OPSET = 17
 #: Deviation of the noise that sampling from the encoder's distribution adds, in encoder units.
 ENCODER_DEVIATION = 0.02
 NATIVE_SIZE = 256
+#: What /models says about the two variants, and their defaults.
+CARD = {
+    "full": {
+        "title": "Paintbox",
+        "description": "A small model that repaints pictures in a named style, quality or colour. Trained from scratch on pictures drawn by its own code.",
+        "defaults": {"steps": 25, "guidance": 7.5, "scheduler": "dpmpp_2m"},
+    },
+    "lcm": {
+        "title": "Paintbox in four steps",
+        "description": "Paintbox distilled into a latent consistency model: four steps, one UNet row each.",
+        "defaults": {"steps": 4, "guidance": 7.5, "scheduler": "lcm"},
+    },
+}
 
 
 class EncoderGraph(nn.Module):
@@ -117,22 +131,22 @@ def export_graph(module: nn.Module, path: Path, inputs: dict[str, Tensor], outpu
     return largest
 
 
-def export_networks(folder: Path, autoencoder: Autoencoder, text_encoder: TextEncoder, unet: nn.Module) -> dict[str, float]:
+def export_networks(folder: Path, autoencoder: Autoencoder, denoiser: Denoiser, lcm: bool) -> dict[str, float]:
     """Write the four graphs; returns the largest difference of each to PyTorch."""
     picture_axes = {0: "batch", 2: "height", 3: "width"}
     ids = torch.zeros(2, MAX_LENGTH, dtype=torch.int64)
     latents = torch.randn(2, LATENT_CHANNELS, 32, 32)
+    unet_inputs = {"sample": latents, "timestep": torch.tensor([10.0, 500.0]), "encoder_hidden_states": torch.randn(2, MAX_LENGTH, TEXT_WIDTH)}
+    unet_axes = {"sample": picture_axes, "timestep": {0: "batch"}, "encoder_hidden_states": {0: "batch", 1: "sequence"}, "out_sample": picture_axes}
+    if lcm:
+        unet_inputs["timestep_cond"] = torch.randn(2, GUIDANCE_WIDTH)
+        unet_axes["timestep_cond"] = {0: "batch"}
     return {
         "text_encoder": export_graph(
-            text_encoder, folder / "text_encoder/model.onnx", {"input_ids": ids}, "last_hidden_state",
+            denoiser.text_encoder, folder / "text_encoder/model.onnx", {"input_ids": ids}, "last_hidden_state",
             {"input_ids": {0: "batch", 1: "sequence"}, "last_hidden_state": {0: "batch", 1: "sequence"}},
         ),
-        "unet": export_graph(
-            unet, folder / "unet/model.onnx",
-            {"sample": latents, "timestep": torch.tensor([10.0, 500.0]), "encoder_hidden_states": torch.randn(2, MAX_LENGTH, TEXT_WIDTH)},
-            "out_sample",
-            {"sample": picture_axes, "timestep": {0: "batch"}, "encoder_hidden_states": {0: "batch", 1: "sequence"}, "out_sample": picture_axes},
-        ),
+        "unet": export_graph(denoiser.unet, folder / "unet/model.onnx", unet_inputs, "out_sample", unet_axes),
         "vae_encoder": export_graph(
             EncoderGraph(autoencoder), folder / "vae_encoder/model.onnx", {"sample": torch.randn(2, 3, 128, 128)}, "latent_parameters",
             {"sample": picture_axes, "latent_parameters": picture_axes},
@@ -144,7 +158,7 @@ def export_networks(folder: Path, autoencoder: Autoencoder, text_encoder: TextEn
     }  # fmt: skip
 
 
-def write_configurations(folder: Path, tokenizer: Tokenizer, scaling_factor: float, scheduler: str) -> None:
+def write_configurations(folder: Path, tokenizer: Tokenizer, scaling_factor: float, lcm: bool) -> None:
     """Write every JSON file of the folder and the tokenizer."""
 
     def write(name: str, value: object) -> None:
@@ -171,6 +185,7 @@ def write_configurations(folder: Path, tokenizer: Tokenizer, scaling_factor: flo
             "sample_size": NATIVE_SIZE // 8,
             "cross_attention_dim": TEXT_WIDTH,
             "block_out_channels": list(UNET_CHANNELS),
+            "time_cond_proj_dim": GUIDANCE_WIDTH if lcm else None,
         },
     )
     write(
@@ -184,47 +199,35 @@ def write_configurations(folder: Path, tokenizer: Tokenizer, scaling_factor: flo
             "vocab_size": len(tokenizer.ids),
         },
     )
-    write(
-        "scheduler/scheduler_config.json",
-        {
-            "_class_name": "DDIMScheduler",
-            "beta_start": 0.00085,
-            "beta_end": 0.012,
-            "beta_schedule": "scaled_linear",
-            "num_train_timesteps": 1000,
-            "prediction_type": "v_prediction",
-            "timestep_spacing": "leading",
-            "steps_offset": 1,
-            "set_alpha_to_one": False,
-            "clip_sample": False,
-            "rescale_betas_zero_snr": False,
-        },
-    )
+    scheduler = {
+        "_class_name": "LCMScheduler" if lcm else "DDIMScheduler",
+        "beta_start": BETA_START,
+        "beta_end": BETA_END,
+        "beta_schedule": "scaled_linear",
+        "num_train_timesteps": TRAIN_STEPS,
+        "prediction_type": "v_prediction",
+        "timestep_spacing": "leading",
+        "steps_offset": 1,
+        "set_alpha_to_one": False,
+        "clip_sample": False,
+        "rescale_betas_zero_snr": False,
+    }
+    write("scheduler/scheduler_config.json", {**scheduler, **({"original_inference_steps": 50, "timestep_scaling": 10.0} if lcm else {})})
     write(
         "model_index.json",
         {
-            "_class_name": "StableDiffusionPipeline",
+            "_class_name": "LatentConsistencyModelImg2ImgPipeline" if lcm else "StableDiffusionPipeline",
             "text_encoder": ["transformers", "CLIPTextModel"],
             "tokenizer": ["transformers", "CLIPTokenizer"],
             "unet": ["diffusers", "UNet2DConditionModel"],
             "vae": ["diffusers", "AutoencoderKL"],
-            "scheduler": ["diffusers", "DDIMScheduler"],
+            "scheduler": ["diffusers", scheduler["_class_name"]],
             "safety_checker": [None, None],
             "feature_extractor": [None, None],
             "requires_safety_checker": False,
         },
     )
-    write(
-        "img2img.json",
-        {
-            "title": "Paintbox",
-            "description": "A small model that repaints pictures in a named style, quality or colour. "
-            "Trained from scratch on pictures drawn by its own code.",
-            "license": "Apache-2.0",
-            "defaults": {"steps": 25, "guidance": 7.5, "scheduler": scheduler},
-            "size": {"native": NATIVE_SIZE, "multiple": 32, "min": 128, "max": 512},
-        },
-    )
+    write("img2img.json", {**CARD["lcm" if lcm else "full"], "license": "Apache-2.0", "size": {"native": NATIVE_SIZE, "multiple": 32, "min": 128, "max": 512}})
     tokenizer.save(folder / "tokenizer")
 
 
@@ -241,29 +244,26 @@ def move_over(source: Path, target: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--autoencoder", type=Path, help="without it: random weights")
     parser.add_argument("--diffusion", type=Path, help="without it: random weights")
-    parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--scheduler", default="ddim", choices=["ddim", "euler", "dpmpp_2m", "dpmpp_2m_karras"])
+    parser.add_argument("--lcm", action="store_true", help="--diffusion is what distil.py wrote")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tolerance", type=float, default=2e-3)
     arguments = parser.parse_args()
 
     torch.manual_seed(0)
     tokenizer = Tokenizer.load(arguments.tokenizer)
-    autoencoder = Autoencoder()
-    text_encoder, unet = make_networks(len(tokenizer.ids))
+    autoencoder, denoiser = Autoencoder(), Denoiser(len(tokenizer.ids), GUIDANCE_WIDTH if arguments.lcm else None)
     if arguments.autoencoder:
-        autoencoder.load_state_dict(torch.load(arguments.autoencoder, map_location="cpu"))
+        checkpoint.load_average(arguments.autoencoder, autoencoder)
     if arguments.diffusion:
-        weights = torch.load(arguments.diffusion, map_location="cpu")["average"]
-        text_encoder.load_state_dict(weights["text_encoder"])
-        unet.load_state_dict(weights["unet"])
+        checkpoint.load_average(arguments.diffusion, denoiser)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         scaling_factor = round(1 / float(autoencoder.latent_std), 6)
-        differences = export_networks(folder, autoencoder, text_encoder, unet)
-        write_configurations(folder, tokenizer, scaling_factor, arguments.scheduler)
+        differences = export_networks(folder, autoencoder, denoiser, arguments.lcm)
+        write_configurations(folder, tokenizer, scaling_factor, arguments.lcm)
         for name, difference in differences.items():
             size = (folder / name / "model.onnx").stat().st_size / 1e6
             print(f"{name}: {size:.2f} MB, largest difference to PyTorch {difference:.1e}")

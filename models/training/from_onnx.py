@@ -2,8 +2,8 @@
 
     python from_onnx.py --model ../paintbox --out runs/from-onnx
 
-Writes autoencoder.pt and diffusion.pt, which every other command takes. The weights are the float16 ones of the
-folder; training that goes on from them starts with a fresh optimizer.
+Writes OUT/tokenizer, OUT/autoencoder and OUT/diffusion, which every other command takes. The weights are the float16 ones of
+the folder; training that goes on from them (--resume) starts with fresh moments.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
+import checkpoint
 from autoencoder import Autoencoder
+from denoiser import GUIDANCE_WIDTH, Denoiser
 from tokenizer import Tokenizer
-from train_diffusion import make_networks
-from training import write_safely
 
 
 def weights_of(path: Path) -> dict[str, Tensor]:
@@ -53,14 +53,14 @@ def main() -> None:
     settings = json.loads((arguments.model / "vae_encoder/config.json").read_text())
     autoencoder.latent_std.fill_(1 / settings["scaling_factor"])
 
-    text_encoder, unet = make_networks(len(Tokenizer.load(arguments.model / "tokenizer").ids))
-    load_into(text_encoder, graph["text_encoder"])
-    load_into(unet, graph["unet"])
+    tokenizer = Tokenizer.load(arguments.model / "tokenizer")
+    denoiser = Denoiser(len(tokenizer.ids), GUIDANCE_WIDTH if "cond_proj.weight" in graph["unet"] else None)
+    load_into(denoiser.text_encoder, graph["text_encoder"])
+    load_into(denoiser.unet, graph["unet"])
 
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    states = {"text_encoder": text_encoder.state_dict(), "unet": unet.state_dict()}
-    write_safely(arguments.out / "autoencoder.pt", autoencoder.state_dict())
-    write_safely(arguments.out / "diffusion.pt", {"weights": states, "average": states, "step": 0, "samples": 0})
+    tokenizer.save(arguments.out / "tokenizer")
+    for name, module in (("autoencoder", autoencoder), ("diffusion", denoiser)):
+        checkpoint.save_weights(arguments.out / name, module)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,13 @@
-"""Stage 1: draw the training pictures.
+"""One scene in several looks, and the records that say what was applied.
 
-    python render.py --out data/pictures --size 256 --groups 2000 --workers 2
+    python render.py --out runs/drawings
 
-Pictures come in groups of VERSIONS: the same scene, first plain, then in different looks. Each shard is a pair of
-files, `NAME.npy` (uint8 [groups * VERSIONS, size, size, 3]) and `NAME.json` (one look record per picture).
+draws a sheet of groups to look at. Training draws its own, see groups.py.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +15,21 @@ import torch
 from torch import Tensor
 
 from captions import LookRecord
+from png import write_sheet
 from scenes import draw_scene
 from styles import QUALITIES, STYLES, TONES
 
 VERSIONS = 6
-SHARD_GROUPS = 100
 Rng = np.random.Generator
 
 #: Styles that carry their own, nearly colourless palette: tones and vivid colours would contradict them.
 COLOURLESS = {"ink", "charcoal", "sepia", "blueprint", "woodcut"}
 CONTRADICTIONS = [{"bright", "dark"}, {"vivid", "muted"}, {"warm", "cold"}, {"detailed", "simple"}, {"blurry", "sharp"}, {"detailed", "blurry"}, {"simple", "sharp"}]
+
+
+#: Styles that are hard to learn are drawn twice as often as the others.
+HARD = {"flat", "lowpoly", "watercolour", "pastel", "comic", "photo"}
+SHARES = np.array([2.0 if style in HARD else 1.0 for style in STYLES])
 
 
 def plain_record(content: str, photograph_like: bool) -> LookRecord:
@@ -36,7 +38,7 @@ def plain_record(content: str, photograph_like: bool) -> LookRecord:
 
 def random_record(rng: Rng, content: str) -> LookRecord:
     """A look: usually a style, with up to two qualities and at most one tone; never a contradiction."""
-    style = str(rng.choice(list(STYLES))) if rng.random() < 0.66 else None
+    style = str(rng.choice(list(STYLES), p=SHARES / SHARES.sum())) if rng.random() < 0.66 else None
     number = rng.choice(3, p=[0.5, 0.4, 0.1] if style else [0.2, 0.6, 0.2])
     qualities = [str(key) for key in rng.choice(list(QUALITIES), number, replace=False)]
     tones = [str(rng.choice(list(TONES)))] if rng.random() < (0.22 if style else 0.4) else []
@@ -68,47 +70,23 @@ def to_bytes(picture: Tensor) -> np.ndarray:
 def render_group(rng: Rng, size: int) -> tuple[list[np.ndarray], list[LookRecord]]:
     """One scene in VERSIONS looks; the first is plain."""
     scene, content, photograph_like = draw_scene(rng, size)
-    if rng.random() < 0.5:
-        scene = scene.flip(2)
     records = [plain_record(content, photograph_like)]
     records += [random_record(rng, content) for _ in range(VERSIONS - 1)]
     return [to_bytes(apply_look(scene.clamp(0, 1), rng, record, photograph_like)) for record in records], records
-
-
-def render_shard(path: Path, seed: int, size: int, groups: int) -> str:
-    """Draw a shard unless it is there already."""
-    torch.set_num_threads(1)
-    if path.with_suffix(".json").exists():
-        return path.name
-    rng = np.random.default_rng(seed)
-    pictures, records = [], []
-    for _ in range(groups):
-        group_pictures, group_records = render_group(rng, size)
-        pictures += group_pictures
-        records += group_records
-    np.save(path.with_suffix(".npy"), np.stack(pictures))
-    path.with_suffix(".json").write_text(json.dumps(records))
-    return path.name
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--groups", type=int, default=2000)
+    parser.add_argument("--groups", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    shards = -(-arguments.groups // SHARD_GROUPS)
-    with ProcessPoolExecutor(arguments.workers) as pool:
-        jobs = []
-        for shard in range(shards):
-            groups = min(SHARD_GROUPS, arguments.groups - shard * SHARD_GROUPS)
-            path = arguments.out / f"{arguments.size}-{shard:04d}"
-            jobs.append(pool.submit(render_shard, path, arguments.seed * 100_000 + arguments.size * 10 + shard, arguments.size, groups))
-        for job in jobs:
-            print(job.result(), flush=True)
+    rows = [render_group(np.random.default_rng([arguments.seed, group]), arguments.size) for group in range(arguments.groups)]
+    write_sheet(arguments.out / "sheet.png", [pictures for pictures, _ in rows])
+    for _, records in rows:
+        print(records[0]["content"], *(" + ".join(filter(None, [r["style"], *r["qualities"], *r["tones"]])) for r in records[1:]), sep=" | ")
 
 
 if __name__ == "__main__":

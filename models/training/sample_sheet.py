@@ -1,24 +1,27 @@
 """Look at the model: a sheet of img2img results, starters down and prompts across, and figures for each prompt.
 
-    python sample_sheet.py --autoencoder runs/autoencoder/autoencoder.pt --diffusion runs/diffusion/diffusion.pt \
-        --tokenizer data/tokenizer --held-out data/held-out --out sheet.png
+    python sample_sheet.py --tokenizer runs/tokenizer --autoencoder runs/autoencoder --diffusion runs/diffusion --out sheet.png
+
+Every training that changes the denoiser makes the same sheet at its end.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Callable
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
 from torch import Tensor
 
-from autoencoder import Autoencoder
-from diffusion import sample
-from render import VERSIONS
+import checkpoint
+from autoencoder import Autoencoder, to_bytes, to_tensor
+from denoiser import GUIDANCE_WIDTH, Denoiser, guidance_embedding
+from diffusion import sample, sample_lcm
+from groups import HELD_OUT_SEED, draw
+from png import write_sheet
 from tokenizer import Tokenizer
-from train_diffusion import Denoiser
 from training import autocast, pick_device
 
 PROMPTS = [
@@ -38,35 +41,82 @@ def figures(picture: Tensor) -> tuple[float, float, float]:
     return float(brightness), float(chroma), float(edges)
 
 
-def load_starters(arguments: argparse.Namespace) -> Tensor:
-    """Starters [batch, 3, size, size] in -1..1: picture files, or plain held-out scenes."""
-    if arguments.starters:
-        files = [Image.open(path).convert("RGB").resize((arguments.size,) * 2, Image.LANCZOS) for path in arguments.starters]
-        pictures = np.stack([np.asarray(file) for file in files])
-    else:
-        shard = np.load(sorted(arguments.held_out.glob(f"{arguments.size}-*.npy"))[0], mmap_mode="r")
-        pictures = np.stack([shard[group * VERSIONS] for group in arguments.groups])
-    return torch.from_numpy(pictures.copy()).permute(0, 3, 1, 2).float() / 127.5 - 1
+def guided(model: Denoiser, text: Tensor, guidance: float):
+    """A denoiser (see diffusion.py) with classifier-free guidance; text is [2 * batch, ...]: negative, then prompt."""
+
+    def denoise(noisy: Tensor, times: Tensor) -> Tensor:
+        with autocast(noisy.device):
+            plain, worded = model.unet(torch.cat([noisy, noisy]), torch.cat([times, times]), text).float().chunk(2)
+        return plain + guidance * (worded - plain)
+
+    return denoise
+
+
+#: How one prompt changes a batch of starters: (prompt, starters' latents) -> latents.
+Repaint = Callable[[str, Tensor], Tensor]
+
+
+def guided_repaint(model: Denoiser, tokenizer: Tokenizer, strength: float, guidance: float, steps: int, seed: int) -> Repaint:
+    """DPM-Solver++ with classifier-free guidance, the same noise for every prompt."""
+    model.eval()
+
+    def repaint(prompt: str, latents: Tensor) -> Tensor:
+        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed)).to(latents.device)
+        text = model.text_encoder(torch.tensor([tokenizer(""), tokenizer(prompt)], device=latents.device))
+        return sample(guided(model, text.repeat_interleave(len(latents), 0), guidance), latents, noise, steps, strength, "dpmpp_2m")
+
+    return repaint
+
+
+def lcm_repaint(model: Denoiser, tokenizer: Tokenizer, strength: float, guidance: float, steps: int, seed: int) -> Repaint:
+    """A few steps of a distilled model."""
+    model.eval()
+
+    def repaint(prompt: str, latents: Tensor) -> Tensor:
+        text = model.text_encoder(torch.tensor([tokenizer(prompt)], device=latents.device)).repeat(len(latents), 1, 1)
+        scale = guidance_embedding(torch.full((len(latents),), guidance, device=latents.device))
+
+        def denoise(noisy: Tensor, times: Tensor) -> Tensor:
+            with autocast(noisy.device):
+                return model.unet(noisy, times, text, scale).float()
+
+        return sample_lcm(denoise, latents, steps, strength, torch.Generator().manual_seed(seed))
+
+    return repaint
 
 
 @torch.no_grad()
+def make_sheet(path: Path, autoencoder: Autoencoder, repaint: Repaint, device: torch.device, prompts: list[str] = PROMPTS,
+               scenes: tuple[int, ...] = (0, 3, 8, 20), size: int = 256) -> None:  # fmt: skip
+    """Write the sheet, a row for every scene and a column for every prompt, starters first; print the columns' figures."""
+    starters = to_tensor(np.stack([draw(HELD_OUT_SEED, size, scene)[0][0] for scene in scenes])).to(device)
+    latents = autoencoder.encode(starters)
+    results = [("starter", starters)]
+    results += [(prompt or "(empty)", autoencoder.decode(repaint(prompt, latents)).clamp(-1, 1)) for prompt in prompts]
+    for name, pictures in results:
+        distance = (pictures - starters).pow(2).mean().sqrt() / 2
+        print(f"{name:20s} brightness %.3f chroma %.3f edges %.4f" % figures(pictures / 2 + 0.5), f"distance {distance:.3f}")
+    across = min(11, len(results))
+    columns = [to_bytes(pictures) for _, pictures in results]
+    columns += [np.full_like(columns[0], 255)] * (-len(columns) % across)
+    rows = []
+    for first in range(0, len(columns), across):
+        rows += [[column[row] for column in columns[first : first + across]] for row in range(len(scenes))]
+    write_sheet(path, rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--autoencoder", type=Path, required=True)
     parser.add_argument("--diffusion", type=Path, required=True)
-    parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--held-out", type=Path)
-    parser.add_argument("--groups", type=int, nargs="+", default=[0, 3, 5, 8], help="held-out scenes to start from")
-    parser.add_argument("--starters", type=Path, nargs="+", help="picture files to start from instead")
+    parser.add_argument("--lcm", action="store_true", help="--diffusion is what distil.py wrote")
     parser.add_argument("--prompts", nargs="+", default=PROMPTS)
-    parser.add_argument("--negative", default="")
+    parser.add_argument("--scenes", type=int, nargs="+", default=[0, 3, 8, 20], help="numbers of held-out scenes to start from")
     parser.add_argument("--strength", type=float, default=0.75)
     parser.add_argument("--guidance", type=float, default=7.5)
-    parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--scheduler", choices=["ddim", "dpmpp_2m"], default="ddim")
+    parser.add_argument("--steps", type=int, help="25, or 4 with --lcm")
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--scale", type=float, default=0.5, help="of the pictures in the sheet")
-    parser.add_argument("--columns", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device")
@@ -77,44 +127,13 @@ def main() -> None:
 
     tokenizer = Tokenizer.load(arguments.tokenizer)
     autoencoder = Autoencoder().to(device).eval()
-    autoencoder.load_state_dict(torch.load(arguments.autoencoder, map_location=device))
-    model = Denoiser(len(tokenizer.ids)).to(device, memory_format=torch.channels_last).eval()
-    weights = torch.load(arguments.diffusion, map_location=device)["average"]
-    model.text_encoder.load_state_dict(weights["text_encoder"])
-    model.unet.load_state_dict(weights["unet"])
-
-    starters = load_starters(arguments).to(device)
-    number = len(starters)
-    latents = autoencoder.encode(starters)
-    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(arguments.seed)).to(device)
-    columns: list[tuple[str, Tensor]] = [("starter", starters)]
-    for prompt in arguments.prompts:
-        text = model.text_encoder(torch.tensor([tokenizer(arguments.negative), tokenizer(prompt)], device=device))
-        text = text.repeat_interleave(number, 0)
-
-        def denoise(noisy: Tensor, times: Tensor) -> Tensor:
-            with autocast(device):
-                v = model.unet(torch.cat([noisy, noisy]), torch.cat([times, times]), text).float()
-            plain, worded = v.chunk(2)
-            return plain + arguments.guidance * (worded - plain)
-
-        made = sample(denoise, latents, noise, arguments.steps, arguments.strength, arguments.scheduler)
-        columns.append((prompt or "(empty)", autoencoder.decode(made).clamp(-1, 1)))
-
-    for name, pictures in columns:
-        distance = (pictures - starters).pow(2).mean().sqrt() / 2
-        print(f"{name:20s} brightness %.3f chroma %.3f edges %.4f" % figures(pictures / 2 + 0.5), f"distance {distance:.3f}")
-    side, label = int(arguments.size * arguments.scale), 14
-    rows = -(-len(columns) // arguments.columns)
-    sheet = Image.new("RGB", (side * min(len(columns), arguments.columns), rows * (number * side + label)), "white")
-    pen = ImageDraw.Draw(sheet)
-    for index, (name, pictures) in enumerate(columns):
-        left, top = index % arguments.columns * side, index // arguments.columns * (number * side + label)
-        pen.text((left + 2, top + 1), name, fill="black")
-        for row, picture in enumerate(pictures):
-            pixels = ((picture / 2 + 0.5) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-            sheet.paste(Image.fromarray(pixels).resize((side, side), Image.LANCZOS), (left, top + label + row * side))
-    sheet.save(arguments.out)
+    model = Denoiser(len(tokenizer.ids), GUIDANCE_WIDTH if arguments.lcm else None).to(device, memory_format=torch.channels_last)
+    checkpoint.load_average(arguments.autoencoder, autoencoder, device)
+    checkpoint.load_average(arguments.diffusion, model, device)
+    steps = arguments.steps or (4 if arguments.lcm else 25)
+    make_repaint = lcm_repaint if arguments.lcm else guided_repaint
+    repaint = make_repaint(model, tokenizer, arguments.strength, arguments.guidance, steps, arguments.seed)
+    make_sheet(arguments.out, autoencoder, repaint, device, arguments.prompts, tuple(arguments.scenes), arguments.size)
 
 
 if __name__ == "__main__":

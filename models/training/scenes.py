@@ -28,6 +28,8 @@ COLOURS: dict[str, tuple[float, float, float]] = {
     "teal": (0.10, 0.60, 0.62),
 }
 COLOUR_NAMES = list(COLOURS)
+SKINS = [(0.98, 0.82, 0.7), (0.9, 0.7, 0.52), (0.65, 0.45, 0.3), (0.4, 0.26, 0.18)]
+NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
 Rng = np.random.Generator
 
 
@@ -44,6 +46,18 @@ def colour(rng: Rng, name: str, spread: float = 0.06) -> Tensor:
 
 def with_article(words: str) -> str:
     return ("an " if words[0] in "aeiou" else "a ") + words
+
+
+def counted(number: int, words: str) -> str:
+    """`a red house`, `three red houses`."""
+    return with_article(words) if number == 1 else f"{NUMBERS[number]} {words if words.endswith('sheep') else words + 's'}"
+
+
+def whereabouts(rng: Rng, x: float) -> str:
+    """Where a thing at x (0..1) is, in words; half of the time nothing."""
+    if rng.random() < 0.5:
+        return ""
+    return " on the left" if x < 0.38 else " on the right" if x > 0.62 else " in the middle"
 
 
 class Canvas:
@@ -142,6 +156,34 @@ def draw_balloon(canvas: Canvas, rng: Rng, x: float, y: float, size: float, clot
     inside = torch.hypot((canvas.x - x) / 0.9, canvas.y - y) - size * 0.35
     canvas.fill(torch.maximum(stripe, inside), cloth * 0.6 + 0.3)
     canvas.box(x, y + size * 0.5, size * 0.08, size * 0.07, colour(rng, "brown"))
+
+
+def draw_animal(canvas: Canvas, rng: Rng, x: float, y: float, size: float, fur: Tensor, kind: str) -> None:
+    """A horse, cow, sheep or dog from the side, standing at (x, y)."""
+    leg, neck = (0.42, 0.34) if kind == "horse" else (0.3, 0.12) if kind == "cow" else (0.22, 0.1)
+    side, dark = pick(rng, [-1, 1]), torch.full((3,), 0.08)
+    for place in (-0.34, -0.2, 0.2, 0.34):
+        canvas.box(x + place * size, y - leg * size / 2, size * 0.045, leg * size / 2, dark if kind == "sheep" else fur * 0.8)
+    canvas.circle(x, y - (leg + 0.14) * size, size * (0.28 if kind == "sheep" else 0.2), fur, 1.5 if kind == "sheep" else 2.1)
+    head_x, head_y = x + side * size * 0.48, y - (leg + 0.14 + neck) * size
+    if kind != "sheep":
+        canvas.circle(x + side * size * 0.4, (head_y + y - (leg + 0.14) * size) / 2, size * (0.08 + neck / 2), fur, 0.7)
+    canvas.circle(head_x + side * size * 0.06, head_y, size * 0.11, dark if kind == "sheep" else fur, 1.5)
+    canvas.triangle(head_x - side * size * 0.04, head_y - size * 0.06, size * 0.05, size * 0.12, fur * 0.7)
+    canvas.circle(head_x + side * size * 0.08, head_y - size * 0.03, size * 0.022, torch.ones(3) if kind == "sheep" else dark)
+    canvas.box(x - side * size * 0.44, y - (leg + 0.1) * size, size * 0.03, size * 0.14, fur * 0.7)
+
+
+def draw_person(canvas: Canvas, rng: Rng, x: float, y: float, size: float, clothes: Tensor) -> None:
+    """A whole person, standing at (x, y)."""
+    skin = torch.tensor(pick(rng, SKINS))
+    trousers = colour(rng, pick(rng, ["blue", "black", "brown", "grey"]))
+    for side in (-1, 1):
+        canvas.box(x + side * size * 0.07, y - size * 0.2, size * 0.055, size * 0.2, trousers)
+        canvas.box(x + side * size * 0.19, y - size * 0.5, size * 0.045, size * 0.16, clothes * 0.85)
+    canvas.box(x, y - size * 0.53, size * 0.15, size * 0.2, clothes)
+    canvas.circle(x, y - size * 0.87, size * 0.13, skin)
+    canvas.circle(x, y - size * 0.94, size * 0.11, colour(rng, pick(rng, ["brown", "black", "yellow", "red"])), 1.15)
 
 
 # --- drawn scenes -----------------------------------------------------------------------------------------------
@@ -255,6 +297,54 @@ def draw_ground(canvas: Canvas, rng: Rng, kind: str, horizon: float) -> str:
     return with_article(name) + " field"
 
 
+LAND_THINGS = ["house", "house", "tree", "tree", "flower", "balloon", "birds", "animal", "animal", "person"]
+
+
+def draw_things(canvas: Canvas, rng: Rng, thing: str, horizon: float) -> str:
+    """One to four things of a kind in front of a landscape; returns their phrase."""
+    if thing == "birds":
+        draw_birds(canvas, rng)
+        return "birds"
+    number = pick(rng, [1, 1, 1, 2, 3, 4])
+    y, scale = rng.uniform(horizon + 0.12, 0.93), rng.uniform(0.2, 0.38) * (1.0 if number == 1 else 1.5 / (number + 0.5))
+    places = [rng.uniform(0.18, 0.82)] if number == 1 else [(i + 0.5) / number + rng.uniform(-0.06, 0.06) for i in range(number)]
+    name = pick(rng, COLOUR_NAMES)
+    roof = pick(rng, ["red", "brown", "blue", "orange", "black", "green"])
+    animal, tree = pick(rng, ["horse", "cow", "sheep", "dog"]), pick(rng, ["pine tree", "tree", "tree", "palm tree"])
+    if thing == "tree":
+        name = pick(rng, ["green", "green", "green", "orange", "red", "pink", "yellow"])
+    elif thing == "animal":
+        name = pick(rng, ["white", "white", "black"] if animal == "sheep" else ["brown", "black", "white", "orange", "grey"])
+    height = rng.uniform(0.15, 0.45)
+    for x in places:
+        low = float(np.clip(y + rng.uniform(-0.03, 0.03), horizon + 0.08, 0.95))
+        paint = colour(rng, name)
+        if thing == "house":
+            draw_house(canvas, rng, x, low, scale, paint, colour(rng, roof))
+        elif thing == "tree":
+            draw_tree(canvas, rng, x, low, scale * 1.1, paint, tree)
+        elif thing == "boat":
+            draw_boat(canvas, rng, x, min(low, 0.85), scale, paint)
+        elif thing == "flower":
+            draw_flower(canvas, rng, x, low, scale, paint)
+        elif thing == "balloon":
+            draw_balloon(canvas, rng, x, height, scale, paint)
+        elif thing == "animal":
+            draw_animal(canvas, rng, x, low, scale, paint, animal)
+        else:
+            draw_person(canvas, rng, x, low, scale, paint)
+    where = whereabouts(rng, places[0]) if number == 1 else ""
+    if thing == "person":
+        return ("a person" if number == 1 else f"{NUMBERS[number]} people") + where
+    words = {"tree": tree, "animal": animal}.get(thing, thing)
+    if thing != "tree" or name != "green" or rng.random() < 0.5:
+        words = f"{name} {words}"
+    phrase = counted(number, words)
+    if thing == "house" and rng.random() < 0.4:
+        phrase += f" with {with_article(roof)} roof" if number == 1 else f" with {roof} roofs"
+    return phrase + where
+
+
 def landscape(rng: Rng, size: int) -> tuple[Tensor, str]:
     """Sky, ground and up to two things in front of it."""
     canvas = Canvas(size)
@@ -267,31 +357,8 @@ def landscape(rng: Rng, size: int) -> tuple[Tensor, str]:
     ground = draw_ground(canvas, rng, kind, horizon)
     things = []
     for _ in range(pick(rng, [0, 1, 1, 1, 2])):
-        thing = pick(rng, ["boat", "boat", "balloon", "birds"] if kind == "sea" else ["house", "house", "tree", "tree", "flower", "balloon", "birds"])
-        x, y, scale = rng.uniform(0.18, 0.82), rng.uniform(horizon + 0.12, 0.93), rng.uniform(0.2, 0.38)
-        name = pick(rng, COLOUR_NAMES)
-        paint = colour(rng, name)
-        if thing == "house":
-            roof = pick(rng, ["red", "brown", "blue", "orange", "black", "green"])
-            draw_house(canvas, rng, x, y, scale, paint, colour(rng, roof))
-            things.append(f"{with_article(name)} house" + (f" with {with_article(roof)} roof" if rng.random() < 0.5 else ""))
-        elif thing == "tree":
-            tree = pick(rng, ["pine tree", "tree", "tree", "palm tree"])
-            name = pick(rng, ["green", "green", "green", "orange", "red", "pink", "yellow"])
-            draw_tree(canvas, rng, x, y, scale * 1.1, colour(rng, name), tree)
-            things.append(with_article(f"{name} {tree}" if name != "green" or rng.random() < 0.5 else tree))
-        elif thing == "boat":
-            draw_boat(canvas, rng, x, min(y, 0.85), scale, paint)
-            things.append(with_article(name) + " boat")
-        elif thing == "flower":
-            draw_flower(canvas, rng, x, y, scale, paint)
-            things.append(with_article(name) + " flower")
-        elif thing == "balloon":
-            draw_balloon(canvas, rng, x, rng.uniform(0.15, 0.45), scale, paint)
-            things.append(with_article(name) + " balloon")
-        else:
-            draw_birds(canvas, rng)
-            things.append("birds")
+        thing = pick(rng, ["boat", "boat", "balloon", "birds"] if kind == "sea" else LAND_THINGS)
+        things.append(draw_things(canvas, rng, thing, horizon))
     phrase = " and ".join(things) + pick(rng, [" in ", " with ", ", "]) + ground if things else ground
     if rng.random() < 0.8:
         phrase += " under " + sky
@@ -334,7 +401,9 @@ def shapes(rng: Rng, size: int) -> tuple[Tensor, str]:
         else:
             bite = radius * 0.9 - torch.hypot(canvas.x - x - radius * 0.45, canvas.y - y + radius * 0.15)
             canvas.fill(torch.maximum(torch.hypot(canvas.x - x, canvas.y - y) - radius, bite), paint)
-        names.append(f"{with_article(name)} {kind}")
+        where = ["on the left", "on the right"] if number == 2 else ["on the left", "in the middle", "on the right"]
+        said = number > 1 and rng.random() < 0.4
+        names.append(f"{with_article(name)} {kind}" + (f" {where[place]}" if said else ""))
     return canvas.picture, " and ".join(names) + f" on {with_article(ground)} background"
 
 
@@ -347,7 +416,7 @@ def portrait(rng: Rng, size: int) -> tuple[Tensor, str]:
     x, y, head = 0.5 + rng.uniform(-0.1, 0.1), 0.5 + rng.uniform(-0.06, 0.06), rng.uniform(0.19, 0.27)
     hair_name = pick(rng, ["red", "brown", "black", "yellow", "blue", "pink", "green", "white"])
     hair = colour(rng, hair_name)
-    skin = torch.tensor(pick(rng, [(0.98, 0.82, 0.7), (0.9, 0.7, 0.52), (0.65, 0.45, 0.3), (0.4, 0.26, 0.18)]))
+    skin = torch.tensor(pick(rng, SKINS))
     who = pick(rng, ["woman", "man"])
     shirt = pick(rng, COLOUR_NAMES)
     if who == "woman":
@@ -388,6 +457,57 @@ def cat(rng: Rng, size: int) -> tuple[Tensor, str]:
         canvas.circle(x + side * head * 0.42, y - head * 0.1, head * 0.16, dark, 0.45)
     canvas.triangle(x, y + head * 0.3, head * 0.14, head * 0.16, colour(rng, "pink"))
     return canvas.picture, f"{with_article(name)} cat with {eyes} eyes on {with_article(ground)} background"
+
+
+def interior(rng: Rng, size: int) -> tuple[Tensor, str]:
+    """A room: wall, floor, a window or a picture, and one or two pieces of furniture."""
+    canvas = Canvas(size)
+    wall, floor = pick(rng, COLOUR_NAMES), pick(rng, ["brown", "brown", "grey", "white", "red", "green"])
+    paper = colour(rng, wall)
+    canvas.gradient(paper * rng.uniform(0.8, 1), paper)
+    edge = rng.uniform(0.62, 0.75)
+    canvas.ground(edge, colour(rng, floor) * 0.85)
+    canvas.box(0.5, edge, 0.6, 0.012, colour(rng, "white"))
+    names = []
+    x = rng.uniform(0.2, 0.8)
+    if rng.random() < 0.7:
+        sky = pick(rng, ["blue", "orange", "pink", "black"])
+        canvas.box(x, 0.3, 0.17, 0.19, colour(rng, "white"))
+        canvas.box(x, 0.3, 0.145, 0.165, colour(rng, sky))
+        canvas.box(x, 0.3, 0.012, 0.165, colour(rng, "white"))
+        canvas.box(x, 0.3, 0.145, 0.012, colour(rng, "white"))
+        names.append("a window" + whereabouts(rng, x))
+    else:
+        canvas.box(x, 0.3, 0.16, 0.12, colour(rng, "brown"))
+        canvas.box(x, 0.3, 0.135, 0.095, colour(rng, pick(rng, COLOUR_NAMES)))
+        canvas.circle(x, 0.3, 0.06, colour(rng, pick(rng, COLOUR_NAMES)))
+        names.append("a picture on the wall")
+    if rng.random() < 0.4:
+        canvas.circle(rng.uniform(0.3, 0.7), 0.9, 0.09, colour(rng, pick(rng, COLOUR_NAMES)), 3.2)
+        names.append("a rug")
+    for place in rng.permutation(3)[: pick(rng, [1, 2, 2])]:
+        x, y = 0.2 + 0.3 * place + rng.uniform(-0.04, 0.04), edge + rng.uniform(0.08, 0.2)
+        name = pick(rng, [c for c in COLOUR_NAMES if c != wall])
+        paint, thing = colour(rng, name), pick(rng, ["table", "chair", "lamp", "sofa"])
+        if thing == "table":
+            for side in (-1, 1):
+                canvas.box(x + side * 0.12, y - 0.11, 0.014, 0.11, paint * 0.8)
+            canvas.box(x, y - 0.23, 0.16, 0.02, paint)
+            canvas.circle(x, y - 0.28, 0.04, colour(rng, pick(rng, COLOUR_NAMES)))
+        elif thing == "chair":
+            for side in (-1, 1):
+                canvas.box(x + side * 0.075, y - 0.06, 0.013, 0.07, paint * 0.8)
+            canvas.box(x, y - 0.14, 0.09, 0.02, paint)
+            canvas.box(x - 0.075, y - 0.27, 0.016, 0.13, paint)
+        elif thing == "lamp":
+            canvas.box(x, y - 0.2, 0.01, 0.2, torch.full((3,), 0.2))
+            canvas.blend((1 - torch.hypot(canvas.x - x, canvas.y - y + 0.38) / 0.3).clamp(0, 1) ** 2 * 0.5, torch.tensor([1.0, 0.95, 0.7]))
+            canvas.triangle(x, y - 0.33, 0.1, 0.14, paint)
+        else:
+            canvas.box(x, y - 0.17, 0.17, 0.1, paint * 0.85)
+            canvas.box(x, y - 0.08, 0.19, 0.07, paint)
+        names.append(with_article(f"{name} {thing}") + whereabouts(rng, x))
+    return canvas.picture.clamp(0, 1), pick(rng, ["a room", "an interior", with_article(wall) + " room"]) + " with " + " and ".join(names)
 
 
 def pattern(rng: Rng, size: int) -> tuple[Tensor, str]:
@@ -553,6 +673,7 @@ SCENES: list[tuple[Scene, float]] = [
     (shapes, 0.10),
     (portrait, 0.08),
     (cat, 0.04),
+    (interior, 0.08),
     (pattern, 0.09),
     (dead_leaves, 0.09),
     (clouds, 0.05),

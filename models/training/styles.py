@@ -133,8 +133,8 @@ def pastel(picture: Tensor, rng: Rng) -> Tensor:
     size = picture.shape[-1]
     y, x = grid(size)
     strokes = torch.sin((x + 0.5 * y + 6 * noise(rng, size, 1.5)) * 0.9)
-    soft = saturate(smooth(picture, 1), 0.7) * 0.42 + 0.56 * torch.tensor([1.0, 0.98, 0.96])[:, None, None]
-    return soft + (0.018 * strokes + 0.03 * noise(rng, size, 0.8))
+    soft = saturate(smooth(picture, 1), 1.2).clamp(0, 1) * 0.42 + 0.56 * torch.tensor([1.0, 0.98, 0.97])[:, None, None]
+    return soft + (0.025 * strokes + 0.02 * noise(rng, size, 0.8))
 
 
 def neon(picture: Tensor, rng: Rng) -> Tensor:
@@ -237,7 +237,7 @@ def blueprint(picture: Tensor, rng: Rng) -> Tensor:
 def lowpoly(picture: Tensor, rng: Rng) -> Tensor:
     """Flat triangles, each of one shade."""
     pieces = cells(rng, picture.shape[-1], "triangles")
-    shade = torch.from_numpy(rng.uniform(0.82, 1.18, len(pieces.centres)).astype(np.float32))[pieces.index]
+    shade = torch.from_numpy(rng.uniform(0.7, 1.3, len(pieces.centres)).astype(np.float32))[pieces.index]
     return saturate(paint_cells(smooth(picture, 3), pieces), 1.15) * shade
 
 

@@ -1,6 +1,6 @@
 """A byte-level BPE tokenizer like CLIP's, small because its words are the captions' words.
 
-    python tokenizer.py --out data/tokenizer
+    python tokenizer.py --out runs/tokenizer
 
 Writes vocab.json, merges.txt, tokenizer.json, tokenizer_config.json and special_tokens_map.json, which any CLIP
 tokenizer loads. Text is lower-cased, white space is collapsed, words end in `</w>`, and every byte has a token, so

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 import json
 import math
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, Iterable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +18,23 @@ from torch import Tensor, nn
 def pick_device(name: str | None = None) -> torch.device:
     """The named device, else a GPU if there is one."""
     return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def add_common_arguments(parser: argparse.ArgumentParser, minutes: float) -> None:
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=minutes)
+    parser.add_argument("--resume", action="store_true", help="go on from OUT")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", help="a CUDA GPU if there is one, else the CPU")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def start(arguments: argparse.Namespace) -> tuple[torch.device, np.random.Generator]:
+    """Prepare a stage: threads, seeds, OUT."""
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(arguments.seed)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    return pick_device(arguments.device), np.random.default_rng(arguments.seed)
 
 
 def autocast(device: torch.device) -> torch.autocast:
@@ -43,13 +62,6 @@ def learning_rate(share_done: float, step: int, peak: float, hold: float = 0.0, 
     """Linear warm-up, then `peak` until the share `hold` of the time, then a cosine to 2 % of it."""
     share = min(1.0, max(0.0, (share_done - hold) / (1 - hold)))
     return peak * min(1.0, (step + 1) / warm_up) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
-
-
-def write_safely(path: Path, value: Any) -> None:
-    """torch.save that never leaves half a file behind."""
-    part = path.with_suffix(".part")
-    torch.save(value, part)
-    part.replace(path)
 
 
 class Log:

@@ -92,11 +92,14 @@ class UNet(nn.Module):
         blocks_up: tuple[int, int, int] = (2, 2, 1),
         text_width: int = 128,
         condition_width: int = 256,
+        time_cond_proj_dim: int | None = None,
     ) -> None:
+        """With `time_cond_proj_dim` the network also takes an embedding of the guidance scale, as diffusers' LCMs do."""
         super().__init__()
         self.conv_in = nn.Conv2d(latent_channels, block_out_channels[0], 3, padding=1)
         self.time_linear1 = nn.Linear(128, condition_width)
         self.time_linear2 = nn.Linear(condition_width, condition_width)
+        self.cond_proj = nn.Linear(time_cond_proj_dim, 128, bias=False) if time_cond_proj_dim else None
         self.text_pooling = TextPooling(text_width, condition_width)
         self.register_buffer("frequencies", torch.exp(-math.log(10000.0) * torch.arange(64) / 64), persistent=False)
 
@@ -132,11 +135,17 @@ class UNet(nn.Module):
         self.norm_out = nn.GroupNorm(8, width)
         self.conv_out = zero_initialised(nn.Conv2d(width, latent_channels, 3, padding=1))
 
-    def forward(self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor) -> Tensor:
-        """sample [batch, C, h, w], timestep [batch] (0..999, may be fractional), text [batch, sequence, width]."""
+    def forward(
+        self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, timestep_cond: Tensor | None = None
+    ) -> Tensor:
+        """sample [batch, C, h, w], timestep [batch] (0..999, may be fractional), text [batch, sequence, width],
+        timestep_cond [batch, time_cond_proj_dim] where there is a cond_proj."""
         text = encoder_hidden_states
         angles = timestep.reshape(-1, 1) * self.frequencies[None]
-        time = self.time_linear1(torch.cat([angles.cos(), angles.sin()], -1))
+        angles = torch.cat([angles.cos(), angles.sin()], -1)
+        if self.cond_proj is not None:
+            angles = angles + self.cond_proj(timestep_cond)
+        time = self.time_linear1(angles)
         condition = F.silu(self.time_linear2(F.silu(time)) + self.text_pooling(text))
 
         hidden = self.conv_in(sample)

@@ -81,7 +81,7 @@ t.test('the shipped model', async (t) => {
       ['blueprint', (picture) => towards(picture, blue), 'blue', 1, 0.1],
       ['neon', brightness, 'brightness', -1, 0.1],
       ['pastel', chroma, 'chroma', -1, 0.05],
-      ['stained glass', edgeDensity, 'edge density', 1, 0.02],
+      ['stained glass', edgeDensity, 'edge density', 1, 0.012],
       ['woodcut', edgeDensity, 'edge density', 1, 0.02],
       ['black and white', chroma, 'chroma', -1, 0.1],
       ['dark', brightness, 'brightness', -1, 0.05],

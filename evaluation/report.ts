@@ -1,0 +1,71 @@
+// The figures as a page.
+
+import { accuracy, labels } from './classifier.js';
+import type { Evaluation, Shift } from './sections.js';
+
+const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
+const table = (head: readonly string[], rows: readonly (readonly (string | number)[])[]) =>
+  [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
+
+function shifts(name: string, values: readonly Shift[]): string {
+  const pairs = values.reduce((sum, value) => sum + value.pairs, 0);
+  const right = values.reduce((sum, value) => sum + value.right, 0);
+  const rows = values.map((v) => [v.name, v.from.toFixed(3), v.to.toFixed(3), `${v.right} of ${v.pairs}`]);
+  return `${table([name, 'mean without', 'mean with', 'in the direction named'], rows)}\n\nTogether ${right} of ${pairs} pairs.`;
+}
+
+export function report(model: string, results: Evaluation): string {
+  const parts = [
+    `# How ${model} was measured`,
+    `\`npm run models:eval ${model}\`${results.made ? ` on ${results.made}` : ''}. Every picture is made by the service, at 256 x 256 and the model's defaults unless said
+otherwise, from the starters in \`evaluation/starters\`: plain scenes that no training drew, half of them photograph-like. The seed is the starter's number.`,
+  ];
+  const { autoencoder, style, composition, colours, negatives, guidance } = results;
+  if (autoencoder) {
+    parts.push(`## Autoencoder
+
+Influence 100 is the autoencoder alone. Peak signal-to-noise ratio on ${autoencoder.pictures} photograph-like starters: mean **${autoencoder.mean.toFixed(1)} dB**, worst ${autoencoder.worst.toFixed(1)} dB.
+Latents are an eighth of the picture's size with 8 channels.`);
+  }
+  if (style) {
+    const rows = Object.entries(style.styles).map(([name, entry]) => [
+      name,
+      `${entry.right} of ${entry.of}`,
+      entry.mistaken.join(', '),
+    ]);
+    parts.push(`## Style
+
+The asked-for style is recognised in **${percent(style.share)}** of ${style.pictures} results at influence 25, by a small network that was trained on drawings only. It names
+the style of ${percent(accuracy)} of untouched held-out drawings, among ${labels.length}. By chance it would be ${percent(1 / labels.length)}.
+
+${table(['style', 'recognised', 'taken for'], rows)}`);
+  }
+  if (composition) {
+    const rows = composition.map((c) => [c.influence, c.layout.toFixed(3), c.distance.toFixed(3)]);
+    parts.push(`## Composition
+
+Layout is the correlation of 16 x 16 cells' mean colours with the starter's; distance is the root mean square difference of all pixels.
+${composition[0]?.pictures} starters, each with one style as prompt.
+
+${table(['influence', 'layout', 'distance'], rows)}`);
+  }
+  if (colours) parts.push(`## Words\n\nInfluence 25; without is the empty prompt.\n\n${shifts('prompt', colours)}`);
+  if (negatives) {
+    parts.push(`## Negative prompts
+
+"pink pastel" at influence 25; "digital art, vector" at influence 15 and guidance 9, without a prompt.
+
+${shifts('negative prompt', negatives)}`);
+  }
+  if (guidance) {
+    const rows = guidance.map(({ name, means, right, pictures }) => [
+      name,
+      ...['7', '10', '13'].map((key) => means[key]!.toFixed(3)),
+      `${right} of ${pictures}`,
+    ]);
+    parts.push(
+      `## Guidance\n\nInfluence 50.\n\n${table(['prompt', '7', '10', '13', 'further at 13 than at 7'], rows)}`,
+    );
+  }
+  return `${parts.join('\n\n')}\n`;
+}

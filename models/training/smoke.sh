@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Every stage for a moment, in a temporary folder: it shows that they run and go on, not that they learn.
+set -euo pipefail
+cd "$(dirname "$0")"
+export PYTHONDONTWRITEBYTECODE=1
+runs=$(mktemp -d)
+trap 'rm -rf "$runs"' EXIT
+few=(--minutes 0.03 --groups 2 2 --batch 4)
+for again in '' --resume; do
+  [ -n "$again" ] || python3 tokenizer.py --out "$runs/tokenizer" --captions 2000
+  python3 train_autoencoder.py --out "$runs/autoencoder" "${few[@]}" $again
+  inputs=(--tokenizer "$runs/tokenizer" --autoencoder "$runs/autoencoder")
+  python3 train_diffusion.py "${inputs[@]}" --out "$runs/diffusion" "${few[@]}" --sheet 2 $again
+  python3 distil.py "${inputs[@]}" --diffusion "$runs/diffusion" --out "$runs/lcm" "${few[@]}" --sheet 2 $again
+done
+python3 export.py "${inputs[@]}" --diffusion "$runs/diffusion" --out "$runs/paintbox"
+python3 export.py "${inputs[@]}" --diffusion "$runs/lcm" --lcm --out "$runs/paintbox-lcm"
+python3 from_onnx.py --model "$runs/paintbox-lcm" --out "$runs/from-onnx"
+python3 curves.py --log "$runs/diffusion/log.jsonl" --out "$runs/diffusion.svg"
+largest=$(find "$runs"/{autoencoder,diffusion,lcm} -type f -printf '%s\n' | sort -n | tail -1)
+[ "$largest" -le 16000000 ] || { echo "a file of $largest bytes"; exit 1; }
+echo "every stage ran and went on; the largest file has $largest bytes"
