@@ -15,7 +15,7 @@ for again in '' --resume; do
 done
 python3 export.py "${inputs[@]}" --diffusion "$runs/diffusion" --out "$runs/paintbox"
 python3 export.py "${inputs[@]}" --diffusion "$runs/lcm" --lcm --out "$runs/paintbox-lcm"
-python3 from_onnx.py --model "$runs/paintbox-lcm" --out "$runs/from-onnx"
+python3 from_onnx.py --model ../paintbox --out "$runs/from-onnx"
 python3 curves.py --log "$runs/diffusion/log.jsonl" --out "$runs/diffusion.svg"
 largest=$(find "$runs"/{autoencoder,diffusion,lcm} -type f -printf '%s\n' | sort -n | tail -1)
 [ "$largest" -le 16000000 ] || { echo "a file of $largest bytes"; exit 1; }
