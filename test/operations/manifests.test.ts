@@ -6,7 +6,9 @@ import t from 'tap';
 import { parse } from 'yaml';
 import { readConfig, settingsTable } from '../../src/config.js';
 import { missing } from '../programs.js';
-import { build, crossFaults, type Manifest, only, overlays, schemaFaults, settings, typeFaults } from './manifests.js';
+import { schemaFaults, typeFaults } from './api-faults.js';
+import { crossFaults } from './cross-faults.js';
+import { build, type Manifest, only, overlays, settings } from './manifests.js';
 
 const skip = missing({ program: 'kustomize', install: 'go install sigs.k8s.io/kustomize/kustomize/v5@v5.0.3' });
 

@@ -1,9 +1,12 @@
 // What the autoscalers ask Prometheus, and what the dashboard shows: it parses, it names metrics that exist, and it answers as it should.
 
 import { readFileSync, writeFileSync } from 'node:fs';
+import { Registry } from 'prom-client';
 import t from 'tap';
 import { parse, stringify } from 'yaml';
 import { ruleGroups } from '../../k8s/rules.js';
+import type { GpuTelemetry } from '../../src/engine/gpu.js';
+import { gpuMetrics } from '../../src/http/gpu-metrics.js';
 import { missing } from '../programs.js';
 import { startApp } from '../start.js';
 import { type Case, evaluate, pod, promtool, replica } from './promtool.js';
@@ -35,10 +38,6 @@ const awaited = new Set([
   'img2img_batch_rows_sum',
   'img2img_batch_rows_count',
   'img2img_estimated_wait_seconds',
-  'img2img_gpu_memory_peak_bytes',
-  'img2img_gpu_memory_total_bytes',
-  'img2img_gpu_memory_used_bytes',
-  'img2img_gpu_utilization_ratio',
   'img2img_model_load_duration_seconds',
   'img2img_queue_oldest_age_seconds',
   'img2img_worker_memory_bytes',
@@ -166,7 +165,9 @@ t.test('every expression of the dashboard and the autoscalers parses', { skip },
 
 t.test('rules, dashboard and autoscalers name only metrics that exist', async (t) => {
   const { url } = await startApp(t);
-  const exposition = await (await fetch(`${url}/metrics`)).text();
+  const onGpus = new Registry();
+  gpuMetrics(onGpus, { gpus: [], close: () => {} } as unknown as GpuTelemetry);
+  const exposition = `${await (await fetch(`${url}/metrics`)).text()}\n${await onGpus.metrics()}`;
   const known = new Set([...exposition.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name!));
   for (const { rules } of ruleGroups()) for (const { record } of rules) if (record) known.add(record);
   const expressions = [...ruleGroups().flatMap(({ rules }) => rules.map(({ expr }) => expr)), ...shown, ...asked];
