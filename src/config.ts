@@ -82,6 +82,12 @@ const Settings = Type.Object({
   MAX_PIXELS: Type.Integer({ default: 4_194_304, minimum: 1, description: 'Pixels of an answer' }),
   MAX_STEPS: Type.Integer({ default: 150, minimum: 1, maximum: 1000, description: 'Largest `steps`' }),
   MAX_N: Type.Integer({ default: 8, minimum: 1, maximum: 64, description: 'Largest `n`, pictures of one request' }),
+  MAX_SHEET_CELLS: Type.Integer({
+    default: 36,
+    minimum: 1,
+    maximum: 400,
+    description: 'Pictures of one contact sheet',
+  }),
   MAX_PROMPT_CHARS: Type.Integer({ default: 2000, minimum: 1, description: 'Longest `prompt` and `negative_prompt`' }),
   MODEL_ALIASES: Type.String({
     default: '',

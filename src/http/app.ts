@@ -23,6 +23,7 @@ import { probeRoutes } from './probes.js';
 import { answerBrokenHttp, type Problem, ProblemBody, registerProblems, sendProblem, toProblem } from './problems.js';
 import { limitRates } from './rate-limit.js';
 import { answerHeaders } from './report.js';
+import { sheetRoute } from './sheet.js';
 import { uploadBudget } from './upload-budget.js';
 import { webuiRoutes } from './webui.js';
 import { sendWebuiError } from './webui-answers.js';
@@ -98,6 +99,7 @@ export async function buildApp({ config, engine, gpus, logger, lifecycle, versio
   await registerDocs(app, version);
   app.after(() => {
     img2imgRoute(app, config, maker, budget);
+    sheetRoute(app, config, maker, budget);
     modelRoutes(app, config, engine);
     app.register(
       async (scope) => {

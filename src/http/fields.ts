@@ -1,9 +1,10 @@
 // The fields of POST /img2img: names, ranges, defaults and what they mean. Both body forms and the OpenAPI document come from here.
 
-import { type Static, Type } from 'typebox';
+import { type Static, type TSchema, Type } from 'typebox';
 import type { Config } from '../config.js';
 import { schedulerNames } from '../engine/engine.js';
 import { defaultQuality, formats } from '../image/encode.js';
+import { axisFields } from './sheet-axes.js';
 
 /** Fields that are pictures. */
 export const pictureFields = ['image', 'mask'] as const;
@@ -174,6 +175,39 @@ export function jsonBody(config: Config) {
     },
     { additionalProperties: false },
   );
+}
+
+/** What a sheet's request has beside, and instead of `n` and `preview`. */
+function axes(values: (description: string) => TSchema, { MAX_SHEET_CELLS }: Config) {
+  const field = (which: string) =>
+    Type.Enum([...axisFields], { type: 'string', description: `What changes ${which}.`, examples: ['influence'] });
+  return {
+    x_field: field('from column to column'),
+    x_values: values(`Its values, at most ${MAX_SHEET_CELLS} pictures in all.`),
+    y_field: Type.Optional(field('from row to row; absent for a sheet of one row')),
+    y_values: Type.Optional(values('Its values.')),
+  };
+}
+
+function sheetFields(config: Config) {
+  const { n: _n, preview: _preview, ...fields } = commonFields(config);
+  return fields;
+}
+
+const value = Type.Union([Type.Number(), Type.String()]);
+
+/** The multipart form of POST /img2img/sheet: values of an axis are one text, with `|` between them. */
+export function sheetForm(config: Config) {
+  const values = (description: string) =>
+    Type.String({ minLength: 1, description: `${description} With \`|\` between them: \`0|25|50\`.` });
+  const { image, mask } = formBody(config).properties;
+  return Type.Object({ image, mask, ...axes(values, config), ...sheetFields(config) }, { additionalProperties: false });
+}
+
+export function sheetJson(config: Config) {
+  const values = (description: string) => Type.Array(value, { minItems: 1, description, examples: [[0, 25, 50, 75]] });
+  const { image, mask } = jsonBody(config).properties;
+  return Type.Object({ image, mask, ...axes(values, config), ...sheetFields(config) }, { additionalProperties: false });
 }
 
 export type Img2ImgBody = Static<ReturnType<typeof jsonBody>>;

@@ -16,7 +16,7 @@ import { type FieldTypes, readBody } from './upload.js';
 import type { UploadBudget } from './upload-budget.js';
 import type { Warning } from './warnings.js';
 
-const pictureTypes = formats.map((format) => `image/${format}` as const);
+export const pictureTypes = formats.map((format) => `image/${format}` as const);
 
 const eventsDescription = [
   'Events, each with JSON as its data:',

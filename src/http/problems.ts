@@ -250,7 +250,7 @@ function fieldError(field: string, complaint: string): FieldError {
 }
 
 /** A value for an error text: short, and quoted as JSON. */
-function shown(value: unknown): string {
+export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? 'absent';
   return text.length > 60 ? `${text.slice(0, 57)}… (${text.length - 2} characters)` : text;
 }

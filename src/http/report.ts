@@ -6,6 +6,7 @@ import type { Estimate, Generated } from '../engine/engine.js';
 import { formats } from '../image/encode.js';
 import type { Made, MadePicture, Plan } from './generation.js';
 import type { Parameters } from './parameters.js';
+import type { Axis } from './sheet-axes.js';
 import { type Warning, warningCodes, warningsFor } from './warnings.js';
 
 /** What ran, of one picture: the names in JSON; a header has the same with the prefix `Img2img-` and dashes. */
@@ -77,6 +78,11 @@ export function writeHeaders(reply: FastifyReply, made: Made): void {
   for (const [field, value] of Object.entries(ranParameters(parameters, result))) {
     reply.header(headerName(field).toLowerCase(), field === 'model' ? encodeURIComponent(value) : value);
   }
+  writeSharedHeaders(reply, made);
+}
+
+/** What is told of several pictures with parameters of their own. */
+export function writeSharedHeaders(reply: FastifyReply, made: Made): void {
   const times = Object.entries(timingsOf(made)).map(([stage, ms]) => `${stage};dur=${ms}`);
   reply.headers({ 'server-timing': times.join(', '), 'cache-control': 'no-store' });
   if (made.warnings.length > 0) reply.header('img2img-warnings', made.warnings.join(', '));
@@ -162,6 +168,51 @@ export function madeBody(id: string, made: Made) {
     model: parameters.model.name,
     images: made.pictures.map(imageBody),
     parameters: ranParameters(parameters, result),
+    timings: timingsOf(made),
+    warnings: warningBodies(made.warnings),
+  };
+}
+
+const axis = Type.Object({ field: Type.String(), values: Type.Array(Type.Union([Type.Number(), Type.String()])) });
+
+/** The JSON answer of a sheet. */
+export const SheetBody = Type.Object(
+  {
+    id: Type.String(),
+    created: Type.Integer({ description: 'Unix time in seconds' }),
+    axes: Type.Object({ x: axis, y: Type.Optional(axis) }),
+    cells: Type.Array(
+      Type.Object({
+        x: Type.Union([Type.Number(), Type.String()]),
+        y: Type.Optional(Type.Union([Type.Number(), Type.String()])),
+        b64_json: Type.String({ description: 'The picture in base64' }),
+        ...imageFacts,
+        parameters: Type.Ref('Ran'),
+        warnings: Type.Array(WarningBody),
+      }),
+      { description: 'Row by row' },
+    ),
+    timings: Type.Record(Type.String(), Type.Number(), {
+      description: 'Milliseconds per stage, as in `Server-Timing`',
+    }),
+    warnings: Type.Array(WarningBody, { description: 'Of all pictures, each once' }),
+  },
+  { $id: 'Sheet' },
+);
+
+export function sheetBody(id: string, made: Made, x: Axis, y: Axis | undefined) {
+  const columns = x.values.length;
+  return {
+    id,
+    created: Math.floor(Date.now() / 1000),
+    axes: { x, ...(y && { y }) },
+    cells: made.pictures.map((picture, i) => ({
+      x: x.values[i % columns],
+      ...(y && { y: y.values[Math.floor(i / columns)] }),
+      ...imageBody(picture),
+      parameters: ranParameters(picture.parameters, picture.result),
+      warnings: warningBodies(picture.warnings),
+    })),
     timings: timingsOf(made),
     warnings: warningBodies(made.warnings),
   };

@@ -87,7 +87,7 @@ function tooLarge(field: string, maxBytes: number): Problem {
 }
 
 /** Text of a form -> what its field is. An empty value counts as absent, as forms send it; what is no number stays text. */
-function coerce(text: string, type: string | undefined): string | number | boolean | undefined {
+export function coerce(text: string, type: string | undefined): string | number | boolean | undefined {
   if (text.trim() === '') return undefined;
   if (type === 'boolean') return text === 'true' || (text === 'false' ? false : text);
   if (type !== 'number' && type !== 'integer') return text;

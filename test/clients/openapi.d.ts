@@ -24,6 +24,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/img2img/sheet": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A contact sheet: one request over a range of values
+         * @description Makes a picture for every value of an axis, or every pair of values of two, with everything else the same (the seed too). The answer is one labelled picture, or JSON with the single ones.
+         */
+        post: operations["img2imgSheet"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/models": {
         parameters: {
             query?: never;
@@ -458,6 +478,49 @@ export interface components {
                 detail: string;
             }[];
         };
+        Sheet: {
+            id: string;
+            /** @description Unix time in seconds */
+            created: number;
+            axes: {
+                x: {
+                    field: string;
+                    values: (number | string)[];
+                };
+                y?: {
+                    field: string;
+                    values: (number | string)[];
+                };
+            };
+            /** @description Row by row */
+            cells: {
+                x: number | string;
+                y?: number | string;
+                /** @description The picture in base64 */
+                b64_json: string;
+                seed: number;
+                width: number;
+                height: number;
+                /** @enum {string} */
+                format: "png" | "jpeg" | "webp" | "avif";
+                parameters: components["schemas"]["Ran"];
+                warnings: {
+                    /** @enum {string} */
+                    code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                    detail: string;
+                }[];
+            }[];
+            /** @description Milliseconds per stage, as in `Server-Timing` */
+            timings: {
+                [key: string]: number;
+            };
+            /** @description Of all pictures, each once */
+            warnings: {
+                /** @enum {string} */
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                detail: string;
+            }[];
+        };
         Model: {
             /** @description What the field `model` takes */
             name: string;
@@ -821,6 +884,338 @@ export interface operations {
                     "image/avif": string;
                     "application/json": components["schemas"]["Made"] | components["schemas"]["DryRun"];
                     "text/event-stream": string;
+                };
+            };
+            /** @description `invalid_request` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `model_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_acceptable` */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `upload_too_large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unsupported_media_type`, `unsupported_picture` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `undecodable_picture`, `picture_too_large`, `size_not_supported`, `too_large_for_device`, `unsupported_combination`, `model_not_runnable` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `rate_limited`, `overloaded`, `deadline_unattainable` */
+            429: {
+                headers: {
+                    /** @description Seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`, `request_kills_worker` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `draining`, `not_ready`, `worker_lost` */
+            503: {
+                headers: {
+                    /** @description Seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `deadline_exceeded` */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    img2imgSheet: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Milliseconds until a 504; the server's own limit counts if it is smaller. */
+                "x-request-timeout-ms"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": {
+                    /**
+                     * Format: binary
+                     * @description The starter picture: PNG, JPEG, WebP, AVIF, GIF or TIFF, at most 26214400 bytes and 50000000 pixels.
+                     */
+                    image: string;
+                    /**
+                     * Format: binary
+                     * @description What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black.
+                     */
+                    mask?: string;
+                    /**
+                     * @description What changes from column to column.
+                     * @example influence
+                     * @enum {string}
+                     */
+                    x_field: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
+                    /** @description Its values, at most 36 pictures in all. With `|` between them: `0|25|50`. */
+                    x_values: string;
+                    /**
+                     * @description What changes from row to row; absent for a sheet of one row.
+                     * @example influence
+                     * @enum {string}
+                     */
+                    y_field?: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
+                    /** @description Its values. With `|` between them: `0|25|50`. */
+                    y_values?: string;
+                    /**
+                     * @description What to move towards.
+                     * @default
+                     * @example watercolor painting, pastel
+                     */
+                    prompt?: string;
+                    /**
+                     * @description What to move away from. Has no effect when `guidance` is at or below 1.
+                     * @default
+                     * @example blurry, dark
+                     */
+                    negative_prompt?: string;
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. */
+                    strength?: number;
+                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. */
+                    influence?: number;
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. */
+                    guidance?: number;
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. */
+                    steps?: number;
+                    /**
+                     * @description The noise scheduler. Absent means the model's default.
+                     * @enum {string}
+                     */
+                    scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
+                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    seed?: number;
+                    /** @description A name from `GET /models`. Absent means the first. */
+                    model?: string;
+                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` the starter's aspect is kept at about the model's native area; with one of them the other follows the aspect. */
+                    width?: number;
+                    /** @description Height of the answer; see `width`. */
+                    height?: number;
+                    /**
+                     * @description How the starter meets another aspect: cut to fill, fitted with bars, or stretched.
+                     * @default cover
+                     * @enum {string}
+                     */
+                    fit?: "cover" | "contain" | "fill";
+                    /**
+                     * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name.
+                     * @default white
+                     * @example white
+                     * @example #204060
+                     */
+                    background?: string;
+                    /**
+                     * @description Format of the picture; beats the picture types of the `Accept` header. Absent means what `Accept` prefers, PNG in a tie.
+                     * @enum {string}
+                     */
+                    format?: "png" | "jpeg" | "webp" | "avif";
+                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. */
+                    quality?: number;
+                    /**
+                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device.
+                     * @default false
+                     */
+                    dry_run?: boolean;
+                    /**
+                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it.
+                     * @default false
+                     */
+                    embed_parameters?: boolean;
+                };
+                "application/json": {
+                    /** @description The starter picture as base64 or as a `data:` URI. */
+                    image: string;
+                    /** @description What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black. As base64 or as a `data:` URI. */
+                    mask?: string;
+                    /**
+                     * @description What changes from column to column.
+                     * @example influence
+                     * @enum {string}
+                     */
+                    x_field: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
+                    /**
+                     * @description Its values, at most 36 pictures in all.
+                     * @example [
+                     *       0,
+                     *       25,
+                     *       50,
+                     *       75
+                     *     ]
+                     */
+                    x_values: (number | string)[];
+                    /**
+                     * @description What changes from row to row; absent for a sheet of one row.
+                     * @example influence
+                     * @enum {string}
+                     */
+                    y_field?: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
+                    /**
+                     * @description Its values.
+                     * @example [
+                     *       0,
+                     *       25,
+                     *       50,
+                     *       75
+                     *     ]
+                     */
+                    y_values?: (number | string)[];
+                    /**
+                     * @description What to move towards.
+                     * @default
+                     * @example watercolor painting, pastel
+                     */
+                    prompt?: string;
+                    /**
+                     * @description What to move away from. Has no effect when `guidance` is at or below 1.
+                     * @default
+                     * @example blurry, dark
+                     */
+                    negative_prompt?: string;
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. */
+                    strength?: number;
+                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. */
+                    influence?: number;
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. */
+                    guidance?: number;
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. */
+                    steps?: number;
+                    /**
+                     * @description The noise scheduler. Absent means the model's default.
+                     * @enum {string}
+                     */
+                    scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
+                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    seed?: number;
+                    /** @description A name from `GET /models`. Absent means the first. */
+                    model?: string;
+                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` the starter's aspect is kept at about the model's native area; with one of them the other follows the aspect. */
+                    width?: number;
+                    /** @description Height of the answer; see `width`. */
+                    height?: number;
+                    /**
+                     * @description How the starter meets another aspect: cut to fill, fitted with bars, or stretched.
+                     * @default cover
+                     * @enum {string}
+                     */
+                    fit?: "cover" | "contain" | "fill";
+                    /**
+                     * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name.
+                     * @default white
+                     * @example white
+                     * @example #204060
+                     */
+                    background?: string;
+                    /**
+                     * @description Format of the picture; beats the picture types of the `Accept` header. Absent means what `Accept` prefers, PNG in a tie.
+                     * @enum {string}
+                     */
+                    format?: "png" | "jpeg" | "webp" | "avif";
+                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. */
+                    quality?: number;
+                    /**
+                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device.
+                     * @default false
+                     */
+                    dry_run?: boolean;
+                    /**
+                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it.
+                     * @default false
+                     */
+                    embed_parameters?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description The contact sheet, or as JSON its pictures */
+            200: {
+                headers: {
+                    /** @description Names the request in the log */
+                    "X-Request-Id"?: string;
+                    /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
+                    "Server-Timing"?: string;
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    "Img2img-Warnings"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": string;
+                    "image/jpeg": string;
+                    "image/webp": string;
+                    "image/avif": string;
+                    "application/json": components["schemas"]["Sheet"] | components["schemas"]["DryRun"];
                 };
             };
             /** @description `invalid_request` */
