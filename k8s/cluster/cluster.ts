@@ -1,0 +1,189 @@
+// A balanced cluster on one machine: replicas of the compiled service, HAProxy in front of them with the shipped configuration,
+// and Prometheus scraping them with the shipped rules. Everything listens on loopback only and ends with `close`.
+
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import { ruleFile } from '../rules.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const sbin = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` };
+
+export interface ClusterOptions {
+  readonly replicas: number;
+  /** Requests that run at the same time on one replica: what HAProxy's maxconn follows from. */
+  readonly slots: number;
+  /** Settings of every replica. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Seconds between two scrapes; absent for no Prometheus. */
+  readonly scrapeSeconds?: number;
+}
+
+export interface Replica {
+  readonly url: string;
+  process: ChildProcess;
+  /** Log lines since its last start. */
+  log: Record<string, unknown>[];
+}
+
+export class Cluster {
+  readonly replicas: Replica[] = [];
+  private readonly others: ChildProcess[] = [];
+  private readonly folder = mkdtempSync(join(tmpdir(), 'img2img-cluster-'));
+  private constructor(
+    private readonly options: ClusterOptions,
+    /** Of HAProxy. */
+    readonly url: string,
+    readonly prometheusUrl: string | undefined,
+  ) {}
+
+  /** Resolves when every replica is in rotation. */
+  static async start(options: ClusterOptions): Promise<Cluster> {
+    const [port, prometheusPort, ...ports] = await freePorts(options.replicas + 2);
+    const prometheusUrl = options.scrapeSeconds === undefined ? undefined : `http://127.0.0.1:${prometheusPort}`;
+    const cluster = new Cluster(options, `http://127.0.0.1:${port}`, prometheusUrl);
+    try {
+      cluster.replicas.push(...ports.map((each) => cluster.startReplica(`http://127.0.0.1:${each}`)));
+      cluster.startBalancer();
+      if (prometheusUrl) cluster.startPrometheus(prometheusUrl);
+      await Promise.all(cluster.replicas.map((replica) => cluster.inRotation(replica)));
+      return cluster;
+    } catch (error) {
+      await cluster.close();
+      throw error;
+    }
+  }
+
+  /** Starts the process of a replica that has ended again. */
+  restart(replica: Replica): void {
+    Object.assign(replica, this.startReplica(replica.url));
+  }
+
+  /** Waits until HAProxy sends requests to the replica. */
+  async inRotation(replica: Replica, wanted = true): Promise<void> {
+    const name = `replica-${this.replicas.indexOf(replica) + 1}`;
+    while ((await this.balancerSees(name)) !== wanted) await sleep(100);
+  }
+
+  /** The value of each series of a query, by its labels as text. */
+  async query(expression: string): Promise<Map<string, number>> {
+    const url = `${this.prometheusUrl}/api/v1/query?query=${encodeURIComponent(expression)}`;
+    const { data } = (await (await fetch(url)).json()) as {
+      data: { result: { metric: Record<string, string>; value: [number, string] }[] };
+    };
+    return new Map(data.result.map(({ metric, value }) => [JSON.stringify(metric), Number(value[1])]));
+  }
+
+  async close(): Promise<void> {
+    const processes = [...this.replicas.map((replica) => replica.process), ...this.others];
+    await Promise.all(processes.map(end));
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  private async balancerSees(name: string): Promise<boolean> {
+    const metrics = await fetch(`${this.url}/haproxy/metrics`).then(
+      (response) => response.text(),
+      () => '',
+    );
+    return metrics.includes(`haproxy_server_status{proxy="replicas",server="${name}",state="UP"} 1\n`);
+  }
+
+  private startReplica(url: string): Replica {
+    const child = spawn(process.execPath, [join(root, 'dist/main.js')], {
+      cwd: root,
+      env: {
+        PATH: process.env.PATH,
+        HOME: process.env.HOME,
+        DEVICES: 'cpu',
+        THREADS: '1',
+        MAX_CONCURRENT: String(this.options.slots),
+        DRAIN_DELAY_MS: '2000',
+        LOG_FORMAT: 'json',
+        CACHE_DIR: join(this.folder, 'cache'),
+        ...this.options.environment,
+        PORT: new URL(url).port,
+      },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const log: Record<string, unknown>[] = [];
+    let rest = '';
+    child.stdout!.on('data', (chunk) => {
+      const lines = `${rest}${chunk}`.split('\n');
+      rest = lines.pop()!;
+      log.push(...lines.map((line) => JSON.parse(line)));
+    });
+    return { url, process: child, log };
+  }
+
+  private startBalancer(): void {
+    const { replicas, slots } = this.options;
+    const servers = this.replicas.map(({ url }, i) => `  server replica-${i + 1} ${new URL(url).host}`).join('\n');
+    const text = balancerConfig()
+      .replace(/^ {2}server .*\n(?: {2}server .*\n)*/m, `${servers}\n`)
+      .replace(/bind .*/, `bind ${new URL(this.url).host}`)
+      .replace(/maxconn \d+$/m, 'maxconn 2000')
+      .replace(/(default-server .*) maxconn \d+/, `$1 maxconn ${slots + waitingPlaces}`);
+    if (replicas !== this.replicas.length) throw new Error('every replica needs a server line');
+    const path = join(this.folder, 'haproxy.cfg');
+    writeFileSync(path, text);
+    this.run('haproxy', ['-db', '-f', path]);
+  }
+
+  private startPrometheus(url: string): void {
+    const interval = `${this.options.scrapeSeconds}s`;
+    const rules = join(this.folder, 'rules.yml');
+    // A rule group may have an interval of its own; here all follow the scrapes.
+    writeFileSync(rules, ruleFile().replaceAll(/interval: .*/g, `interval: ${interval}`));
+    const targets = this.replicas.map((replica) => new URL(replica.url).host);
+    const config = join(this.folder, 'prometheus.yml');
+    writeFileSync(
+      config,
+      stringify({
+        global: { scrape_interval: interval, evaluation_interval: interval },
+        rule_files: [rules],
+        scrape_configs: [{ job_name: 'img2img', static_configs: [{ targets, labels: { namespace: 'img2img' } }] }],
+      }),
+    );
+    const options = [
+      `--config.file=${config}`,
+      `--storage.tsdb.path=${join(this.folder, 'data')}`,
+      `--web.listen-address=${new URL(url).host}`,
+      '--log.level=error',
+    ];
+    this.run('prometheus', options);
+  }
+
+  private run(program: string, options: string[]): void {
+    this.others.push(spawn(program, options, { env: sbin, stdio: ['ignore', 'ignore', 'inherit'] }));
+  }
+}
+
+/** Requests that HAProxy lets wait at a replica beyond its slots. */
+export const waitingPlaces = 2;
+
+export const balancerConfig = (): string => readFileSync(new URL('haproxy.cfg', import.meta.url), 'utf8');
+
+/** Those of Debian's programs that are missing here. */
+export function missingPrograms(): string[] {
+  return ['haproxy', 'prometheus'].filter((program) => spawnSync(program, ['--version'], { env: sbin }).error);
+}
+
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.once('listening', resolve))));
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await ended;
+}
