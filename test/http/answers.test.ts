@@ -1,5 +1,6 @@
 import sharp from 'sharp';
 import t from 'tap';
+import { schedulerNames } from '../../src/engine/engine.js';
 import { cottage, events, form, startApp } from '../start.js';
 
 const quick = { steps: 4, strength: 1, seed: 7, width: 128, height: 128 };
@@ -104,6 +105,21 @@ t.test('a dry run', async (t) => {
       warnings: [{ code: 'quality_unused', detail: /PNG/ }],
     });
     t.equal(steps, 0, 'nothing ran');
+  });
+
+  await t.test('knows the UNet calls of every scheduler before they run', async (t) => {
+    const fields = { steps: 6, strength: 0.5, width: 128, height: 128, seed: 1 };
+    const more: Record<string, string> = { pndm: '4', heun: '5' }; // of 3 positions: one twice, two calls for all but the last
+    for (const scheduler of schedulerNames) {
+      const { parameters } = (await (await post({ ...fields, scheduler })).json()) as {
+        parameters: Record<string, number>;
+      };
+      const ran = await fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, { ...fields, scheduler }) });
+      t.equal(ran.status, 200, scheduler);
+      const told = (name: string) => ran.headers.get(`img2img-${name}`);
+      t.strictSame([told('steps-run'), told('unet-calls')], ['3', more[scheduler] ?? '3'], scheduler);
+      t.strictSame([parameters.steps_run, parameters.unet_calls].map(String), [told('steps-run'), told('unet-calls')]);
+    }
   });
 
   await t.test('refuses what a real run would refuse, and answers as JSON only', async (t) => {
