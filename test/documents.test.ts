@@ -11,6 +11,7 @@ const documents = [
   'models/paintbox/README.md',
   'docs/tutorial.md',
   'SECURITY.md',
+  'docs/clients.md',
   'docs/deploy.md',
   'docs/autoscaling.md',
   'k8s/README.md',

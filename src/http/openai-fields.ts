@@ -24,6 +24,11 @@ export function editForm(config: Config) {
         description: 'What to move towards.',
         examples: ['watercolor painting, pastel'],
       }),
+      mask: Type.Optional(
+        picture(
+          'A picture of which the transparent places are repainted; it is fitted to the answer as the starter is.',
+        ),
+      ),
       model: Type.Optional(
         Type.String({
           minLength: 1,

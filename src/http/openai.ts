@@ -81,6 +81,8 @@ export function openAiRoutes(app: FastifyInstance, { config, engine, maker, budg
       const plan = await maker.plan({
         bodies: eachSeed(ours, body.n ?? 1),
         image: onlyOne(pictures.image, pictures['image[]']),
+        mask: pictures.mask,
+        maskChannel: 'transparency',
       });
       const { signal, deadline } = deadlineSignal(request, reply, config.REQUEST_TIMEOUT_MS);
       writeIgnoredFields(reply, withoutEffect(body));

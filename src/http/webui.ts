@@ -196,7 +196,10 @@ export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budge
           "Stops the requests of the caller's key (or address, where keys are off) on this replica, or only those with that task id. They answer without pictures.",
         tags: webuiTags,
         querystring: TaskQuery,
-        response: { ...json('Done', Type.Object({})), ...responses('invalid_request', 'unauthorized') },
+        response: {
+          ...json('Done', Type.Object({})),
+          ...responses('invalid_request', 'unauthorized', 'upload_too_large', 'unsupported_media_type'),
+        },
       },
     },
     async ({ query, caller, ip }) => {

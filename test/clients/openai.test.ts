@@ -64,6 +64,32 @@ t.test('the openai package edits pictures', async (t) => {
     t.match(await failure(refused), { status: 400, param: 'n' });
   });
 
+  await t.test('with a mask, whose transparent half is repainted', async (t) => {
+    const side = 128;
+    const black = { r: 0, g: 0, b: 0, alpha: 1 };
+    const hole = { width: side / 2, height: side, channels: 4, background: { ...black, alpha: 0 } } as const;
+    const mask = await sharp({ create: hole })
+      .extend({ left: side / 2, background: black })
+      .png()
+      .toBuffer();
+    const fields = { ...quick, size: '128x128' as '256x256' };
+    const bytes = async (more: object) => {
+      const { data } = await client.images.edit({ image: await image(), ...fields, ...more });
+      return decoded(data?.[0]?.b64_json).removeAlpha().raw().toBuffer();
+    };
+    const starter = await sharp(cottage).resize(side, side).removeAlpha().raw().toBuffer();
+    const repainted = await bytes({ mask: await toFile(mask, 'mask.png', { type: 'image/png' }) });
+    let left = 0;
+    let right = 0;
+    for (let i = 0; i < starter.length; i++) {
+      const difference = Math.abs(starter[i]! - repainted[i]!);
+      if (Math.floor(i / 3) % side < side / 4) left = Math.max(left, difference);
+      if (Math.floor(i / 3) % side >= side / 2) right = Math.max(right, difference);
+    }
+    t.ok(left <= 3, `the opaque half is the starter's: ${left}`);
+    t.ok(right > 30, `the other is not: ${right}`);
+  });
+
   await t.test('a stream that fails on the way throws', async (t) => {
     const headers = { 'x-request-timeout-ms': '300' };
     const stream = await client.images.edit(

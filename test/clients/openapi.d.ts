@@ -1523,6 +1523,11 @@ export interface operations {
                      * @example watercolor painting, pastel
                      */
                     prompt: string;
+                    /**
+                     * Format: binary
+                     * @description A picture of which the transparent places are repainted; it is fitted to the answer as the starter is.
+                     */
+                    mask?: string;
                     /** @description A name from `GET /v1/models`, or an alias of `MODEL_ALIASES`. Absent means the first. */
                     model?: string;
                     /**
@@ -2419,6 +2424,24 @@ export interface operations {
             401: {
                 headers: {
                     "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `upload_too_large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `unsupported_media_type` */
+            415: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
