@@ -8,6 +8,7 @@ import * as img2img from '../pipeline/img2img.js';
 import { loadModel, type Model } from '../pipeline/model.js';
 import { findModelFolders, readModelFolder } from '../pipeline/model-folder.js';
 import { ModelFolderError } from '../pipeline/model-folder-error.js';
+import { fitPreview, type PreviewMap, previewOf } from '../pipeline/preview.js';
 import { UnsupportedSchedulerError } from '../pipeline/schedulers/schedule.js';
 import { onnxruntimeVersion } from '../pipeline/sessions.js';
 import { Batch, type BatchDevice } from './batch.js';
@@ -25,6 +26,7 @@ let batch: Batch<Running>;
 const catalogue = new Map<string, ModelInfo | BrokenModel>();
 /** Those that are loaded. */
 const models = new Map<string, Model>();
+const previews = new WeakMap<Model, PreviewMap>();
 
 const device: BatchDevice<Running> = {
   prepare: async (message: GenerateMessage) => {
@@ -42,7 +44,7 @@ const device: BatchDevice<Running> = {
     const ms = performance.now() - start;
     const rows = generations.reduce((sum, generation) => sum + img2img.rowsOf(generation), 0);
     send({ type: 'step', model: model.folder.name, rows, ms });
-    for (const { message, generation } of running) if (message.wantsProgress) tellProgress(message.id, generation);
+    for (const { message, generation } of running) if (message.wantsProgress) tellProgress(model, message, generation);
   },
   isDone: ({ generation }) => img2img.isDone(generation),
   finish: async (id, { model, generation, modelRunMsBefore }) => {
@@ -65,9 +67,15 @@ const device: BatchDevice<Running> = {
   aborted: (id) => send({ type: 'aborted', id }),
 };
 
-function tellProgress(id: number, { index, unetCalls, scheduler }: img2img.Generation): void {
+function tellProgress(model: Model, { id, preview }: GenerateMessage, generation: img2img.Generation): void {
+  const { index, unetCalls, scheduler } = generation;
   const steps = unetCalls + scheduler.timesteps.length - index;
-  send({ type: 'progress', id, progress: { step: unetCalls, steps } });
+  const map = preview ? previews.get(model) : undefined;
+  send({
+    type: 'progress',
+    id,
+    progress: { step: unetCalls, steps, ...(map && { preview: previewOf(map, generation) }) },
+  });
 }
 
 let stepping = false;
@@ -140,6 +148,7 @@ async function modelNamed(name: string): Promise<Model> {
     const path = join(options.modelsDir, name);
     const model = await loadModel(path, options);
     await warmUp(model);
+    previews.set(model, await fitPreview(model));
     models.set(name, model);
     tell({ ...info, loaded: true });
     return model;

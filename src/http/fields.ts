@@ -131,8 +131,7 @@ function commonFields({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
     preview: Type.Optional(
       Type.Boolean({
         default: false,
-        description:
-          'In an event stream: a small, rough picture with every step. Has no effect on the other answers, and on models that cannot make them.',
+        description: 'In an event stream: a small, rough picture with every step. Has no effect on the other answers.',
       }),
     ),
     embed_parameters: Type.Optional(

@@ -750,7 +750,7 @@ export interface operations {
                      */
                     dry_run?: boolean;
                     /**
-                     * @description In an event stream: a small, rough picture with every step. Has no effect on the other answers, and on models that cannot make them.
+                     * @description In an event stream: a small, rough picture with every step. Has no effect on the other answers.
                      * @default false
                      */
                     preview?: boolean;
@@ -829,7 +829,7 @@ export interface operations {
                      */
                     dry_run?: boolean;
                     /**
-                     * @description In an event stream: a small, rough picture with every step. Has no effect on the other answers, and on models that cannot make them.
+                     * @description In an event stream: a small, rough picture with every step. Has no effect on the other answers.
                      * @default false
                      */
                     preview?: boolean;

@@ -4,6 +4,12 @@ import { schedulerNames } from '../../src/engine/engine.js';
 import { cottage, events, form, startApp } from '../start.js';
 
 const quick = { steps: 4, strength: 1, seed: 7, width: 128, height: 128 };
+interface Preview {
+  b64_json: string;
+  width: number;
+  height: number;
+  format: string;
+}
 const stream = { accept: 'text/event-stream' };
 
 t.test('an event stream', async (t) => {
@@ -41,6 +47,25 @@ t.test('an event stream', async (t) => {
     const last = told.at(-1)!;
     t.match(last, { event: 'done', data: { model: 'paintbox', parameters: { seed: 7, steps_run: 4 }, warnings: [] } });
     t.notOk('images' in last.data);
+  });
+
+  await t.test('previews come with the steps, the last one much like the picture', async (t) => {
+    const response = await post({ ...quick, strength: 0.5, steps: 8, preview: 'true' }, { headers: stream });
+    const told = events(await response.text());
+    const previews = told.filter(({ event }) => event === 'step').map(({ data }) => data.preview as Preview);
+    t.match(previews, Array(4).fill({ width: 16, height: 16, format: 'png' }));
+    const image = told.find(({ event }) => event === 'image')!.data;
+    const small = (base64: unknown) =>
+      sharp(Buffer.from(String(base64), 'base64'))
+        .resize(16, 16, { fit: 'fill' })
+        .removeAlpha()
+        .raw()
+        .toBuffer();
+    const [picture, last] = [await small(image.b64_json), await small(previews.at(-1)!.b64_json)];
+    const error = picture.reduce((sum, value, i) => sum + Math.abs(value - last[i]!), 0) / picture.length;
+    t.ok(error < 25, `mean error ${error.toFixed(1)} of 255`);
+    const without = await post({ ...quick, preview: 'true' });
+    t.equal(without.headers.get('img2img-warnings'), 'preview_unused');
   });
 
   await t.test('what is refused at once is an ordinary problem', async (t) => {
