@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { pino } from 'pino';
-import { defaultConfig } from '../src/config.js';
+import { defaultConfig, engineSettings } from '../src/config.js';
 import { Engine } from '../src/engine/engine.js';
 import { buildApp } from '../src/http/app.js';
 
@@ -11,14 +11,7 @@ export const documentPath = new URL('./openapi.json', import.meta.url);
 /** The text of openapi.json. No engine runs for it. */
 export async function openapiDocument(): Promise<string> {
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-  const engine = new Engine({
-    modelsDir: 'models',
-    cacheDir: 'cache',
-    devices: 'cpu',
-    threads: 1,
-    maxConcurrent: 1,
-    maxQueue: 1,
-  });
+  const engine = new Engine(engineSettings(defaultConfig));
   const logger = pino({ level: 'silent' });
   const { app } = await buildApp({ config: defaultConfig, engine, logger, lifecycle: { draining: false }, version });
   await app.ready();

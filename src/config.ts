@@ -2,6 +2,8 @@
 
 import { envSchema } from 'env-schema';
 import { type Static, Type } from 'typebox';
+import type { EngineSettings } from './engine/engine.js';
+import type { StandInSettings } from './engine/stand-in.js';
 import { requirement, type SchemaError } from './requirement.js';
 
 /** Node's timers take no more. */
@@ -27,7 +29,8 @@ const Settings = Type.Object({
   DEVICES: Type.String({
     default: 'auto',
     minLength: 1,
-    description: '`auto`, or a list of `cpu`, `cpu*N` (N workers), `cuda:N`; one worker process each',
+    description:
+      '`auto`, or a list of `cpu`, `cpu*N` (N workers), `cuda:N`; one worker process each. `standin` is a CPU with costs and faults on demand, for tests',
   }),
   THREADS: Type.Optional(
     Type.Integer({
@@ -36,17 +39,37 @@ const Settings = Type.Object({
       description: 'Threads per worker on the CPU; by default the cores are shared out',
     }),
   ),
-  MAX_CONCURRENT: Type.Integer({
-    default: 1,
-    minimum: 1,
-    maximum: 64,
-    description: "Requests that share one worker's steps; on a CPU more than 1 makes each of them slower",
+  MAX_CONCURRENT: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 64,
+      description:
+        "Requests that share one worker's steps; by default as many as the worker measures to be worthwhile, which on a CPU is one",
+    }),
+  ),
+  MODEL_MEMORY_BYTES: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      description:
+        'Model folders that one worker keeps loaded, together; the longest unused leave for others. By default half of the free memory, shared out among the workers',
+    }),
+  ),
+  STEP_TIMEOUT_MS: Type.Integer({
+    default: 120_000,
+    minimum: 100,
+    maximum: maxTimerMs,
+    description: 'A worker that does not end a step in this time is replaced',
   }),
+  STAND_IN: Type.Optional(
+    Type.String({
+      description: 'For tests: what `DEVICES=standin` costs, as JSON (`src/engine/stand-in.ts` says the keys)',
+    }),
+  ),
   MAX_QUEUE: Type.Integer({
     default: 32,
     minimum: 0,
     maximum: 10_000,
-    description: 'Requests that may wait; one more is a 429',
+    description: 'Pictures that may wait; one more is a 429',
   }),
   REQUEST_TIMEOUT_MS: Type.Integer({
     default: 60_000,
@@ -77,6 +100,11 @@ const Settings = Type.Object({
     default: 268_435_456,
     minimum: 1024,
     description: 'Bodies of all requests in flight together; one more is a 429',
+  }),
+  MAX_PICTURES_BYTES: Type.Integer({
+    default: 536_870_912,
+    minimum: 1024,
+    description: 'Decoded pictures of all requests in flight together; one more is a 429',
   }),
   MAX_INPUT_PIXELS: Type.Integer({ default: 50_000_000, minimum: 1, description: 'Pixels of an uploaded picture' }),
   MAX_PIXELS: Type.Integer({ default: 4_194_304, minimum: 1, description: 'Pixels of an answer' }),
@@ -153,6 +181,31 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     );
   }
   return config;
+}
+
+/** What the engine gets of the settings. */
+export function engineSettings(config: Config): EngineSettings {
+  return {
+    modelsDir: config.MODELS_DIR,
+    cacheDir: config.CACHE_DIR,
+    devices: config.DEVICES,
+    threads: config.THREADS,
+    maxConcurrent: config.MAX_CONCURRENT,
+    maxQueue: config.MAX_QUEUE,
+    maxPictureBytes: config.MAX_PICTURES_BYTES,
+    stepTimeoutMs: config.STEP_TIMEOUT_MS,
+    modelMemoryBytes: config.MODEL_MEMORY_BYTES,
+    standIn: parseStandIn(config.STAND_IN),
+  };
+}
+
+function parseStandIn(text: string | undefined): StandInSettings | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error(`STAND_IN is ${JSON.stringify(text)}; it must be JSON.`);
+  }
 }
 
 function validated(data: NodeJS.ProcessEnv, environment: NodeJS.ProcessEnv): Config {

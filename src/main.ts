@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
 import { pino } from 'pino';
-import { readConfig } from './config.js';
+import { engineSettings, readConfig } from './config.js';
 import { Engine } from './engine/engine.js';
 import { GpuTelemetry, openGpuSource } from './engine/gpu.js';
 import { buildApp } from './http/app.js';
@@ -23,18 +23,11 @@ const logger = pino({
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 const lifecycle = { draining: false };
 
-const engine = orExit(
-  () =>
-    new Engine({
-      modelsDir: config.MODELS_DIR,
-      cacheDir: config.CACHE_DIR,
-      devices: config.DEVICES,
-      threads: config.THREADS,
-      maxConcurrent: config.MAX_CONCURRENT,
-      maxQueue: config.MAX_QUEUE,
-    }),
-);
+const engine = orExit(() => new Engine(engineSettings(config)));
 engine.on('workerExit', (details) => logger.error(details, 'a worker ended; a new one is started'));
+engine.on('workerKiller', (details) =>
+  logger.error(details, 'a request is refused: each worker that ran it ended (request_kills_worker)'),
+);
 engine.on('workerLog', ({ device, line }) => logger.warn({ device }, line));
 const gpuSource = await openGpuSource();
 const gpus = gpuSource && new GpuTelemetry(gpuSource, gpuPollMs);

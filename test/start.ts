@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import type { Test } from 'tap';
-import { readConfig } from '../src/config.js';
+import { engineSettings, readConfig } from '../src/config.js';
 import { Engine } from '../src/engine/engine.js';
 import { buildApp } from '../src/http/app.js';
 
@@ -16,15 +16,14 @@ export const cottage = readFileSync(`${root}docs/pictures/cottage.png`);
 
 /** The app in this process, listening, its engine ready. Both close with the test. */
 export async function startApp(t: Test, environment: Record<string, string> = {}) {
-  const config = readConfig({ MODELS_DIR: `${root}models`, DEVICES: 'cpu', ...environment });
-  const engine = new Engine({
-    modelsDir: config.MODELS_DIR,
-    cacheDir: config.CACHE_DIR,
-    devices: config.DEVICES,
-    threads: config.THREADS,
-    maxConcurrent: config.MAX_CONCURRENT,
-    maxQueue: config.MAX_QUEUE,
+  const config = readConfig({
+    MODELS_DIR: `${root}models`,
+    DEVICES: 'cpu',
+    MAX_CONCURRENT: '1',
+    REQUEST_TIMEOUT_MS: '600000',
+    ...environment,
   });
+  const engine = new Engine(engineSettings(config));
   const lifecycle = { draining: false };
   const logger = pino({ level: 'silent' });
   const { app } = await buildApp({ config, engine, logger, lifecycle, version: 'test' });
@@ -71,6 +70,8 @@ export async function startService(t: Test, environment: Record<string, string> 
       HOME: process.env.HOME,
       PORT: '0',
       DEVICES: 'cpu',
+      MAX_CONCURRENT: '1', // nothing to measure at start
+      REQUEST_TIMEOUT_MS: '600000', // on a busy machine no request is refused for what it would take
       LOG_FORMAT: 'json',
       ...environment,
     },

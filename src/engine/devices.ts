@@ -2,20 +2,25 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, cpus } from 'node:os';
 import { dirname, join } from 'node:path';
+
+/** standin is the CPU with costs and faults on demand, for tests and simulations: see stand-in.ts. */
+export type Provider = 'cpu' | 'cuda' | 'standin';
 
 export interface Device {
   /** As the settings name it: cpu, cuda:0. */
   readonly name: string;
-  readonly provider: 'cpu' | 'cuda';
+  readonly provider: Provider;
   /** Index of the GPU; absent on the CPU. */
   readonly gpu?: number;
+  /** The processor's own name, without spaces. */
+  readonly hardware: string;
 }
 
 /**
  * One device per worker.
- * @param spec `auto`, or a comma list of `cpu`, `cpu*N` (N workers) and `cuda:N`; auto takes all NVIDIA GPUs that
+ * @param spec `auto`, or a comma list of `cpu`, `cpu*N` (N workers), `cuda:N` and, for tests, `standin`; auto takes all NVIDIA GPUs that
  *   onnxruntime's CUDA provider can serve, else the CPU
  * @throws Error with a sentence for a spec that cannot be read
  */
@@ -25,23 +30,40 @@ export function parseDevices(spec: string, nvidiaGpus: () => number = countNvidi
     return gpus === 0 ? [cpu] : Array.from({ length: gpus }, (_, gpu) => cuda(gpu));
   }
   return spec.split(',').flatMap((part) => {
-    const match = /^(?:cpu(?:\*([1-9]\d?))?|cuda:(\d{1,2}))$/.exec(part.trim());
+    const match = /^(?:(cpu|standin)(?:\*([1-9]\d?))?|cuda:(\d{1,2}))$/.exec(part.trim());
     if (!match)
       throw new Error(`DEVICES is ${JSON.stringify(spec)}; it must be auto or a list of cpu, cpu*N and cuda:N.`);
-    const [, workers, gpu] = match;
-    return gpu === undefined ? Array<Device>(Number(workers ?? 1)).fill(cpu) : [cuda(Number(gpu))];
+    const [, onCpu, workers, gpu] = match;
+    if (gpu !== undefined) return [cuda(Number(gpu))];
+    return Array<Device>(Number(workers ?? 1)).fill(onCpu === 'cpu' ? cpu : standIn);
   });
 }
 
 /** Threads of one worker's model runs: the cores that this process may use, shared among the workers on the CPU. */
 export function threadsPerWorker(setting: number | undefined, devices: readonly Device[]): number {
   if (setting !== undefined) return setting;
-  const sharing = devices.filter((device) => device.provider === 'cpu').length;
+  const sharing = devices.filter((device) => device.provider !== 'cuda').length;
   return Math.max(1, Math.floor(Math.min(availableParallelism(), cgroupCpus()) / Math.max(1, sharing)));
 }
 
-const cpu: Device = { name: 'cpu', provider: 'cpu' };
-const cuda = (gpu: number): Device => ({ name: `cuda:${gpu}`, provider: 'cuda', gpu });
+const cpu: Device = { name: 'cpu', provider: 'cpu', hardware: oneWord(cpus()[0]?.model ?? process.arch) };
+const standIn: Device = { ...cpu, name: 'standin', provider: 'standin' };
+const cuda = (gpu: number): Device => ({ name: `cuda:${gpu}`, provider: 'cuda', gpu, hardware: nvidiaModel(gpu) });
+
+/** As the driver names it; the GPU's index where there is no driver to ask. The driver sorts by bus, as CUDA is told to. */
+function nvidiaModel(gpu: number): string {
+  try {
+    const folder = readdirSync('/proc/driver/nvidia/gpus').sort()[gpu]!;
+    const information = readFileSync(`/proc/driver/nvidia/gpus/${folder}/information`, 'utf8');
+    return oneWord(/^Model:\s*(.+)$/m.exec(information)![1]!);
+  } catch {
+    return `gpu-${gpu}`;
+  }
+}
+
+function oneWord(text: string): string {
+  return text.replace(/[^\w.-]+/g, '-').replace(/^-|-$/g, '');
+}
 
 /** The CPU quota of a container (cgroup v2), which Node's availableParallelism does not see. */
 function cgroupCpus(): number {

@@ -6,6 +6,10 @@ import type { ModelFolder, SizeRange } from '../pipeline/model-folder.js';
 import type { SchedulerName } from '../pipeline/schedulers/index.js';
 import type { SchedulerConfig } from '../pipeline/schedulers/schedule.js';
 import type { Pixels } from '../pixels.js';
+import type { Provider } from './devices.js';
+import type { MemoryNeed } from './memory.js';
+import type { Capacity } from './row-budget.js';
+import type { StandInSettings } from './stand-in.js';
 
 /** A folder's digest, and the stamp of sizes and times that it was made at. */
 export interface FolderDigest {
@@ -34,6 +38,9 @@ export interface ModelInfo {
   readonly size: SizeRange;
   readonly defaults: { readonly steps: number; readonly guidance: number; readonly scheduler: SchedulerName };
   readonly schedulerConfig: SchedulerConfig;
+  /** What the worker measured when it loaded the model; absent until then. */
+  readonly capacities?: readonly Capacity[];
+  readonly memoryNeeds?: readonly MemoryNeed[];
 }
 
 /** A folder that cannot run, and why. */
@@ -59,9 +66,13 @@ export interface StartMessage {
   readonly type: 'start';
   readonly modelsDir: string;
   readonly cacheDir: string;
-  readonly provider: 'cpu' | 'cuda';
+  readonly provider: Provider;
   readonly threads: number;
-  readonly maxConcurrent: number;
+  /** Whether the row budget is to be measured: nobody has said how many requests share the steps. */
+  readonly measureRows: boolean;
+  /** Bytes of weights that may be loaded at the same time; a single larger model is loaded all the same. */
+  readonly modelMemoryBytes: number;
+  readonly standIn: StandInSettings | undefined;
   /** Digests of folders that did not change since, by name: hashing gigabytes takes long. */
   readonly digests: Readonly<Record<string, FolderDigest>>;
 }
@@ -73,6 +84,8 @@ export interface GenerateMessage {
   /** Whether anybody listens to its steps, and looks at previews of them. */
   readonly wantsProgress: boolean;
   readonly preview: boolean;
+  /** Workers that ended while they ran it. */
+  readonly deaths: number;
 }
 export type ToWorker = StartMessage | GenerateMessage | { readonly type: 'abort'; readonly id: number };
 
@@ -81,8 +94,22 @@ export type FromWorker =
   | { readonly type: 'ready' }
   /** What is known of one model has changed: it was loaded for its first request, or does not load. */
   | { readonly type: 'model'; readonly model: ModelInfo | BrokenModel }
-  /** One UNet call. */
-  | { readonly type: 'step'; readonly model: string; readonly rows: number; readonly ms: number }
+  /** What it begins to do, and whether that may take long: until the next message nothing can be heard of it. */
+  | { readonly type: 'busy'; readonly doing: 'load' | 'run' | 'nothing' }
+  /** One UNet call; pixels are those of one picture. */
+  | {
+      readonly type: 'step';
+      readonly model: string;
+      readonly pixels: number;
+      readonly rows: number;
+      readonly ms: number;
+    }
+  | { readonly type: 'modelLoaded'; readonly model: string; readonly component: string; readonly ms: number }
+  | { readonly type: 'promptCache'; readonly hits: number; readonly misses: number }
+  /** Resident memory of its process. */
+  | { readonly type: 'memory'; readonly bytes: number }
+  /** Last words: it ends now. */
+  | { readonly type: 'fatal'; readonly reason: 'oom' | 'execution_provider'; readonly message: string }
   /** A request took a step; only for those that want to know. */
   | {
       readonly type: 'progress';
@@ -94,7 +121,7 @@ export type FromWorker =
   | {
       readonly type: 'failed';
       readonly id: number;
-      readonly code: 'internal' | 'model_not_runnable';
+      readonly code: 'internal' | 'model_not_runnable' | 'too_large_for_device';
       readonly message: string;
     }
   | { readonly type: 'aborted'; readonly id: number };

@@ -2,7 +2,12 @@
 
 import { type CatalogueEntry, digestsOf, mergeCatalogues } from './catalogue.js';
 import { parseDevices, threadsPerWorker } from './devices.js';
+import type { ExitCause } from './faults.js';
+import { freeMemory } from './memory.js';
 import type { FromWorker } from './messages.js';
+import { rowBudgetFor } from './row-budget.js';
+import type { StandInSettings } from './stand-in.js';
+import { remainingMs, runsAlone, type Task } from './task.js';
 import { WorkerProcess } from './worker-process.js';
 
 export interface PoolSettings {
@@ -13,51 +18,70 @@ export interface PoolSettings {
   readonly devices: string;
   /** Per worker; absent for as many as the cores allow. */
   readonly threads: number | undefined;
-  /** Requests that run on one worker at the same time. */
-  readonly maxConcurrent: number;
+  /** Requests that run on one worker at the same time; absent for as many as it measures to be worthwhile. */
+  readonly maxConcurrent: number | undefined;
+  /** A worker that does not end a step in this time is replaced. */
+  readonly stepTimeoutMs: number;
+  /** Bytes of weights that each worker may have loaded; absent for half of the free memory, shared out. */
+  readonly modelMemoryBytes: number | undefined;
+  readonly standIn: StandInSettings | undefined;
 }
 
-/** A worker and the jobs that run on it, by id. */
-export interface Lane<Job> {
+/** A worker and the tasks that run on it, by id. */
+export interface Lane {
   readonly index: number;
   readonly worker: WorkerProcess;
-  readonly jobs: Map<number, Job>;
+  readonly tasks: Map<number, Task>;
   /** What the worker last said of the model folders. */
   models: readonly CatalogueEntry[];
 }
 
-export interface PoolEvents<Job> {
-  message(lane: Lane<Job>, message: FromWorker): void;
-  /** The lane's worker ended, unasked; its jobs are still on it. */
-  exit(lane: Lane<Job>, cause: string): void;
-  stderr(lane: Lane<Job>, line: string): void;
+export interface PoolEvents {
+  message(lane: Lane, message: FromWorker): void;
+  /** The lane's worker ended, unasked; its tasks are still on it. */
+  exit(lane: Lane, cause: ExitCause): void;
+  stderr(lane: Lane, line: string): void;
 }
 
-/** After this many ends in a row a worker is not waited for any more. */
-const hopelessFailures = 3;
+/** After this many failed starts in a row a worker is not waited for any more. */
+const hopelessStarts = 3;
+/** A task at most so long, against what is left of those that run, need not wait for them: it takes turns with them. */
+const shortShare = 1 / 8;
+/** What loading a model counts for when a worker is chosen, ms. */
+const loadPenaltyMs = 10_000;
 
-export class Pool<Job> {
-  readonly lanes: readonly Lane<Job>[];
+export class Pool {
+  readonly lanes: readonly Lane[];
 
   /** @throws Error with a sentence for devices that cannot be read */
   constructor(
     private readonly settings: PoolSettings,
-    events: PoolEvents<Job>,
+    events: PoolEvents,
   ) {
     const devices = parseDevices(settings.devices);
     const threads = threadsPerWorker(settings.threads, devices);
-    const { modelsDir, cacheDir, maxConcurrent } = settings;
+    const { modelsDir, cacheDir, standIn, maxConcurrent, stepTimeoutMs } = settings;
+    const modelMemoryBytes = settings.modelMemoryBytes ?? freeMemory() / 2 / devices.length;
     this.lanes = devices.map((device, index) => {
       const worker = new WorkerProcess(
         device,
-        () => ({ modelsDir, cacheDir, threads, maxConcurrent, digests: digestsOf(this.models) }),
+        () => ({
+          modelsDir,
+          cacheDir,
+          threads,
+          measureRows: maxConcurrent === undefined,
+          modelMemoryBytes,
+          standIn,
+          digests: digestsOf(this.models),
+        }),
         {
           message: (message) => events.message(lane, message),
           exit: (cause) => events.exit(lane, cause),
           stderr: (line) => events.stderr(lane, line),
         },
+        stepTimeoutMs,
       );
-      const lane: Lane<Job> = { index, worker, jobs: new Map(), models: [] };
+      const lane: Lane = { index, worker, tasks: new Map(), models: [] };
       return lane;
     });
   }
@@ -74,13 +98,13 @@ export class Pool<Job> {
     return mergeCatalogues(this.lanes.map((lane) => lane.models));
   }
 
-  /** Jobs that can run at the same time. */
+  /** Tasks that can run at the same time. */
   get slots(): number {
-    return this.lanes.length * this.settings.maxConcurrent;
+    return this.lanes.reduce((sum, lane) => sum + this.slotsOf(lane), 0);
   }
 
   get inFlight(): number {
-    return this.lanes.reduce((sum, { jobs }) => sum + jobs.size, 0);
+    return this.lanes.reduce((sum, { tasks }) => sum + tasks.size, 0);
   }
 
   get hasReadyWorker(): boolean {
@@ -88,13 +112,53 @@ export class Pool<Job> {
   }
 
   get isHopeless(): boolean {
-    return this.lanes.every(({ worker }) => worker.state !== 'ready' && worker.failures >= hopelessFailures);
+    return this.lanes.every(({ worker }) => worker.state !== 'ready' && worker.failedStarts >= hopelessStarts);
   }
 
-  /** The ready worker with the least on it, if it has room. */
-  freeLane(): Lane<Job> | undefined {
-    return this.lanes
-      .filter(({ worker, jobs }) => worker.state === 'ready' && jobs.size < this.settings.maxConcurrent)
-      .sort((a, b) => a.jobs.size - b.jobs.size)[0];
+  /** Guided requests of the native size that a worker runs at the same time; others count by their rows. */
+  slotsOf(lane: Lane): number {
+    const { maxConcurrent } = this.settings;
+    if (maxConcurrent !== undefined) return maxConcurrent;
+    const loaded = lane.models.find((model) => model.runnable && model.capacities);
+    if (!loaded?.runnable) return 1;
+    const { native } = loaded.size;
+    return Math.max(1, Math.floor(rowBudgetFor(loaded.capacities ?? [], native, native) / 2));
   }
+
+  /** The ready worker with room for a task that has the least to do. */
+  laneFor(task: Task): Lane | undefined {
+    const now = performance.now();
+    const cost = new Map<Lane, number>();
+    for (const lane of this.lanes) {
+      if (lane.worker.state !== 'ready' || !this.hasRoom(lane, task, now)) continue;
+      const work = [...lane.tasks.values()].reduce((sum, other) => sum + remainingMs(other, now), 0);
+      cost.set(lane, work + (this.isLoaded(lane, task.message.model) ? 0 : loadPenaltyMs));
+    }
+    return [...cost.keys()].sort((a, b) => cost.get(a)! - cost.get(b)!)[0];
+  }
+
+  private hasRoom(lane: Lane, task: Task, now: number): boolean {
+    const others = [...lane.tasks.values()];
+    if (others.length === 0) return true;
+    if (runsAlone(task) || others.some(runsAlone)) return false;
+    return this.fits(lane, others, task) || isShort(task, others, now);
+  }
+
+  private fits(lane: Lane, others: readonly Task[], task: Task): boolean {
+    const { maxConcurrent } = this.settings;
+    if (maxConcurrent !== undefined) return others.length < maxConcurrent;
+    const model = lane.models.find(({ name }) => name === task.message.model);
+    const { width, height } = task.message.request.pixels;
+    const budget = rowBudgetFor((model?.runnable && model.capacities) || [], width, height);
+    return others.reduce((sum, other) => sum + other.rows, task.rows) <= budget;
+  }
+
+  private isLoaded(lane: Lane, name: string): boolean {
+    return lane.models.some((model) => model.name === name && model.runnable && model.loaded);
+  }
+}
+
+/** One at a time, and only beside longer ones: they are slowed down for a moment, not starved. */
+function isShort(task: Task, others: readonly Task[], now: number): boolean {
+  return task.work > 0 && others.every((other) => task.work <= shortShare * remainingMs(other, now));
 }

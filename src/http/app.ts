@@ -57,7 +57,9 @@ export async function buildApp({ config, engine, gpus, logger, lifecycle, versio
   const metrics = createMetrics(engine, lifecycle, version);
   if (gpus) gpuMetrics(metrics.registry, gpus);
   const maker = pictureMaker(config, engine, metrics);
-  const budget = uploadBudget({ maxBytes: bodyLimit(config), maxTotalBytes: config.MAX_UPLOADS_BYTES });
+  const budget = uploadBudget({ maxBytes: bodyLimit(config), maxTotalBytes: config.MAX_UPLOADS_BYTES }, () =>
+    engine.assertRoom(),
+  );
   decorate(app);
   app.removeContentTypeParser('text/plain');
   app.addSchema(ProblemBody);

@@ -3,7 +3,7 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { Config } from '../config.js';
-import { type CatalogueEntry, type Engine, kinds, schedulerNames } from '../engine/engine.js';
+import { type CatalogueEntry, type Engine, kinds, type ModelInfo, schedulerNames } from '../engine/engine.js';
 import { fieldProblem, problemResponses } from './problems.js';
 
 const Model = Type.Object(
@@ -31,6 +31,12 @@ const Model = Type.Object(
         { description: 'Sides that it can make, in pixels' },
       ),
     ),
+    row_budgets: Type.Optional(
+      Type.Array(Type.Object({ width: Type.Integer(), height: Type.Integer(), rows: Type.Integer() }), {
+        description:
+          'Rows of one UNet call beyond which more gain nothing here, as measured when the model was loaded; a guided picture takes two',
+      }),
+    ),
     limits: Type.Optional(
       Type.Object(
         { steps: Type.Integer(), pixels: Type.Integer(), prompt_chars: Type.Integer() },
@@ -50,7 +56,8 @@ const Model = Type.Object(
 
 export function modelRoutes(app: FastifyInstance, config: Config, engine: Engine): void {
   const limits = { steps: config.MAX_STEPS, pixels: config.MAX_PIXELS, prompt_chars: config.MAX_PROMPT_CHARS };
-  const shown = (model: CatalogueEntry) => (model.runnable ? { ...model, limits } : model);
+  const shown = (model: CatalogueEntry) =>
+    model.runnable ? { ...model, row_budgets: rowBudgets(model), limits } : model;
   app.addSchema(Model);
   app.get(
     '/models',
@@ -95,6 +102,11 @@ export function modelRoutes(app: FastifyInstance, config: Config, engine: Engine
       return shown(found);
     },
   );
+}
+
+/** None while nothing was measured: the model is not loaded, or MAX_CONCURRENT decides. */
+function rowBudgets({ capacities }: ModelInfo) {
+  return capacities?.map(({ width, height, maxRows }) => ({ width, height, rows: maxRows }));
 }
 
 const json = (schema: object) => ({ content: { 'application/json': { schema } } });

@@ -11,10 +11,14 @@ export interface UploadLimits {
 
 export type UploadBudget = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
 
-/** An onRequest hook, one for all routes that take pictures: a request that is over the budget is refused before its body is read. */
-export function uploadBudget({ maxBytes, maxTotalBytes }: UploadLimits): UploadBudget {
+/**
+ * An onRequest hook, one for all routes that take pictures: a request that is over the budget is refused before its body is read.
+ * @param assertRoom throws when no picture can be made now anyway
+ */
+export function uploadBudget({ maxBytes, maxTotalBytes }: UploadLimits, assertRoom: () => void): UploadBudget {
   let taken = 0;
   return async (request, reply) => {
+    assertRoom();
     const bytes = Math.min(Number(request.headers['content-length'] ?? maxBytes), maxBytes);
     if (taken + bytes > maxTotalBytes) {
       const detail = `The bodies of the requests in flight have ${taken} bytes; with this one they would pass ${maxTotalBytes}.`;

@@ -11,6 +11,11 @@ export function stampFolder(path: string): string {
     .join('\n');
 }
 
+/** Bytes of all files of a folder: nearly all of them are weights. */
+export function bytesOfFolder(path: string): number {
+  return filesOf(path).reduce((sum, { stat }) => sum + stat.size, 0);
+}
+
 /** sha256 over the names and bytes of all files of a folder: the same digest, the same model. */
 export async function digestFolder(path: string): Promise<string> {
   const hash = createHash('sha256');

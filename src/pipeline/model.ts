@@ -26,3 +26,7 @@ export async function loadModel(path: string, device: DeviceOptions): Promise<Mo
   const promptCache = new PromptCache<EncodedPrompt>(promptCacheBytes);
   return { folder, tokenizers, promptCache, sessions: await loadSessions(folder, device) };
 }
+
+export async function releaseModel({ sessions }: Model): Promise<void> {
+  for (const session of Object.values(sessions)) await session.release();
+}

@@ -41,6 +41,8 @@ interface InputMeta {
 export class Session {
   /** Wall time of all runs so far, in ms: the floor that the service's overhead is measured against. */
   runMs = 0;
+  /** What loading it took, ms. */
+  loadMs = 0;
 
   private constructor(
     private readonly session: InferenceSession,
@@ -120,8 +122,10 @@ export async function loadSessions({ graphs }: ModelFolder, device: DeviceOption
   const loaded: Partial<Record<Component, Session>> = {};
   try {
     for (const [component, path] of Object.entries(graphs) as [Component, string][]) {
+      const start = performance.now();
       const better = patchOf(component, path, device.cacheDir);
       loaded[component] = await Session.load(component, better ?? path, device, path);
+      loaded[component].loadMs = performance.now() - start;
     }
     return loaded as Sessions;
   } catch (error) {

@@ -553,6 +553,12 @@ export interface components {
                 min: number;
                 max: number;
             };
+            /** @description Rows of one UNet call beyond which more gain nothing here, as measured when the model was loaded; a guided picture takes two */
+            row_budgets?: {
+                width: number;
+                height: number;
+                rows: number;
+            }[];
             /** @description The most that a request may ask for */
             limits?: {
                 steps: number;

@@ -5,32 +5,43 @@ import type { GenerateMessage } from '../../src/engine/messages.js';
 interface State {
   readonly id: number;
   readonly shape: string;
+  readonly rows: number;
   left: number;
 }
 
-/** A device that only writes down what it is asked to do. Steps and shape of a request are in its prompt: "3 wide". */
-function recorder() {
+/** "3 wide 2": steps, shape and rows of a request are in its prompt. */
+const read = ({ request }: GenerateMessage) => {
+  const [steps, shape = 'square', rows = 1] = request.prompt.split(' ');
+  return { left: Number(steps), shape, rows: Number(rows) };
+};
+
+/** A device that only writes down what it is asked to do. */
+function recorder({ budget = 8, admits = () => true }: { budget?: number; admits?: (id: number) => boolean } = {}) {
   const log: string[] = [];
   const device: BatchDevice<State> = {
-    prepare: async ({ id, request }) => {
-      if (request.prompt === 'bad') throw new Error('bad prompt');
-      log.push(`prepare ${id}`);
-      const [steps, shape = 'square'] = request.prompt.split(' ');
-      return { id, shape, left: Number(steps) };
+    canAdmit: ({ id }) => admits(id),
+    canPrepareTogether: (a, b) => read(a).shape === read(b).shape,
+    prepare: async (messages) => {
+      log.push(`prepare ${messages.map(({ id }) => id)}`);
+      if (messages.some(({ request }) => request.prompt.startsWith('bad'))) throw new Error('bad prompt');
+      return messages.map((message) => ({ id: message.id, ...read(message) }));
     },
     canShareCall: (a, b) => a.shape === b.shape,
+    rowsOf: ({ rows }) => rows,
+    rowBudget: () => budget,
     denoise: async (states) => {
       log.push(`denoise ${states.map(({ id }) => id)}`);
       for (const state of states) state.left--;
     },
     isDone: ({ left }) => left === 0,
-    finish: async (id) => {
-      log.push(`finish ${id}`);
+    canDecodeTogether: (a, b) => a.shape === b.shape,
+    finish: async (done) => {
+      log.push(`finish ${done.map(({ id }) => id)}`);
     },
     failed: (id, error) => log.push(`failed ${id}: ${(error as Error).message}`),
     aborted: (id) => log.push(`aborted ${id}`),
   };
-  return { log, device };
+  return { log, batch: new Batch(device) };
 }
 const message = (id: number, prompt: string) =>
   ({ type: 'generate', id, model: 'm', request: { prompt } }) as unknown as GenerateMessage;
@@ -42,18 +53,8 @@ async function runToEnd(batch: Batch<State>): Promise<void> {
   }
 }
 
-t.test('with one slot requests run one after the other', async (t) => {
-  const { log, device } = recorder();
-  const batch = new Batch(device, 1);
-  batch.add(message(1, '2'));
-  batch.add(message(2, '1'));
-  await runToEnd(batch);
-  t.strictSame(log, ['prepare 1', 'denoise 1', 'denoise 1', 'finish 1', 'prepare 2', 'denoise 2', 'finish 2']);
-});
-
-t.test('with more slots they join at any step, share calls, and leave when done', async (t) => {
-  const { log, device } = recorder();
-  const batch = new Batch(device, 2);
+t.test('requests join at any step, share calls, and leave when done', async (t) => {
+  const { log, batch } = recorder();
   batch.add(message(1, '3'));
   await batch.step();
   batch.add(message(2, '1'));
@@ -61,21 +62,92 @@ t.test('with more slots they join at any step, share calls, and leave when done'
   t.strictSame(log, ['prepare 1', 'denoise 1', 'prepare 2', 'denoise 1,2', 'finish 2', 'denoise 1', 'finish 1']);
 });
 
-t.test('other shapes wait for their turn', async (t) => {
-  const { log, device } = recorder();
-  const batch = new Batch(device, 2);
-  batch.add(message(1, '2'));
-  batch.add(message(2, '1 wide'));
+t.test('newcomers of one shape are prepared in one call, at most four, and leavers are decoded in one', async (t) => {
+  const { log, batch } = recorder();
+  for (let id = 1; id <= 5; id++) batch.add(message(id, '1'));
+  batch.add(message(6, '1 wide'));
   await runToEnd(batch);
-  t.strictSame(log, ['prepare 1', 'denoise 1', 'prepare 2', 'denoise 1', 'finish 1', 'denoise 2', 'finish 2']);
+  t.strictSame(log, [
+    'prepare 1,2,3,4',
+    'denoise 1,2,3,4',
+    'finish 1,2,3,4',
+    'prepare 5',
+    'denoise 5',
+    'finish 5',
+    'prepare 6',
+    'denoise 6',
+    'finish 6',
+  ]);
+});
+
+t.test('the VAE runs at most once between two calls', async (t) => {
+  const { log, batch } = recorder();
+  for (const [id, prompt] of ['3', '2 wide', '1', '4 wide', '2'].entries()) {
+    batch.add(message(id, prompt));
+    await batch.step();
+  }
+  await runToEnd(batch);
+  let vaeCalls = 0;
+  let running = 0;
+  for (const line of log) {
+    if (line.startsWith('denoise')) vaeCalls = 0;
+    else {
+      vaeCalls++;
+      if (running > 1) t.ok(vaeCalls <= 1, log.join(', '));
+      running += line.startsWith('prepare') ? line.split(',').length : -line.split(',').length;
+    }
+  }
+  t.equal(running, 0);
+});
+
+t.test('a call takes no more rows than the budget, and those that are left out are next', async (t) => {
+  const { log, batch } = recorder({ budget: 3 });
+  batch.add(message(1, '2 square 2'));
+  batch.add(message(2, '2 square 2'));
+  batch.add(message(3, '1 square 1'));
+  await runToEnd(batch);
+  t.strictSame(log, [
+    'prepare 1,2,3',
+    'denoise 1,3',
+    'finish 3',
+    'denoise 2',
+    'denoise 1',
+    'finish 1',
+    'denoise 2',
+    'finish 2',
+  ]);
+});
+
+t.test('a request with more rows than the budget runs all the same', async (t) => {
+  const { log, batch } = recorder({ budget: 1 });
+  batch.add(message(1, '1 square 2'));
+  await runToEnd(batch);
+  t.strictSame(log, ['prepare 1', 'denoise 1', 'finish 1']);
+});
+
+t.test('shapes take turns', async (t) => {
+  const { log, batch } = recorder();
+  batch.add(message(1, '3'));
+  batch.add(message(2, '2 wide'));
+  await runToEnd(batch);
+  t.strictSame(log, [
+    'prepare 1',
+    'denoise 1',
+    'prepare 2',
+    'denoise 1',
+    'denoise 2',
+    'denoise 1',
+    'finish 1',
+    'denoise 2',
+    'finish 2',
+  ]);
 });
 
 t.test('an abort takes effect at the next step, waiting or running', async (t) => {
-  const { log, device } = recorder();
-  const batch = new Batch(device, 1);
+  const { log, batch } = recorder();
   batch.add(message(1, '9'));
-  batch.add(message(2, '9'));
-  batch.add(message(3, '1'));
+  batch.add(message(2, '9 wide'));
+  batch.add(message(3, '1 tall'));
   await batch.step();
   batch.abort(1);
   batch.abort(2);
@@ -84,11 +156,24 @@ t.test('an abort takes effect at the next step, waiting or running', async (t) =
   t.strictSame(log, ['prepare 1', 'denoise 1', 'aborted 2', 'aborted 1', 'prepare 3', 'denoise 3', 'finish 3']);
 });
 
-t.test('a request without a step is finished, a bad one fails alone', async (t) => {
-  const { log, device } = recorder();
-  const batch = new Batch(device, 1);
+t.test('a bad request fails alone, and one without a step is finished', async (t) => {
+  const { log, batch } = recorder();
   batch.add(message(1, 'bad'));
   batch.add(message(2, '0'));
   await runToEnd(batch);
-  t.strictSame(log, ['failed 1: bad prompt', 'prepare 2', 'finish 2']);
+  t.strictSame(log, ['prepare 1,2', 'prepare 1', 'failed 1: bad prompt', 'prepare 2', 'finish 2']);
+});
+
+t.test('a request whose model has no room waits, and so do those behind it', async (t) => {
+  let room = false;
+  const { log, batch } = recorder({ admits: (id) => id !== 2 || room });
+  batch.add(message(1, '2'));
+  await batch.step();
+  batch.add(message(2, '1 wide'));
+  batch.add(message(3, '1'));
+  await batch.step();
+  t.strictSame(log, ['prepare 1', 'denoise 1', 'denoise 1']);
+  room = true;
+  await runToEnd(batch);
+  t.strictSame(log.slice(3), ['finish 1', 'prepare 2', 'denoise 2', 'finish 2', 'prepare 3', 'denoise 3', 'finish 3']);
 });

@@ -13,26 +13,21 @@ const post = (url: string, fields: Record<string, string | number>) =>
 const inFlight = async (url: string) =>
   Number(/^img2img_in_flight_requests (\d+)/m.exec(await (await fetch(`${url}/metrics`)).text())?.[1]);
 
-t.test('a worker that is killed costs its request a 503, and nothing else', async (t) => {
+t.test('a worker that is killed costs its request nothing but time', async (t) => {
   const service = await startService(t);
   const { url } = service;
   const victim = post(url, long);
   while ((await inFlight(url)) === 0) await sleep(10);
   const { pid } = await service.logged(({ msg }) => msg === 'a worker is ready');
   process.kill(Number(pid), 'SIGKILL');
-  const response = await victim;
-  t.equal(response.status, 503);
-  t.match(await response.json(), { code: 'worker_lost', detail: /worker/ });
-  t.equal(response.headers.get('retry-after'), '1');
-
-  const next = await post(url, quick);
-  t.equal(next.status, 200, 'the next request works');
+  t.equal((await victim).status, 200);
   t.match(await service.logged(({ msg }) => /a worker ended/.test(String(msg))), {
     device: 'cpu',
+    reason: 'signal',
     cause: 'SIGKILL',
     pid,
   });
-  t.match(await (await fetch(`${url}/metrics`)).text(), /img2img_worker_restarts_total\{worker="0",device="cpu"\} 1/);
+  t.match(await (await fetch(`${url}/metrics`)).text(), /img2img_worker_restarts_total\{worker="0",device="cpu".*\} 1/);
 });
 
 t.test('SIGTERM drains: readiness off, work goes on for the delay, what runs is answered, exit 0', async (t) => {

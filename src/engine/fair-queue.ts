@@ -1,0 +1,106 @@
+// The order of what waits: start-time fair queueing (Goyal, Vin & Cheng 1996), first among callers, then among the requests of
+// a caller. Whoever has got the least of the devices is next; who comes anew starts level with who was served last. So a
+// request of many pictures cannot starve small ones, nor many small ones a large one.
+
+export interface Queued {
+  readonly caller: string;
+  /** Those of one request share a flow. */
+  readonly group: number;
+  /** What it will take of a device, in any unit. */
+  readonly work: number;
+}
+
+interface Flow {
+  /** Work that it has got, on the clock that all flows beside it share. */
+  served: number;
+}
+
+interface GroupFlow<T> extends Flow {
+  readonly items: T[];
+}
+
+interface CallerFlow<T> extends Flow {
+  /** Of its groups. */
+  clock: number;
+  readonly groups: Map<number, GroupFlow<T>>;
+}
+
+export class FairQueue<T extends Queued> {
+  private readonly callers = new Map<string, CallerFlow<T>>();
+  private clock = 0;
+  /** Those that lost their worker: they have waited already. */
+  private readonly again: T[] = [];
+  size = 0;
+
+  add(item: T): void {
+    const caller = this.callers.get(item.caller) ?? { served: this.clock, clock: 0, groups: new Map() };
+    const group = caller.groups.get(item.group) ?? { served: caller.clock, items: [] };
+    this.callers.set(item.caller, caller);
+    caller.groups.set(item.group, group);
+    group.items.push(item);
+    this.size++;
+  }
+
+  /** Puts it before all others. */
+  addAgain(item: T): void {
+    this.again.push(item);
+    this.size++;
+  }
+
+  /** The next one, still in the queue. */
+  peek(): T | undefined {
+    return this.again[0] ?? this.first()?.group.items[0];
+  }
+
+  /** Takes the next one out and charges its caller and its request for it. */
+  take(): T | undefined {
+    const again = this.again.shift();
+    if (again) {
+      this.size--;
+      return again;
+    }
+    const first = this.first();
+    if (!first) return undefined;
+    const { caller, group } = first;
+    const item = group.items[0]!;
+    this.clock = caller.served;
+    caller.clock = group.served;
+    caller.served += item.work;
+    group.served += item.work;
+    this.remove(item);
+    return item;
+  }
+
+  /** @returns false when it is not here */
+  remove(item: T): boolean {
+    const caller = this.callers.get(item.caller);
+    const group = caller?.groups.get(item.group);
+    const list = this.again.includes(item) ? this.again : group?.items;
+    const index = list?.indexOf(item) ?? -1;
+    if (index < 0) return false;
+    list!.splice(index, 1);
+    this.size--;
+    if (group?.items.length === 0) caller!.groups.delete(item.group);
+    if (caller?.groups.size === 0) this.callers.delete(item.caller);
+    return true;
+  }
+
+  /** All that wait, roughly in their order: callers and requests take turns, which this does not play through. */
+  *[Symbol.iterator](): IterableIterator<T> {
+    yield* this.again;
+    for (const caller of inTurn(this.callers)) {
+      for (const group of inTurn(caller.groups)) yield* group.items;
+    }
+  }
+
+  private first(): { caller: CallerFlow<T>; group: GroupFlow<T> } | undefined {
+    const [caller] = inTurn(this.callers);
+    if (!caller) return undefined;
+    return { caller, group: inTurn(caller.groups)[0]! };
+  }
+}
+
+/** Least served first; the sort is stable, so that equals keep the order in which they came. */
+function inTurn<F extends Flow>(flows: ReadonlyMap<unknown, F>): F[] {
+  return [...flows.values()].sort((a, b) => a.served - b.served);
+}

@@ -1,0 +1,25 @@
+// Why a worker ended.
+
+import { readFileSync } from 'node:fs';
+
+export type ExitReason = 'exit' | 'signal' | 'oom' | 'hang' | 'execution_provider';
+
+export interface ExitCause {
+  readonly reason: ExitReason;
+  /** For the log: the signal, the exit code, or the last words. */
+  readonly detail: string;
+}
+
+/** What a failed model run says of its cause. The texts are onnxruntime's and CUDA's. */
+export function isOutOfMemory(error: unknown): boolean {
+  return /out of memory|bad_alloc|failed to allocate|allocation failed|CUBLAS_STATUS_ALLOC_FAILED/i.test(String(error));
+}
+
+/** Processes that the kernel has killed in this container for want of memory (cgroup v2); 0 where it does not tell. */
+export function oomKills(): number {
+  try {
+    return Number(/^oom_kill (\d+)$/m.exec(readFileSync('/sys/fs/cgroup/memory.events', 'utf8'))?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
+}

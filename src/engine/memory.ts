@@ -1,0 +1,69 @@
+// What memory there is, and what a request will need of it.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { freemem } from 'node:os';
+
+/** What a request of so many pixels needed on top of the loaded model, bytes. */
+export interface MemoryNeed {
+  readonly pixels: number;
+  readonly bytes: number;
+}
+
+/**
+ * What a request of so many pixels is likely to need. Convolutions grow with the pixels, attention with their square:
+ * a * pixels + b * pixels^2 through the smallest and the largest that were measured; beyond one measurement, by the square.
+ */
+export function predictNeed(needs: readonly MemoryNeed[], pixels: number): number | undefined {
+  const sorted = [...needs].sort((x, y) => x.pixels - y.pixels);
+  const small = sorted[0];
+  const large = sorted.at(-1);
+  if (!small || !large) return undefined;
+  const perPixel = (need: MemoryNeed) => need.bytes / need.pixels;
+  if (small.pixels === large.pixels) {
+    const ratio = pixels / large.pixels;
+    return large.bytes * (ratio > 1 ? ratio ** 2 : 1);
+  }
+  const b = Math.max(0, (perPixel(large) - perPixel(small)) / (large.pixels - small.pixels));
+  const a = Math.max(0, perPixel(large) - b * large.pixels);
+  return a * pixels + b * pixels ** 2;
+}
+
+/** Bytes that this machine or container can still give to its processes. */
+export function freeMemory(): number {
+  return Math.min(availableOfMachine(), freeOfCgroup());
+}
+
+function availableOfMachine(): number {
+  const kib = /^MemAvailable:\s+(\d+) kB$/m.exec(read('/proc/meminfo') ?? '')?.[1];
+  return kib === undefined ? freemem() : Number(kib) * 1024;
+}
+
+/** cgroup v2. Cached files count as used there, but give way. */
+function freeOfCgroup(): number {
+  const max = Number(read('/sys/fs/cgroup/memory.max')); // NaN for "max"
+  const current = Number(read('/sys/fs/cgroup/memory.current'));
+  const files = Number(/^inactive_file (\d+)$/m.exec(read('/sys/fs/cgroup/memory.stat') ?? '')?.[1] ?? 0);
+  return Number.isFinite(max) && Number.isFinite(current) ? max - current + files : Number.POSITIVE_INFINITY;
+}
+
+/** The most memory that this process had at once since forgetPeak, bytes; undefined where the system does not tell. */
+export function peakMemory(): number | undefined {
+  const kib = /^VmHWM:\s+(\d+) kB$/m.exec(read('/proc/self/status') ?? '')?.[1];
+  return kib === undefined ? undefined : Number(kib) * 1024;
+}
+
+export function forgetPeak(): void {
+  try {
+    writeFileSync('/proc/self/clear_refs', '5');
+  } catch {
+    // The peak of loading stays: what is measured is then too little for small sizes, and right for large ones.
+  }
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}

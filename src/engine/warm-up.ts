@@ -1,0 +1,115 @@
+// The first runs of a model that was just loaded: arenas are allocated, kernels chosen, and what calls take and need is
+// measured, so that the first request meets a device that is known. Lives in the worker.
+
+import * as img2img from '../pipeline/img2img.js';
+import type { Model } from '../pipeline/model.js';
+import { isOutOfMemory } from './faults.js';
+import { forgetPeak, type MemoryNeed, peakMemory } from './memory.js';
+import { type CallTime, type Capacity, measureRowBudget } from './row-budget.js';
+
+export interface Warmth {
+  readonly capacities: readonly Capacity[];
+  readonly memoryNeeds: readonly MemoryNeed[];
+}
+
+export interface WarmUpOptions {
+  /** One UNet call; a stand-in makes it cost what it should. */
+  readonly denoise: (model: Model, generations: readonly img2img.Generation[]) => Promise<void>;
+  /** Whether cost is the CPU's time. Wall time tells nothing there: others use the cores too. */
+  readonly onCpu: boolean;
+  readonly measureRows: boolean;
+}
+
+/** Measuring may take this long; a model whose calls take longer has nothing to gain from more rows. */
+const measuringMs = { onCpu: 1_500, onGpu: 10_000 };
+/** Calls that are timed per number of rows, after one that chooses kernels; the fastest counts. */
+const timedCalls = 2;
+/** Length of the schedule that measured calls walk along: more than are made with one generation. */
+const measuredSteps = 40;
+
+/** Runs the native size, and the largest and the smallest while there is time. */
+export async function warmUp(model: Model, options: WarmUpOptions): Promise<Warmth> {
+  const { min, native, max } = model.folder.size;
+  const end = performance.now() + (options.onCpu ? measuringMs.onCpu : measuringMs.onGpu);
+  const capacities: Capacity[] = [];
+  const memoryNeeds: MemoryNeed[] = [];
+  const loadedBytes = process.memoryUsage.rss();
+  let nativeMs = 0;
+  for (const side of new Set([native, max, min])) {
+    // The pixels' share, and half as much again for attention, which grows faster.
+    if (performance.now() + 1.5 * nativeMs * (side / native) ** 2 > end) continue;
+    const start = performance.now();
+    forgetPeak();
+    const call = await runWhole(model, side, options);
+    if (side === native) nativeMs = performance.now() - start;
+    const peak = peakMemory();
+    // What the arena keeps hides what a smaller size needs.
+    if (peak !== undefined && side >= native)
+      memoryNeeds.push({ pixels: side ** 2, bytes: Math.max(0, peak - loadedBytes) });
+    const budget = options.measureRows
+      ? await measureRowBudget((rows) => timeCallsThatFit(model, side, rows, end, options))
+      : { maxRows: 1, calls: [] };
+    capacities.push({ width: side, height: side, maxRows: budget.maxRows, calls: withCall(budget.calls, call) });
+  }
+  return { capacities, memoryNeeds };
+}
+
+/** A guided request of one step, encoders and decoder included. */
+async function runWhole(model: Model, side: number, { denoise }: WarmUpOptions): Promise<{ rows: number; ms: number }> {
+  const generations = await img2img.prepare(model, [warmUpRequest(model, side, 2, 1)]);
+  let ms = 0;
+  while (!img2img.isDone(generations[0]!)) {
+    const start = performance.now();
+    await denoise(model, generations);
+    ms = performance.now() - start;
+  }
+  await img2img.decode(model, generations);
+  return { rows: img2img.rowsOf(generations[0]!), ms };
+}
+
+/** More rows than the memory has room for are more than the device should get. */
+async function timeCallsThatFit(...args: Parameters<typeof timeCalls>): Promise<CallTime | undefined> {
+  try {
+    return await timeCalls(...args);
+  } catch (error) {
+    if (isOutOfMemory(error)) return undefined;
+    throw error;
+  }
+}
+
+/** @returns undefined when the calls would not end in time */
+async function timeCalls(
+  model: Model,
+  side: number,
+  rows: number,
+  end: number,
+  { denoise, onCpu }: WarmUpOptions,
+): Promise<CallTime | undefined> {
+  const generations: img2img.Generation[] = [];
+  while (generations.length < rows) {
+    if (performance.now() > end) return undefined;
+    generations.push(...(await img2img.prepare(model, [warmUpRequest(model, side, 1, measuredSteps)])));
+  }
+  let best: CallTime | undefined;
+  for (let call = 0; call <= timedCalls; call++) {
+    if (performance.now() > end) return undefined;
+    const cpu = process.cpuUsage();
+    const start = performance.now();
+    await denoise(model, generations);
+    const ms = performance.now() - start;
+    const { user, system } = process.cpuUsage(cpu);
+    const cost = onCpu ? (user + system) / 1000 : ms;
+    if (call > 0 && (!best || cost < best.cost)) best = { rows, ms, cost };
+  }
+  return best;
+}
+
+function warmUpRequest({ folder }: Model, side: number, guidanceScale: number, steps: number): img2img.Img2ImgRequest {
+  const pixels = { data: new Uint8Array(side ** 2 * 3), width: side, height: side };
+  const { scheduler } = folder.defaults;
+  return { pixels, prompt: '', negativePrompt: '', strength: 1, guidanceScale, steps, scheduler, seed: 0 };
+}
+
+function withCall(calls: Capacity['calls'], call: { rows: number; ms: number }): Capacity['calls'] {
+  return calls.some(({ rows }) => rows === call.rows) ? calls : [...calls, call];
+}
