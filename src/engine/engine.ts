@@ -23,7 +23,7 @@ export { createSchedule, type Schedule, type SchedulerName, schedulerNames } fro
 export { UnsupportedSchedulerError } from '../pipeline/schedulers/schedule.js';
 export type { CatalogueEntry } from './catalogue.js';
 export { EngineError, type EngineErrorCode } from './errors.js';
-export type { ExitReason } from './faults.js';
+export { type ExitReason, exitReasons } from './faults.js';
 export type { ModelInfo, Result } from './messages.js';
 
 export interface EngineSettings extends PoolSettings {

@@ -2,7 +2,8 @@
 
 import { readFileSync } from 'node:fs';
 
-export type ExitReason = 'exit' | 'signal' | 'oom' | 'hang' | 'execution_provider';
+export const exitReasons = ['exit', 'signal', 'oom', 'hang', 'execution_provider'] as const;
+export type ExitReason = (typeof exitReasons)[number];
 
 export interface ExitCause {
   readonly reason: ExitReason;

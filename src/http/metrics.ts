@@ -4,10 +4,10 @@ import type { FastifyInstance } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { Type } from 'typebox';
 import type { Engine, Generated } from '../engine/engine.js';
+import { engineMetrics } from './engine-metrics.js';
 import { type Problem, type ProblemCode, problemResponses } from './problems.js';
 
 const requestBuckets = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 90];
-const stepBuckets = [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56];
 const stageBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 const stages = ['upload', 'decode', 'queue', 'text_encode', 'vae_encode', 'denoise', 'vae_decode', 'encode'] as const;
@@ -65,54 +65,7 @@ export function createMetrics(engine: Engine, lifecycle: { readonly draining: bo
   }).set({ version, node: process.versions.node }, 1);
   gauge('ready', '1 when /readyz says 200.', () => Number(engine.status.ready && !lifecycle.draining));
   gauge('draining', '1 after a signal to end.', () => Number(lifecycle.draining));
-  gauge('queue_depth', 'Requests that wait for a worker.', () => engine.status.queueDepth);
-  gauge('in_flight_requests', 'Requests on a worker.', () => engine.status.inFlight);
-  gauge('slots', 'Requests that can run at the same time.', () => engine.status.slots);
-  gauge('queue_limit', 'Requests that may wait.', () => engine.status.queueLimit);
-  gauge('saturation_ratio', 'Requests that run or wait, per slot; may pass 1.', () => {
-    const { inFlight, queueDepth, slots } = engine.status;
-    return (inFlight + queueDepth) / slots;
-  });
-  new Gauge({
-    name: 'img2img_worker_up',
-    help: '1 when the worker can take requests.',
-    labelNames: ['worker', 'device'],
-    registers,
-    collect() {
-      for (const [worker, { device, up }] of engine.status.workers.entries()) this.set({ worker, device }, Number(up));
-    },
-  });
-  const restarts = new Counter({
-    name: 'img2img_worker_restarts_total',
-    help: 'Workers that ended unasked and were started again.',
-    labelNames: ['worker', 'device'],
-    registers,
-  });
-  for (const [worker, { device }] of engine.status.workers.entries()) restarts.inc({ worker, device }, 0);
-  engine.on('workerExit', ({ worker, device }) => restarts.inc({ worker, device }));
-
-  const stepDuration = new Histogram({
-    name: 'img2img_step_duration_seconds',
-    help: 'One UNet call.',
-    labelNames: ['model', 'rows'],
-    buckets: stepBuckets,
-    registers,
-  });
-  const steps = new Counter({ name: 'img2img_steps_total', help: 'UNet calls.', labelNames: ['model'], registers });
-  engine.on('step', ({ model, rows, ms }) => {
-    stepDuration.observe({ model, rows }, ms / 1000);
-    steps.inc({ model });
-  });
-  const cancelled = new Counter({
-    name: 'img2img_cancelled_requests_total',
-    help: 'Accepted requests that ended before their picture.',
-    labelNames: ['phase', 'reason'],
-    registers,
-  });
-  for (const phase of ['queued', 'running']) {
-    for (const reason of ['client_gone', 'deadline', 'shutdown']) cancelled.inc({ phase, reason }, 0);
-  }
-  engine.on('cancelled', (labels) => cancelled.inc(labels));
+  engineMetrics(registry, engine);
 
   const rejected = new Counter({
     name: 'img2img_rejected_requests_total',
