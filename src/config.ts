@@ -143,6 +143,10 @@ const Settings = Type.Object({
     default: 'info',
     description: 'What is logged: trace, debug, info, warn, error, fatal or silent',
   }),
+  LOG_PROMPTS: Type.Boolean({
+    default: false,
+    description: '`true` logs the prompts of each request that is valid; keys are never logged',
+  }),
   LOG_FORMAT: Type.Enum(['auto', 'json', 'text'], {
     default: 'auto',
     description: '`json`, `text`, or `auto`: text on a terminal',

@@ -3,11 +3,11 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
-import { pino } from 'pino';
 import { engineSettings, readConfig } from './config.js';
 import { Engine } from './engine/engine.js';
 import { GpuTelemetry, openGpuSource } from './engine/gpu.js';
 import { buildApp } from './http/app.js';
+import { createLogger } from './log.js';
 
 const gpuPollMs = 5000;
 
@@ -16,10 +16,7 @@ process.env.ORT_DISABLE_TELEMETRY = '1';
 
 const config = orExit(() => readConfig());
 const text = config.LOG_FORMAT === 'text' || (config.LOG_FORMAT === 'auto' && process.stdout.isTTY === true);
-const logger = pino({
-  level: config.LOG_LEVEL,
-  ...(text && { transport: { target: 'pino-pretty', options: { ignore: 'pid,hostname', translateTime: 'HH:MM:ss' } } }),
-});
+const logger = createLogger(config, text);
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 const lifecycle = { draining: false };
 

@@ -24,6 +24,7 @@ import { answerBrokenHttp, type Problem, ProblemBody, registerProblems, sendProb
 import { limitRates } from './rate-limit.js';
 import { answerHeaders } from './report.js';
 import { sheetRoute } from './sheet.js';
+import { traceRequests } from './trace.js';
 import { uploadBudget } from './upload-budget.js';
 import { webuiRoutes } from './webui.js';
 import { sendWebuiError } from './webui-answers.js';
@@ -67,10 +68,12 @@ export async function buildApp({ config, engine, gpus, logger, lifecycle, versio
     if (request.method === 'POST') metrics.rejected(problem); // a probe that is told to wait is not shed work
   };
   registerProblems(app, count);
+  traceRequests(app);
   countAnswers(app, metrics.registry);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
   });
+  if (config.LOG_PROMPTS) logPrompts(app);
   closeConnectionsWhenIdle(app, lifecycle);
   const origins = list(config.CORS_ORIGINS);
   if (origins.length > 0) {
@@ -129,4 +132,12 @@ export async function buildApp({ config, engine, gpus, logger, lifecycle, versio
 /** A request id of the client's, if it can stand in logs and headers as it is. */
 function acceptableId(id: string | string[] | undefined): string | undefined {
   return typeof id === 'string' && /^[\w.:-]{1,128}$/.test(id) ? id : undefined;
+}
+
+/** One line per valid request that has a prompt, whatever its route. */
+function logPrompts(app: FastifyInstance): void {
+  app.addHook('preHandler', async ({ body, log }) => {
+    const { prompt, negative_prompt } = (body ?? {}) as Record<string, unknown>;
+    if (prompt !== undefined) log.info({ prompt, negative_prompt }, 'prompt');
+  });
 }

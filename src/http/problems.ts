@@ -148,9 +148,13 @@ export function answerBrokenHttp(error: NodeJS.ErrnoException, socket: Socket): 
   );
 }
 
+/** What is not a field of ours can be anything, a prompt that stands in the wrong place too. */
+export const notAField = 'is not a field of this request';
+
 /** Details quote what was sent, prompts included; the log does not. */
 export function logProblem(request: FastifyRequest, problem: Problem, error: unknown): void {
-  const facts = { code: problem.code, fields: problem.more.errors?.map(({ pointer }) => pointer) };
+  const fields = problem.more.errors?.map(({ pointer, detail }) => (detail.includes(notAField) ? 'unknown' : pointer));
+  const facts = { code: problem.code, fields };
   if (error instanceof EngineError && error.code === 'cancelled') request.log.info('the client left');
   else if (problem.status >= 500) request.log.error({ ...facts, err: error }, 'request failed');
   else request.log.info(facts, 'request refused');
@@ -234,7 +238,7 @@ function validationProblem(validation: readonly SchemaError[], sent: unknown): P
       case 'required':
         return fieldError(String(error.params.missingProperty), 'is missing');
       case 'additionalProperties':
-        return fieldError(String(error.params.additionalProperty), 'is not a field of this request');
+        return fieldError(String(error.params.additionalProperty), notAField);
       default: {
         const value = (sent as Record<string, unknown> | null | undefined)?.[parent];
         if (parent === '') return { pointer: '#', detail: `The body ${requirement(error)}.` };

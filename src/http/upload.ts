@@ -2,7 +2,7 @@
 
 import type {} from '@fastify/multipart'; // its request methods
 import type { FastifyRequest } from 'fastify';
-import { fieldProblem, Problem } from './problems.js';
+import { fieldProblem, notAField, Problem } from './problems.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -51,8 +51,7 @@ async function readForm(
     for await (const part of request.parts()) {
       const field = part.fieldname;
       const isPicture = pictureFields.includes(field);
-      if (!Object.hasOwn(fields, field))
-        throw fieldProblem('invalid_request', field, `${field} is not a field of this request.`);
+      if (!Object.hasOwn(fields, field)) throw fieldProblem('invalid_request', field, `${field} ${notAField}.`);
       if (seen.has(field)) throw fieldProblem('invalid_request', field, `${field} is there more than once.`);
       seen.add(field);
       if (part.type === 'file') {

@@ -1,0 +1,47 @@
+// W3C Trace Context, https://www.w3.org/TR/trace-context/: the caller's traceparent, logged with its request and kept for
+// exemplars. The service starts no trace of its own: an id that no tracing system knows leads nowhere.
+
+import type { FastifyInstance } from 'fastify';
+
+export interface Trace {
+  /** 32 hexadecimal digits, lower case. */
+  readonly traceId: string;
+  /** The caller's span, 16 hexadecimal digits: traceparent's parent-id. */
+  readonly spanId: string;
+  readonly sampled: boolean;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Undefined without a valid traceparent. */
+    trace: Trace | undefined;
+  }
+}
+
+const fields =
+  /^(?<version>[0-9a-f]{2})-(?<traceId>[0-9a-f]{32})-(?<spanId>[0-9a-f]{16})-(?<flags>[0-9a-f]{2})(?<more>-.*)?$/;
+
+/**
+ * As section 3.2 has it: lower case only, ids of zeros and version ff are invalid, version 00 ends with its flags, and a
+ * later version is read as 00 is, whatever follows. What is invalid is ignored; no request is refused for it.
+ */
+export function parseTraceparent(header: string | string[] | undefined): Trace | undefined {
+  if (typeof header !== 'string') return undefined;
+  const { version, traceId, spanId, flags, more } = fields.exec(header)?.groups ?? {};
+  if (version === undefined || version === 'ff') return undefined;
+  if (version === '00' && more !== undefined) return undefined;
+  if (/^0+$/.test(traceId!) || /^0+$/.test(spanId!)) return undefined;
+  return { traceId: traceId!, spanId: spanId!, sampled: (Number.parseInt(flags!, 16) & 1) === 1 };
+}
+
+/** Every line of a request's log, the first one too, has the ids of its trace. */
+export function traceRequests(app: FastifyInstance): void {
+  app.decorateRequest('trace', undefined);
+  app.addHook('onRequest', async (request) => {
+    request.trace = parseTraceparent(request.headers.traceparent);
+  });
+  app.setChildLoggerFactory((logger, bindings, options, { headers }) => {
+    const trace = parseTraceparent(headers.traceparent);
+    return logger.child(trace ? { ...bindings, trace_id: trace.traceId, span_id: trace.spanId } : bindings, options);
+  });
+}
