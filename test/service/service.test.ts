@@ -50,15 +50,6 @@ t.test('SIGTERM drains: readiness off, work goes on for the delay, what runs is 
   t.equal(await service.ended, 0);
 });
 
-t.test('the drain deadline ends the process in any case', async (t) => {
-  const service = await startService(t, { DRAIN_DELAY_MS: '0', DRAIN_DEADLINE_MS: '300' });
-  const running = post(service.url, { ...long, width: 512, height: 512 }).catch((error: Error) => error);
-  while ((await inFlight(service.url)) === 0) await sleep(10);
-  service.process.kill('SIGTERM');
-  t.equal(await service.ended, 1);
-  t.type(await running, Error);
-});
-
 t.test('a full queue is a 429 with Retry-After, and does not fail readiness', async (t) => {
   const { url } = await startService(t, { MAX_QUEUE: '1' });
   const controller = new AbortController();
