@@ -20,6 +20,7 @@ import type { Metrics, StageTimes } from './metrics.js';
 import { type Parameters, settle } from './parameters.js';
 import { fieldProblem, type ProblemCode } from './problems.js';
 import { ranParameters } from './report.js';
+import type { Trace } from './trace.js';
 import { type Warning, warningsFor } from './warnings.js';
 
 /** What a client wants, in the field names of POST /img2img. */
@@ -71,6 +72,7 @@ export interface Made {
 export interface RunOptions extends GenerateOptions {
   /** How long the body took to come in, ms. */
   readonly uploadMs: number;
+  readonly trace: Trace | undefined;
 }
 
 /** What plan and run can end with, besides what is wrong with the body itself. */
@@ -140,7 +142,7 @@ export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): 
 
     estimate: (plan) => engine.estimate(plan.pictures.map(({ job }) => job)),
 
-    async run(plan, { uploadMs, ...options }) {
+    async run(plan, { uploadMs, trace, ...options }) {
       const start = performance.now();
       const seconds = () => (plan.decodeMs + performance.now() - start) / 1000;
       const model = plan.pictures[0]!.parameters.model.name;
@@ -158,6 +160,7 @@ export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): 
           seconds(),
           stageTimes,
           pictures.map(({ parameters, result }) => ({ model: parameters.model.name, result })),
+          trace,
         );
         return {
           pictures,
@@ -167,7 +170,7 @@ export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): 
         };
       } catch (error) {
         const outcome = error instanceof EngineError && outcomes[error.code];
-        if (outcome) metrics.failed(model, seconds(), outcome);
+        if (outcome) metrics.failed(model, seconds(), outcome, trace);
         throw error;
       }
     },

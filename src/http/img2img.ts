@@ -83,7 +83,7 @@ export function img2imgRoute(app: FastifyInstance, config: Config, maker: Pictur
       const warnings: Warning[] = body.preview && type !== 'text/event-stream' ? ['preview_unused'] : [];
       const plan = await maker.plan({ bodies: eachSeed({ ...body, format }, n), image, mask, warnings });
       if (body.dry_run) return sendJson(reply, dryRunBody(plan, maker.estimate(plan)));
-      const options = { signal, deadline, caller: request.caller, uploadMs: request.uploadMs };
+      const options = { signal, deadline, caller: request.caller, trace: request.trace, uploadMs: request.uploadMs };
       if (type === 'text/event-stream') {
         return answerWithEvents(request, reply, config.HEARTBEAT_MS, (onProgress) =>
           maker.run(plan, { ...options, preview: body.preview ?? false, onProgress }),

@@ -5,7 +5,9 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { Type } from 'typebox';
 import type { Engine, Generated } from '../engine/engine.js';
 import { engineMetrics } from './engine-metrics.js';
+import { exposition } from './open-metrics.js';
 import { type Problem, type ProblemCode, problemResponses } from './problems.js';
+import type { Trace } from './trace.js';
 
 const requestBuckets = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 90];
 const stageBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -36,9 +38,14 @@ export interface Metrics {
   readonly registry: Registry;
   rejected(problem: Problem): void;
   /** Accepted work that ended in pictures. */
-  generated(seconds: number, stageTimes: StageTimes, pictures: readonly { model: string; result: Generated }[]): void;
+  generated(
+    seconds: number,
+    stageTimes: StageTimes,
+    pictures: readonly { model: string; result: Generated }[],
+    trace: Trace | undefined,
+  ): void;
   /** Accepted work that did not end in a picture. */
-  failed(model: string, seconds: number, outcome: 'error' | 'cancelled' | 'deadline'): void;
+  failed(model: string, seconds: number, outcome: 'error' | 'cancelled' | 'deadline', trace: Trace | undefined): void;
 }
 
 export function createMetrics(engine: Engine, lifecycle: { readonly draining: boolean }, version: string): Metrics {
@@ -74,13 +81,17 @@ export function createMetrics(engine: Engine, lifecycle: { readonly draining: bo
     registers,
   });
   for (const reason of new Set([...Object.values(rejectionReasons), 'upload_limit'])) rejected.inc({ reason }, 0);
-  const requestDuration = new Histogram({
+  const requestDuration = new Histogram<'model' | 'outcome' | 'trace_id'>({
     name: 'img2img_request_duration_seconds',
     help: 'Accepted work, from the whole body to the whole answer.',
     labelNames: ['model', 'outcome'],
     buckets: requestBuckets,
-    registers,
+    registers: [], // prom-client wants an OpenMetrics registry for exemplars; see exposition
+    enableExemplars: true,
   });
+  registry.registerMetric(requestDuration);
+  const observeRequest = (labels: { model: string; outcome: string }, value: number, trace: Trace | undefined) =>
+    requestDuration.observe({ labels, value, ...(trace && { exemplarLabels: { trace_id: trace.traceId } }) });
   const stageDuration = new Histogram({
     name: 'img2img_stage_duration_seconds',
     help: 'Stages of a request.',
@@ -102,15 +113,15 @@ export function createMetrics(engine: Engine, lifecycle: { readonly draining: bo
       const reason = problem.more.reason ?? rejectionReasons[problem.code];
       if (reason !== undefined) rejected.inc({ reason });
     },
-    generated: (seconds, stageTimes, pictures) => {
-      requestDuration.observe({ model: pictures[0]!.model, outcome: 'ok' }, seconds);
+    generated: (seconds, stageTimes, pictures, trace) => {
+      observeRequest({ model: pictures[0]!.model, outcome: 'ok' }, seconds, trace);
       for (const stage of stages) stageDuration.observe({ stage }, stageTimes[stage] / 1000);
       for (const { model, result } of pictures) {
         images.inc({ model });
         pixels.inc({ model }, result.pixels.width * result.pixels.height);
       }
     },
-    failed: (model, seconds, outcome) => requestDuration.observe({ model, outcome }, seconds),
+    failed: (model, seconds, outcome, trace) => observeRequest({ model, outcome }, seconds, trace),
   };
 }
 
@@ -156,11 +167,20 @@ export function metricsRoute(app: FastifyInstance, registry: Registry): void {
           'Latency by stage, steps, queue, saturation, workers. Elsewhere where the server has `METRICS_PORT`.',
         tags: ['Operations'],
         response: {
-          200: { description: 'Text exposition format', content: { 'text/plain': { schema: Type.String() } } },
+          200: {
+            description: "Prometheus' text format, or with `Accept` OpenMetrics, which has exemplars",
+            content: {
+              'text/plain': { schema: Type.String() },
+              'application/openmetrics-text': { schema: Type.String() },
+            },
+          },
           ...problemResponses('unauthorized'),
         },
       },
     },
-    async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()),
+    async (request, reply) => {
+      const { contentType, text } = await exposition(registry, request.headers.accept);
+      return reply.type(contentType).header('vary', 'Accept').send(text);
+    },
   );
 }

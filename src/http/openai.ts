@@ -75,7 +75,7 @@ export function openAiRoutes(app: FastifyInstance, { config, engine, maker, budg
       },
     },
     async (request, reply) => {
-      const { body, pictures, caller, uploadMs } = request;
+      const { body, pictures, caller, trace, uploadMs } = request;
       refuse(body);
       const ours = translate(body, modelOf(body.model), config);
       const plan = await maker.plan({
@@ -86,7 +86,7 @@ export function openAiRoutes(app: FastifyInstance, { config, engine, maker, budg
       });
       const { signal, deadline } = deadlineSignal(request, reply, config.REQUEST_TIMEOUT_MS);
       writeIgnoredFields(reply, withoutEffect(body));
-      const options = { signal, deadline, caller, uploadMs };
+      const options = { signal, deadline, caller, trace, uploadMs };
       if (body.stream) {
         const preview = (body.partial_images ?? 0) > 0;
         const run = (onProgress: (progress: Progress) => void) => maker.run(plan, { ...options, preview, onProgress });

@@ -80,7 +80,13 @@ export function sheetRoute(app: FastifyInstance, config: Config, maker: PictureM
         image: request.pictures.image,
       });
       if (body.dry_run) return sendJson(reply, dryRunBody(plan, maker.estimate(plan)));
-      const made = await maker.run(plan, { signal, deadline, caller: request.caller, uploadMs: request.uploadMs });
+      const made = await maker.run(plan, {
+        signal,
+        deadline,
+        caller: request.caller,
+        trace: request.trace,
+        uploadMs: request.uploadMs,
+      });
       writeSharedHeaders(reply, made);
       if (type === 'application/json') return sendJson(reply, sheetBody(request.id, made, x, y));
       const pixels = await contactSheet({

@@ -101,6 +101,7 @@ export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budge
             signal: AbortSignal.any([signal, task.signal]),
             deadline,
             caller: request.caller,
+            trace: request.trace,
             uploadMs,
             preview: true,
             onProgress: (progress) => task.follow(progress),
