@@ -13,6 +13,8 @@ const documents = [
   'SECURITY.md',
   'docs/clients.md',
   'docs/deploy.md',
+  'docs/models.md',
+  'test/reference/README.md',
   'docs/autoscaling.md',
   'k8s/README.md',
 ];

@@ -149,9 +149,8 @@ function conditionsOf(
 ): readonly Condition[] {
   const { folder, sessions } = model;
   const { width, height } = request.pixels;
-  const [, guidanceWidth] = sessions.unet.takes('timestep_cond') ? sessions.unet.shapeOf('timestep_cond') : [];
-  const guidance =
-    guidanceWidth === undefined ? undefined : guidanceEmbedding(request.guidanceScale, Number(guidanceWidth));
+  const { guidanceWidth } = folder;
+  const guidance = guidanceWidth === undefined ? undefined : guidanceEmbedding(request.guidanceScale, guidanceWidth);
   const condition = (prompt: EncodedPrompt, aestheticScore: number): Condition => ({
     prompt,
     timeIds: sessions.unet.takes('time_ids')
@@ -163,7 +162,8 @@ function conditionsOf(
   const positive = condition(prompt, 6);
   if (!isGuided(model, request)) return [positive];
   const zeros = folder.zerosForEmptyPrompt && request.negativePrompt === '';
-  return [condition(zeros ? zerosLike(prompt) : prompts.get(request.negativePrompt)!, 2.5), positive];
+  const negative = zeros ? zerosLike(prompt) : prompts.get(request.negativePrompt)!;
+  return [condition({ ...negative, embeds: negative.negativeEmbeds }, 2.5), positive];
 }
 
 /** True when two generations of a model can be rows of one UNet call. */

@@ -42,6 +42,8 @@ export interface ModelFolder {
   readonly defaults: { readonly steps: number; readonly guidance: number; readonly scheduler: SchedulerName };
   /** 0..1, how far a guided prediction is brought back to the spread of the prompt's; 0 is off. */
   readonly guidanceRescale: number;
+  /** Width of the guidance's embedding, where the UNet takes one. */
+  readonly guidanceWidth: number | undefined;
   readonly size: SizeRange;
   /** Of the latents that the UNet predicts. */
   readonly latentChannels: number;
@@ -64,8 +66,9 @@ export interface TextEncoderFacts {
   readonly component: TextEncoder;
   readonly tokenizer: 'tokenizer' | 'tokenizer_2';
   readonly maxTokens: number;
-  /** The output that conditions the UNet. */
+  /** The output that conditions the UNet: of the prompt, and of the negative prompt, which a clip skip leaves alone. */
   readonly output: string;
+  readonly negativeOutput: string;
   /** The output with the pooled embedding, where the UNet takes it. */
   readonly pooled: string | undefined;
 }
@@ -117,12 +120,7 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
   const velocity = schedulerConfig.prediction_type === 'v_prediction';
   const kind = kindOf({ ...family, turbo: turbo === true, refiner, velocity });
 
-  // A config's own word counts: a graph may go down a level without a convolution.
-  const halvings = (config: Json, graph: GraphFacts) =>
-    Array.isArray(config.block_out_channels) ? config.block_out_channels.length - 1 : graph.halvings;
   const vaeScale = 2 ** halvings(vae, facts.vae_encoder);
-  const native = number(settings.size?.native) ?? (number(unet.sample_size) ?? 64) * vaeScale;
-  const multiple = number(settings.size?.multiple) ?? vaeScale * 2 ** halvings(unet, facts.unet);
   return {
     name: basename(path),
     path,
@@ -144,13 +142,9 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
       guidance: number(settings.defaults?.guidance) ?? kindDefaults[kind].guidance,
       scheduler: defaultScheduler(settings.defaults?.scheduler, String(schedulerClass), schedulerConfig),
     },
-    guidanceRescale: number(settings.guidance_rescale) ?? 0,
-    size: {
-      native,
-      multiple,
-      min: number(settings.size?.min) ?? Math.max(multiple, native / 2),
-      max: number(settings.size?.max) ?? native * 2,
-    },
+    guidanceRescale: shareOf('guidance_rescale', settings.guidance_rescale ?? 0),
+    guidanceWidth: guidanceWidth(facts.unet, unet),
+    size: sizeRange(settings.size ?? {}, facts.unet, unet, vaeScale, architecture),
     latentChannels: latentChannels(facts.unet, unet),
     inpaints: inpaints(facts.unet, unet),
     vaeChannels: number(vae.latent_channels) ?? latentChannels(facts.unet, unet),
@@ -183,6 +177,46 @@ function factsOf(component: Component, path: string, provider: 'cpu' | 'cuda'): 
   return facts;
 }
 
+/** How often sides are halved. A config's own word counts: a graph may go down a level without a convolution. */
+function halvings(config: Json, facts: GraphFacts): number {
+  return Array.isArray(config.block_out_channels) ? config.block_out_channels.length - 1 : facts.halvings;
+}
+
+/** What the settings say, else what the graph and its config do: SD's UNets halve sides three times, SDXL's twice. */
+function sizeRange(settings: Json, facts: GraphFacts, config: Json, vaeScale: number, architecture: string): SizeRange {
+  const [, , height, width] = facts.inputs.get('sample')?.shape ?? [];
+  if (typeof height === 'number' || typeof width === 'number') {
+    if (height !== width) {
+      throw new ModelFolderError(
+        `unet was exported for latents of ${height} x ${width} only; export it with dynamic axes`,
+      );
+    }
+    const fixed = Number(height) * vaeScale;
+    return { native: fixed, multiple: fixed, min: fixed, max: fixed };
+  }
+  const sampleSize = number(config.sample_size) ?? (architecture === 'sdxl' ? 128 : 64);
+  const native = number(settings.native) ?? sampleSize * vaeScale;
+  const multiple = number(settings.multiple) ?? vaeScale * 2 ** halvings(config, facts);
+  const min = number(settings.min) ?? Math.max(multiple, native / 2);
+  return { native, multiple, min, max: number(settings.max) ?? native * 2 };
+}
+
+function guidanceWidth({ inputs }: GraphFacts, config: Json): number | undefined {
+  const input = inputs.get('timestep_cond');
+  if (!input) return undefined;
+  const width = number(input.shape?.[1]) ?? number(config.time_cond_proj_dim);
+  if (width !== undefined) return width;
+  throw new ModelFolderError(
+    'unet takes timestep_cond, and unet/config.json has no time_cond_proj_dim that tells its width',
+  );
+}
+
+function shareOf(name: string, value: unknown): number {
+  const share = number(value);
+  if (share !== undefined && share >= 0 && share <= 1) return share;
+  throw new ModelFolderError(`img2img.json has ${name} ${JSON.stringify(value)}; it must be 0 to 1`);
+}
+
 function latentChannels(facts: GraphFacts, config: Json): number {
   const channels = facts.outputs.values().next().value?.shape?.[1];
   return typeof channels === 'number' ? channels : (number(config.out_channels) ?? 4);
@@ -207,7 +241,7 @@ function precisionOf(graphs: readonly GraphFacts[]): ModelFolder['precision'] {
 
 /**
  * Which of a text encoder's outputs the pipeline takes: SD the last hidden state, SDXL the one before it, without the final norm.
- * @param clipSkip further layers to leave out; only graphs that give their hidden states can
+ * @param clipSkip further layers to leave out for the prompt; only graphs that give their hidden states can
  */
 function textEncoderFacts(
   path: string,
@@ -231,7 +265,8 @@ function textEncoderFacts(
       );
     }
     const named = ['last_hidden_state', 'text_embeddings'].find((name) => outputs.includes(name));
-    return { ...shared, output: named ?? outputs[0]!, pooled: undefined };
+    const output = named ?? outputs[0]!;
+    return { ...shared, output, negativeOutput: output, pooled: undefined };
   }
   const layers = number(config.num_hidden_layers) ?? hidden.length - 1;
   const output = `hidden_states.${layers - 1 - clipSkip}`;
@@ -240,7 +275,7 @@ function textEncoderFacts(
   }
   const pooled = component === 'text_encoder_2' ? outputs.find((name) => name === 'text_embeds') : undefined;
   if (component === 'text_encoder_2' && !pooled) throw new ModelFolderError('text_encoder_2 has no output text_embeds');
-  return { ...shared, output, pooled };
+  return { ...shared, output, negativeOutput: `hidden_states.${layers - 1}`, pooled };
 }
 
 function defaultScheduler(wanted: unknown, className: string, config: SchedulerConfig): SchedulerName {

@@ -8,6 +8,8 @@ import type { Tokens } from './tokenizer.js';
 /** What the text encoders make of a text. */
 export interface EncodedPrompt {
   readonly embeds: Row; // [tokens, width of all encoders together]
+  /** The same text as a negative prompt, which a clip skip leaves alone. */
+  readonly negativeEmbeds: Row;
   /** SDXL: the last encoder's pooled embedding. */
   readonly pooled: Row | undefined; // [width]
   /** Tokens that did not fit. */
@@ -28,7 +30,7 @@ export async function encodePrompts(
   }
   for (const [text, prompt] of await encode(model, missing)) {
     prompts.set(text, prompt);
-    model.promptCache.set(text, prompt, 4 * (prompt.embeds.data.length + (prompt.pooled?.data.length ?? 0)));
+    model.promptCache.set(text, prompt, bytesOf(prompt));
   }
   return prompts;
 }
@@ -36,22 +38,27 @@ export async function encodePrompts(
 async function encode({ folder, sessions, tokenizers }: Model, texts: readonly string[]) {
   if (texts.length === 0) return [];
   const encoders: { tokens: readonly Tokens[]; outputs: readonly Float32Array[][] }[] = [];
-  for (const { component, output, pooled, tokenizer } of folder.textEncoders) {
+  for (const { component, output, negativeOutput, pooled, tokenizer } of folder.textEncoders) {
     const session = sessions[component]!;
     const tokens = texts.map((text) => tokenizers[tokenizer]!(text));
     const name = session.nameOf(aliases.input_ids);
     const rows = tokens.map(({ ids }) => ({ [name]: { data: ids, dims: [ids.length] } }));
-    encoders.push({ tokens, outputs: await runInRows(session, rows, pooled ? [output, pooled] : [output]) });
+    const wanted = pooled ? [output, negativeOutput, pooled] : [output, negativeOutput];
+    encoders.push({ tokens, outputs: await runInRows(session, rows, wanted) });
   }
+  const skips = folder.textEncoders.some(({ output, negativeOutput }) => output !== negativeOutput);
   return texts.map((text, i): [string, EncodedPrompt] => {
     const length = encoders[0]!.tokens[i]!.ids.length;
-    const [pooled] = encoders.map(({ outputs }) => outputs[i]![1]).filter((data) => data !== undefined);
-    const embeds = joinWidths(
-      encoders.map(({ outputs }) => outputs[i]![0]!),
-      length,
-    );
+    const [pooled] = encoders.map(({ outputs }) => outputs[i]![2]).filter((data) => data !== undefined);
+    const joined = (output: number) =>
+      joinWidths(
+        encoders.map(({ outputs }) => outputs[i]![output]!),
+        length,
+      );
+    const embeds = joined(0);
+    const negativeEmbeds = skips ? joined(1) : embeds;
     const dropped = Math.max(...encoders.map(({ tokens }) => tokens[i]!.dropped));
-    return [text, { embeds, pooled: pooled && { data: pooled, dims: [pooled.length] }, dropped }];
+    return [text, { embeds, negativeEmbeds, pooled: pooled && { data: pooled, dims: [pooled.length] }, dropped }];
   });
 }
 
@@ -74,5 +81,11 @@ const zeros = (row: Row): Row => ({ data: new Float32Array(row.data.length), dim
 
 /** What SDXL takes for an empty negative prompt (force_zeros_for_empty_prompt). */
 export function zerosLike({ embeds, pooled }: EncodedPrompt): EncodedPrompt {
-  return { embeds: zeros(embeds), pooled: pooled && zeros(pooled), dropped: 0 };
+  const nothing = zeros(embeds);
+  return { embeds: nothing, negativeEmbeds: nothing, pooled: pooled && zeros(pooled), dropped: 0 };
+}
+
+function bytesOf({ embeds, negativeEmbeds, pooled }: EncodedPrompt): number {
+  const rows = new Set([embeds, negativeEmbeds, ...(pooled ? [pooled] : [])]);
+  return [...rows].reduce((sum, { data }) => sum + 4 * data.length, 0);
 }

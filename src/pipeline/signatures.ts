@@ -23,7 +23,6 @@ const known: Readonly<Record<Component, { required: readonly (readonly string[])
   vae_decoder: { required: [aliases.latents], optional: [] },
 };
 
-const supported: readonly number[] = Object.values(dataTypes);
 const typeNames: Readonly<Record<number, string>> = {
   0: 'no tensor',
   2: 'uint8',
@@ -57,10 +56,20 @@ export function checkSignatures(facts: Readonly<Partial<Record<Component, GraphF
   }
 }
 
+const floats = ['float32', 'float16', 'float64'] as const;
+const integers = ['int64', 'int32'] as const;
+/** Inputs that are not floats, or not only. */
+const inputTypes: Readonly<Record<string, readonly (keyof typeof dataTypes)[]>> = {
+  input_ids: integers,
+  timestep: [...floats, ...integers],
+  time_ids: [...floats, ...integers],
+};
+
 function checkInput(component: Component, input: ValueInfo): void {
-  if (!supported.includes(input.dataType)) {
+  const types = inputTypes[input.name] ?? floats;
+  if (!types.some((type) => dataTypes[type] === input.dataType)) {
     throw new ModelFolderError(
-      `${component} wants its input ${input.name} as ${typeName(input)}, which is not supported (supported: ${Object.keys(dataTypes).join(', ')})`,
+      `${component} wants its input ${input.name} as ${typeName(input)}, which is not supported (supported: ${types.join(', ')})`,
     );
   }
   const rows = input.shape?.[0];

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { node, rewriteGraph } from '../pipeline/folders.js';
 import { cottage, form, startService } from '../start.js';
 
 const long = { steps: 150, strength: 1, seed: 1 };
@@ -111,14 +112,17 @@ t.test('folders that cannot run are told, and stop nothing', async (t) => {
   copy('a-good-one');
   rmSync(join(copy('no-unet'), 'unet/model.onnx'));
   truncateSync(join(copy('cut-off'), 'unet/model.onnx'), 100_000);
+  rewriteGraph(copy('fancy-node'), 'unet', ({ nodes }) => {
+    nodes.push(node('Fancy', ['sample'], ['unused']));
+  });
   writeFileSync(join(copy('bad-json'), 'model_index.json'), '{');
-  writeFileSync(join(copy('pndm'), 'scheduler/scheduler_config.json'), '{"_class_name": "PNDMScheduler"}');
-  writeFileSync(join(dir, 'pndm/img2img.json'), '{}');
+  writeFileSync(join(copy('fancy'), 'scheduler/scheduler_config.json'), '{"_class_name": "FancyScheduler"}');
+  writeFileSync(join(dir, 'fancy/img2img.json'), '{}');
   writeFileSync(
-    join(copy('0-sde'), 'scheduler/scheduler_config.json'),
-    '{"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "sde-dpmsolver++"}',
+    join(copy('0-thresholding'), 'scheduler/scheduler_config.json'),
+    '{"_class_name": "DPMSolverMultistepScheduler", "thresholding": true}',
   );
-  writeFileSync(join(dir, '0-sde/img2img.json'), '{}');
+  writeFileSync(join(dir, '0-thresholding/img2img.json'), '{}');
   writeFileSync(join(copy('1-vocab'), 'tokenizer/vocab.json'), '{"a');
   rmSync(join(dir, '1-vocab/tokenizer/tokenizer.json'), { force: true });
   symlinkSync('/nowhere', join(dir, 'a-good-one', 'dangling'));
@@ -131,23 +135,26 @@ t.test('folders that cannot run are told, and stop nothing', async (t) => {
   t.strictSame(
     models.map(({ name, runnable }) => [name, runnable]),
     [
-      ['0-sde', false],
+      ['0-thresholding', false],
       ['1-vocab', false],
       ['a-good-one', true],
       ['bad-json', false],
-      ['cut-off', true],
+      ['cut-off', false],
+      ['fancy', false],
+      ['fancy-node', true],
       ['no-unet', false],
-      ['pndm', false],
     ],
   );
   const reasons = Object.fromEntries(models.map(({ name, reason }) => [name, reason]));
   t.equal(reasons['no-unet'], 'unet/model.onnx is missing');
   t.equal(reasons['bad-json'], 'model_index.json is not a JSON object');
-  t.match(reasons.pndm, /PNDMScheduler is not supported/);
-  const refused = await post(url, { ...quick, model: 'cut-off' });
+  t.match(reasons.fancy, /FancyScheduler is not supported/);
+  t.match(reasons['0-thresholding'], /thresholding is not supported/);
+  t.equal(reasons['cut-off'], 'unet/model.onnx cannot be read: the file is truncated');
+  const refused = await post(url, { ...quick, model: 'fancy-node' });
   t.equal(refused.status, 422);
   t.match(await refused.json(), { code: 'model_not_runnable', detail: /unet\/model.onnx does not load/ });
-  const { runnable, reason } = (await (await fetch(`${url}/models/cut-off`)).json()) as {
+  const { runnable, reason } = (await (await fetch(`${url}/models/fancy-node`)).json()) as {
     runnable: boolean;
     reason: string;
   };

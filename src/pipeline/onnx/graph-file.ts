@@ -18,7 +18,10 @@ import {
 const model = { graph: 7 } as const;
 const graph = { node: 1, initializer: 5, input: 11, output: 12, valueInfo: 13 } as const;
 const node = { input: 1, output: 2, name: 3, opType: 4, attribute: 5, domain: 7 } as const;
-const tensor = { dataType: 2, externalData: 13 } as const;
+const tensor = { dataType: 2, rawData: 9, externalData: 13, dataLocation: 14 } as const;
+const external = 1; // TensorProto.DataLocation
+/** Smaller weights are shapes and counts, which onnxruntime wants inside the graph. */
+const referredBytes = 1024;
 
 /** TensorProto.DataType */
 export const dataTypes = { float32: 1, int32: 6, int64: 7, float16: 10, float64: 11 } as const;
@@ -102,10 +105,16 @@ export class GraphFile {
     this.otherGraphFields.splice(0, this.otherGraphFields.length, ...kept);
   }
 
-  write(path: string): void {
+  /**
+   * @param weights name of a copy of this file, in the folder that the new one's external data is looked up in: larger
+   * weights become references into it, so that a graph takes megabytes whatever its weights take. Else they are copied.
+   */
+  write(path: string, weights?: string): void {
     const parts = [
       ...this.nodes.map((each) => bytesField(graph.node, encodeNode(each))),
-      ...this.otherGraphFields,
+      ...this.otherGraphFields.map((field) =>
+        weights !== undefined && field.number === graph.initializer ? referring(field, weights) : field,
+      ),
       ...this.inputs.map((each) => bytesField(graph.input, encodeValueInfo(each))),
       ...this.outputs.map((each) => bytesField(graph.output, encodeValueInfo(each))),
     ].flatMap(encodeField);
@@ -192,18 +201,36 @@ function encodeValueInfo({ name, dataType, shape }: ValueInfo): Uint8Array {
   return encodeMessage([bytesField(1, name), bytesField(2, type)]);
 }
 
+/** A weight as a reference into the file that it lies in. */
+function referring(field: Field, location: string): Field {
+  const fields = [...fieldsOf(field.bytes)];
+  const raw = fields.find(({ number }) => number === tensor.rawData)?.bytes;
+  if (!raw || raw instanceof Uint8Array || lengthOf(raw) <= referredBytes) return field;
+  const kept = fields.filter(({ number }) => number !== tensor.rawData && number !== tensor.dataLocation);
+  const entries = { location, offset: String(raw.start), length: String(lengthOf(raw)) };
+  return bytesField(graph.initializer, encodeMessage([...kept, ...externalData(entries)]));
+}
+
+/** StringStringEntryProto { 1 key, 2 value }, one for each. */
+export function externalData(entries: Readonly<Record<string, string>>): Field[] {
+  const fields = Object.entries(entries).map(([key, value]) =>
+    bytesField(tensor.externalData, encodeMessage([bytesField(1, key), bytesField(2, value)])),
+  );
+  return [...fields, varintField(tensor.dataLocation, external)];
+}
+
 function initializer(message: Bytes): Initializer {
   let dataType = 0;
-  const external = new Map<string, string>();
+  const entries = new Map<string, string>();
   for (const field of fieldsOf(message)) {
     if (field.number === tensor.dataType) dataType = Number(field.value);
     if (field.number === tensor.externalData) {
       const [key, value] = [...fieldsOf(read(field.bytes))].map(({ bytes }) => text(bytes));
-      external.set(key!, value ?? '');
+      entries.set(key!, value ?? '');
     }
   }
-  const location = external.get('location');
+  const location = entries.get('location');
   if (location === undefined) return { dataType, externalData: undefined };
-  const end = Number(external.get('offset') ?? 0) + Number(external.get('length') ?? 0);
+  const end = Number(entries.get('offset') ?? 0) + Number(entries.get('length') ?? 0);
   return { dataType, externalData: { location, end } };
 }

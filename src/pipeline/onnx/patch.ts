@@ -1,9 +1,9 @@
 // Small changes to a graph that exporters left out: one timestep per row, and a seeded draw inside the VAE's encoder.
-// The patched graph goes into a cache outside the model folder; external data stays where it is.
+// The patched graph goes into a cache outside the model folder; all weights stay where they are.
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, realpathSync, renameSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { GraphFile, type GraphNode } from './graph-file.js';
 
 /** Name of the input that a patched VAE encoder takes its draw from, shaped as its output. */
@@ -14,7 +14,7 @@ type Patch = (graph: GraphFile) => boolean;
 
 const patches = { perRowTimestep, noiseAsInput } satisfies Record<string, Patch>;
 /** Part of a cached file's name: a change of a patch makes new files. */
-const version = 1;
+const version = 2;
 
 /**
  * The path of the patched graph, made at its first use.
@@ -32,7 +32,7 @@ export function patched(path: string, patch: keyof typeof patches, cacheDir: str
     if (!patches[patch](graph)) return undefined;
     mkdirSync(cacheDir, { recursive: true, mode: 0o700 });
     const unfinished = `${target}.${process.pid}`;
-    graph.write(unfinished);
+    graph.write(unfinished, basename(path));
     renameSync(unfinished, target);
     return target;
   } finally {
@@ -47,6 +47,7 @@ export function patched(path: string, patch: keyof typeof patches, cacheDir: str
 function perRowTimestep(graph: GraphFile): boolean {
   const timestep = graph.inputs.find(({ name }) => name === 'timestep');
   if (!timestep?.shape) return false;
+  if (typeof timestep.shape[0] === 'string') return false; // exported so
   if (timestep.shape.length === 0) {
     const unsqueeze = onlyConsumer(graph, 'timestep', ['Cast', 'Identity'], 'Unsqueeze');
     if (!unsqueeze) return false;
