@@ -1,0 +1,58 @@
+// The whole service as processes of its own, for benches that look at them from outside.
+
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import sharp from 'sharp';
+
+export interface Server {
+  readonly url: string;
+  /** Of the HTTP process, then of the workers. */
+  pids(): number[];
+  stop(): Promise<void>;
+}
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** dist/main.js, all its workers ready. */
+export async function startServer(environment: Record<string, string>): Promise<Server> {
+  const child = spawn(process.execPath, [`${root}dist/main.js`], {
+    cwd: root,
+    env: { ...process.env, PORT: '0', LOG_FORMAT: 'json', LOG_LEVEL: 'info', DRAIN_DELAY_MS: '0', ...environment },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const workers = new Map<number, number>();
+  let url = '';
+  const lines = createInterface({ input: child.stdout });
+  const wanted = Number(/\*(\d+)$/.exec(environment.DEVICES ?? '')?.[1] ?? 1);
+  await new Promise<void>((resolve, reject) => {
+    child.once('exit', () => reject(new Error('the server ended')));
+    lines.on('line', (line) => {
+      const { msg, address, worker, pid } = JSON.parse(line);
+      if (msg === 'ready') url = address;
+      if (msg === 'a worker is ready') workers.set(worker, pid); // the worker's: it comes after the logger's own
+      if (url !== '' && workers.size === wanted) resolve();
+    });
+  });
+  return {
+    url,
+    pids: () => [child.pid!, ...[...workers.keys()].sort().map((worker) => workers.get(worker)!)],
+    stop: async () => {
+      const exited = new Promise((resolve) => child.once('exit', resolve));
+      child.kill('SIGINT');
+      await exited;
+    },
+  };
+}
+
+/** Resident memory of a process that runs on this machine. */
+export function residentMiB(pid: number): number {
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024;
+}
+
+export async function onePicture(): Promise<Buffer> {
+  return sharp({ create: { width: 64, height: 64, channels: 3, background: '#c63' } })
+    .png()
+    .toBuffer();
+}
