@@ -65,6 +65,7 @@ async function readForm(
         request.pictures[field] = bytes;
         body[field] = part.filename ?? '';
       } else {
+        if (isPicture && part.value === '') continue; // how the try-it console sends a file that was not chosen
         if (isPicture) throw fieldProblem('invalid_request', field, `${field} is a text field; it must be a file.`);
         if (part.valueTruncated) throw fieldProblem('invalid_request', field, `${field} is too long.`);
         const value = coerce(String(part.value), fields[field]?.type);

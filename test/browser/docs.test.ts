@@ -19,7 +19,10 @@ t.test('the console at /docs: choose a picture, execute, see the result', { skip
   await page.goto(`${url}/docs`);
   const operation = page.locator('.opblock', { hasText: '/img2img' }).first();
   await operation.locator('.opblock-summary-control').click();
-  await operation.locator('input[type=file]').setInputFiles('docs/pictures/cottage.png');
+  await operation
+    .locator('tr', { hasText: 'The starter picture' })
+    .locator('input[type=file]')
+    .setInputFiles('docs/pictures/cottage.png');
   await operation
     .locator('tr', { hasText: 'negative_prompt' })
     .first()
