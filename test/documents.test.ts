@@ -14,6 +14,7 @@ const documents = [
   'docs/clients.md',
   'docs/deploy.md',
   'docs/models.md',
+  'bench/results-large.md',
   'test/reference/README.md',
   'docs/autoscaling.md',
   'k8s/README.md',
