@@ -77,6 +77,24 @@ const Settings = Type.Object({
     maximum: maxTimerMs,
     description: 'Longest time for one request, waiting included',
   }),
+  HEADERS_TIMEOUT_MS: Type.Integer({
+    default: 10_000,
+    minimum: 100,
+    maximum: maxTimerMs,
+    description: "Longest time for a connection to send a request's headers",
+  }),
+  UPLOAD_TIMEOUT_MS: Type.Integer({
+    default: 60_000,
+    minimum: 100,
+    maximum: maxTimerMs,
+    description: 'Longest time for a whole request to come in',
+  }),
+  IDLE_TIMEOUT_MS: Type.Integer({
+    default: 72_000,
+    minimum: 100,
+    maximum: maxTimerMs,
+    description: 'After which a connection is closed that waits for no answer, or does not read the one that it gets',
+  }),
   HEARTBEAT_MS: Type.Integer({
     default: 15_000,
     minimum: 10,

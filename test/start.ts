@@ -35,7 +35,7 @@ export async function startApp(t: Test, environment: Record<string, string> = {}
     await app.close();
     await engine.close();
   });
-  return { url, engine, lifecycle };
+  return { url, app, engine, lifecycle };
 }
 
 /** A form with the picture and these fields, as a browser sends it. */

@@ -50,7 +50,12 @@ export async function buildApp({ config, engine, gpus, logger, lifecycle, versio
     routerOptions: { maxParamLength: 200 },
     // Unknown fields are errors, and JSON is not coerced; the form's text is, before validation.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: true } },
-    requestTimeout: config.REQUEST_TIMEOUT_MS,
+    requestTimeout: config.UPLOAD_TIMEOUT_MS,
+    keepAliveTimeout: config.IDLE_TIMEOUT_MS,
+    http: {
+      headersTimeout: Math.min(config.HEADERS_TIMEOUT_MS, config.UPLOAD_TIMEOUT_MS),
+      connectionsCheckingInterval: Math.min(1000, config.HEADERS_TIMEOUT_MS),
+    },
     return503OnClosing: false, // what still comes in on an open connection is answered
     frameworkErrors: (error, request, reply) => sendProblem(request, reply, toProblem(error)),
     clientErrorHandler: answerBrokenHttp,
@@ -74,6 +79,10 @@ export async function buildApp({ config, engine, gpus, logger, lifecycle, versio
     reply.header('x-request-id', request.id);
   });
   if (config.LOG_PROMPTS) logPrompts(app);
+  app.addHook('onSend', async (request) => {
+    // From here on bytes should flow. Node sets its own limit again when the answer has gone out.
+    request.raw.socket.setTimeout(config.IDLE_TIMEOUT_MS);
+  });
   closeConnectionsWhenIdle(app, lifecycle);
   const origins = list(config.CORS_ORIGINS);
   if (origins.length > 0) {

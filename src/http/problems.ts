@@ -143,6 +143,8 @@ export function answerBrokenHttp(error: NodeJS.ErrnoException, socket: Socket): 
     detail: `${phrase}.`,
     code: 'invalid_request',
   });
+  // A client that does not close its side would keep the socket otherwise.
+  setTimeout(() => socket.destroy(), 1000).unref();
   socket.end(
     `HTTP/1.1 ${status} ${phrase}\r\nContent-Type: application/problem+json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
   );

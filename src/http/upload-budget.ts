@@ -11,22 +11,42 @@ export interface UploadLimits {
 
 export type UploadBudget = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
 
+/** A body that has not come by then counts with what has come of it. */
+const graceMs = 500;
+
 /**
  * An onRequest hook, one for all routes that take pictures: a request that is over the budget is refused before its body is read.
+ * A body counts with the length that it announces, but not for long: one that is held back takes nothing from the others.
  * @param assertRoom throws when no picture can be made now anyway
  */
 export function uploadBudget({ maxBytes, maxTotalBytes }: UploadLimits, assertRoom: () => void): UploadBudget {
   let taken = 0;
-  return async (request, reply) => {
+  return async ({ raw, headers }, reply) => {
     assertRoom();
-    const bytes = Math.min(Number(request.headers['content-length'] ?? maxBytes), maxBytes);
-    if (taken + bytes > maxTotalBytes) {
+    let reserved = Math.min(Number(headers['content-length'] ?? maxBytes), maxBytes);
+    if (taken + reserved > maxTotalBytes) {
       const detail = `The bodies of the requests in flight have ${taken} bytes; with this one they would pass ${maxTotalBytes}.`;
       throw new Problem('overloaded', detail, { retryAfter: 1, reason: 'upload_limit' });
     }
-    taken += bytes;
+    taken += reserved;
+    let received = raw.readableLength; // what came with the headers
+    const reserve = (bytes: number) => {
+      taken += bytes - reserved;
+      reserved = bytes;
+    };
+    const grace = setTimeout(() => reserve(received), graceMs);
+    const push = raw.push.bind(raw);
+    raw.push = (chunk, encoding) => {
+      received += (chunk as Buffer | null)?.length ?? 0;
+      if (received > reserved) reserve(received);
+      // Many slow ones that were let in and go on together: there is no memory for an answer.
+      if (taken > maxTotalBytes) raw.destroy(new Error('the uploads in flight are larger than MAX_UPLOADS_BYTES'));
+      return push(chunk, encoding);
+    };
     reply.raw.once('close', () => {
-      taken -= bytes;
+      clearTimeout(grace);
+      reserve(0);
+      raw.push = push;
     });
   };
 }

@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import sharp from 'sharp';
 import t from 'tap';
 import { parseColour, type Rgb } from '../../src/image/colour.js';
@@ -185,3 +186,77 @@ t.test('masks: white, black, grey and transparent pictures', async (t) => {
   const fitted = await decodeMask(wide, size, 'contain', 'transparency');
   t.strictSame([fitted[0], fitted[4 * 8]], [0, 255], 'the bars of contain are kept');
 });
+
+t.test('traps: what a file claims to be does not count, what is in it does', async (t) => {
+  const png = await solid(3, 'red', 64, 48).png().toBuffer();
+  const lies = Buffer.from(png);
+  lies.writeUInt32BE(60_000, 16); // width and height in IHDR, whose checksum is wrong now
+  lies.writeUInt32BE(60_000, 20);
+  const refused: [name: string, bytes: Buffer, code: RegExp][] = [
+    [
+      'SVG behind an XML declaration',
+      Buffer.from('<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'),
+      /unsupported_picture/,
+    ],
+    [
+      'SVG that is compressed',
+      gzipSync('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'),
+      /unsupported_picture/,
+    ],
+    ['PDF', Buffer.from('%PDF-1.7\n1 0 obj\n<<>>\nendobj\ntrailer<<>>\n%%EOF'), /unsupported_picture/],
+    ['BMP', Buffer.concat([Buffer.from('BM'), Buffer.alloc(60)]), /unsupported_picture/],
+    ['PPM', Buffer.from('P6 1 1 255 abc'), /unsupported_picture/],
+    ['Radiance HDR', Buffer.from('#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 1 +X 1\nabcd'), /unsupported_picture/],
+    ['FITS', Buffer.from('SIMPLE  =                    T'.padEnd(2880)), /unsupported_picture/],
+    [
+      "libvips' own format",
+      Buffer.concat([Buffer.from([0x08, 0xf2, 0xa6, 0xb6]), Buffer.alloc(100)]),
+      /unsupported_picture/,
+    ],
+    ['HTML', Buffer.from('<!doctype html><img src=x>'), /unsupported_picture/],
+    ["a JPEG's first bytes", Buffer.from([0xff, 0xd8, 0xff, 0xe0]), /unsupported_picture|undecodable_picture/],
+    ['a PNG that lies about its size', lies, /picture_too_large|unsupported_picture|undecodable_picture/],
+    ['a PNG without its end', png.subarray(0, png.length - 30), /undecodable_picture/],
+    [
+      'a TIFF cut off',
+      (await solid(3, 'red', 200, 200).tiff({ compression: 'none' }).toBuffer()).subarray(0, 9000),
+      /unsupported_picture|undecodable_picture/,
+    ],
+    ['a GIF cut off', (await noise(200).gif().toBuffer()).subarray(0, 5000), /unsupported_picture|undecodable_picture/],
+    [
+      'a WebP cut off',
+      (await noise(200).webp().toBuffer()).subarray(0, 2000),
+      /unsupported_picture|undecodable_picture/,
+    ],
+    [
+      'an AVIF cut off',
+      (await noise(200).avif({ effort: 0 }).toBuffer()).subarray(0, 3000),
+      /unsupported_picture|undecodable_picture/,
+    ],
+  ];
+  for (const [name, bytes, code] of refused) {
+    const error = await decoded(bytes).then(
+      () => undefined,
+      (reason) => reason,
+    );
+    t.ok(error instanceof PictureError, `${name}: ${error}`);
+    t.match(error?.code, code, name);
+  }
+});
+
+t.test('loaders that are not on the list are blocked inside libvips', async (t) => {
+  const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>';
+  await t.rejects(sharp(Buffer.from(svg)).metadata(), /unsupported/);
+  await t.rejects(sharp(Buffer.from(svg)).png().toBuffer(), /unsupported/);
+});
+
+const noise = (side: number) =>
+  sharp({
+    create: {
+      width: side,
+      height: side,
+      channels: 3,
+      background: 'red',
+      noise: { type: 'gaussian', mean: 128, sigma: 60 },
+    },
+  });
