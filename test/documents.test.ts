@@ -11,6 +11,7 @@ const documents = [
   'models/paintbox/README.md',
   'docs/tutorial.md',
   'SECURITY.md',
+  'docs/api.md',
   'docs/clients.md',
   'docs/deploy.md',
   'docs/models.md',
