@@ -35,6 +35,6 @@ t.test('the examples of docs/api.md', { skip: missing('curl') }, async (t) => {
     ['sheet.png', 'png'],
     ['marked.png', 'png'],
   ]) {
-    t.equal((await sharp(readFileSync(`${folder}/${file}`)).metadata()).format, format, file);
+    t.equal((await sharp(readFileSync(`${folder}/${file}`)).metadata()).format, format, String(file));
   }
 });
