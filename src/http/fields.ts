@@ -179,7 +179,7 @@ export function jsonBody(config: Config) {
 /** What a sheet's request has beside, and instead of `n` and `preview`. */
 function axes(values: (description: string) => TSchema, { MAX_SHEET_CELLS }: Config) {
   const field = (which: string) =>
-    Type.Enum([...axisFields], { type: 'string', description: `What changes ${which}.`, examples: ['influence'] });
+    Type.Enum([...axisFields], { type: 'string', description: `What changes ${which}.` });
   return {
     x_field: field('from column to column'),
     x_values: values(`Its values, at most ${MAX_SHEET_CELLS} pictures in all.`),

@@ -39,6 +39,16 @@ t.test('the console at /docs: choose a picture, execute, see the result', { skip
     return element.naturalWidth;
   });
   t.equal(width, 256, 'the answer is shown as a picture');
+  const sheet = page.locator('.opblock', { hasText: '/img2img/sheet' }).first();
+  await sheet.locator('.opblock-summary-control').click();
+  await sheet.locator('input[type=file]').first().setInputFiles('docs/pictures/cottage.png');
+  await sheet.locator('tr', { hasText: 'x_field' }).first().locator('select').selectOption('influence');
+  await sheet.locator('tr', { hasText: 'x_values' }).first().locator('input, textarea').first().fill('0|50');
+  await sheet.locator('button.execute').click();
+  const contact = sheet.locator('.live-responses-table img').first();
+  await contact.waitFor({ state: 'visible', timeout: 60_000 });
+  t.pass('the contact sheet is shown as a picture');
+
   t.strictSame(
     [...hosts].filter((host) => host !== '' && host !== new URL(url).host),
     [],

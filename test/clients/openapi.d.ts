@@ -1023,7 +1023,6 @@ export interface operations {
                     mask?: string;
                     /**
                      * @description What changes from column to column.
-                     * @example influence
                      * @enum {string}
                      */
                     x_field: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
@@ -1031,7 +1030,6 @@ export interface operations {
                     x_values: string;
                     /**
                      * @description What changes from row to row; absent for a sheet of one row.
-                     * @example influence
                      * @enum {string}
                      */
                     y_field?: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
@@ -1108,7 +1106,6 @@ export interface operations {
                     mask?: string;
                     /**
                      * @description What changes from column to column.
-                     * @example influence
                      * @enum {string}
                      */
                     x_field: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
@@ -1124,7 +1121,6 @@ export interface operations {
                     x_values: (number | string)[];
                     /**
                      * @description What changes from row to row; absent for a sheet of one row.
-                     * @example influence
                      * @enum {string}
                      */
                     y_field?: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
