@@ -91,10 +91,11 @@ function commonFields({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
     ),
     height: Type.Optional(Type.Integer({ minimum: 1, description: 'Height of the answer; see `width`.' })),
     fit: Type.Optional(
-      Type.Enum(['cover', 'contain', 'fill'], {
+      Type.Enum(['cover', 'contain', 'fill', 'extend'], {
         type: 'string',
         default: defaults.fit,
-        description: 'How the starter meets another aspect: cut to fill, fitted with bars, or stretched.',
+        description:
+          'How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges.',
       }),
     ),
     background: Type.Optional(

@@ -11,7 +11,7 @@ import {
   type GenerateOptions,
   type Job,
 } from '../engine/engine.js';
-import { type Conversion, decode, decodeMask, inspect, type Starter } from '../image/decode.js';
+import { type Conversion, decode, decodeMask, inspect, type MaskReading, type Starter } from '../image/decode.js';
 import { encode } from '../image/encode.js';
 import { PictureError } from '../image/picture-error.js';
 import type { Pixels } from '../pixels.js';
@@ -31,8 +31,7 @@ export interface Order {
   readonly image: Buffer | undefined;
   /** What is repainted, as it was uploaded; everything without one. */
   readonly mask?: Buffer | undefined;
-  /** What in the mask says so: white, or being transparent. */
-  readonly maskChannel?: 'luminance' | 'transparency';
+  readonly maskReading?: MaskReading | undefined;
   /** What the route itself leaves without effect. */
   readonly warnings?: readonly Warning[];
 }
@@ -107,7 +106,7 @@ export interface PictureMaker {
 
 export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): PictureMaker {
   return {
-    async plan({ bodies, image, mask, maskChannel, warnings = [] }) {
+    async plan({ bodies, image, mask, maskReading, warnings = [] }) {
       const start = performance.now();
       if (!image) throw fieldProblem('invalid_request', 'image', 'image is missing.');
       const models = bodies.map((body) => engine.model(body.model));
@@ -127,7 +126,7 @@ export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): 
       >();
       const decodeFor = async ({ size, fit, background }: Parameters) => ({
         ...(await decode(starter, size, fit, background)),
-        mask: maskPicture && (await aboutMask(decodeMask(maskPicture, size, fit, maskChannel))),
+        mask: maskPicture && (await aboutMask(decodeMask(maskPicture, size, fit, maskReading))),
       });
       const pictures = settled.map(async (parameters, i) => {
         const key = `${parameters.size.width}x${parameters.size.height}`;

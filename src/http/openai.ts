@@ -82,7 +82,7 @@ export function openAiRoutes(app: FastifyInstance, { config, engine, maker, budg
         bodies: eachSeed(ours, body.n ?? 1),
         image: onlyOne(pictures.image, pictures['image[]']),
         mask: pictures.mask,
-        maskChannel: 'transparency',
+        maskReading: { channel: 'transparency' },
       });
       const { signal, deadline } = deadlineSignal(request, reply, config.REQUEST_TIMEOUT_MS);
       writeIgnoredFields(reply, withoutEffect(body));

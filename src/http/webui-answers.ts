@@ -51,7 +51,9 @@ export function webuiInterrupted(body: WebuiBody) {
 }
 
 function echo(body: WebuiBody) {
-  return body.include_init_images ? body : { ...body, init_images: null };
+  return body.include_init_images
+    ? body
+    : { ...body, init_images: null, ...(body.mask !== undefined && { mask: null }) };
 }
 
 function info({ batch_size = 1 }: WebuiBody, pictures: readonly MadePicture[], understood: Understood) {

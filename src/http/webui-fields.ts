@@ -59,9 +59,32 @@ export function webuiBody({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
           minimum: 0,
           maximum: 2,
           default: 0,
-          description: '0 stretches, 1 cuts to fill, 2 fits and fills the rest with white.',
+          description: "0 stretches, 1 cuts to fill, 2 fits and fills the rest with the picture's edges.",
         }),
       ),
+      mask: Type.Optional(
+        Type.String({ minLength: 1, description: 'base64 or a `data:` URI; white is repainted, the rest stays.' }),
+      ),
+      mask_blur: Type.Optional(
+        Type.Integer({
+          minimum: 0,
+          maximum: 64,
+          default: 4,
+          description: "Softens the mask's edges, in pixels of the answer.",
+        }),
+      ),
+      inpainting_mask_invert: Type.Optional(
+        Type.Integer({ minimum: 0, maximum: 1, default: 0, description: '1 repaints what is black.' }),
+      ),
+      inpainting_fill: Type.Optional(
+        Type.Integer({
+          minimum: 0,
+          maximum: 3,
+          default: 0,
+          description: 'Has no effect: what is repainted starts from the picture itself, which is 1.',
+        }),
+      ),
+      inpaint_full_res: flag(true, 'Has no effect: the whole picture is computed, which is false.'),
       override_settings: Type.Optional(
         Type.Object(
           {
@@ -115,14 +138,9 @@ const neutral: Readonly<Record<string, readonly unknown[]>> = {
   refiner_checkpoint: [''],
   refiner_switch_at: [0],
   infotext: [''],
-  // of masks
-  mask_blur: [0, 4],
   mask_blur_x: [4],
   mask_blur_y: [4],
-  inpainting_fill: [0, 1],
-  inpaint_full_res: [false, true],
   inpaint_full_res_padding: [0],
-  inpainting_mask_invert: [0],
 };
 
 const isEmpty = (value: unknown) =>
@@ -134,6 +152,10 @@ export function withoutEffect(body: WebuiBody, known: object): string[] {
   const own = Object.entries(body)
     .filter(([name, value]) => !Object.hasOwn(known, name) && !isEmpty(value) && !neutral[name]?.includes(value))
     .map(([name]) => name);
+  const ofMasks = [
+    ...(body.mask !== undefined && body.inpainting_fill !== 1 ? ['inpainting_fill'] : []),
+    ...(body.mask !== undefined && body.inpaint_full_res !== false ? ['inpaint_full_res'] : []),
+  ];
   const settings = Object.keys(body.override_settings ?? {}).filter((name) => name !== 'sd_model_checkpoint');
-  return [...own, ...settings.map((name) => `override_settings.${name}`)];
+  return [...own, ...ofMasks, ...settings.map((name) => `override_settings.${name}`)];
 }

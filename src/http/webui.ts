@@ -37,7 +37,7 @@ export interface WebuiOptions {
   readonly version: string;
 }
 
-const fits = ['fill', 'cover', 'contain'] as const;
+const fits = ['fill', 'cover', 'extend'] as const;
 
 /** To be registered with the prefix /sdapi/v1. */
 export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budget, version }: WebuiOptions): void {
@@ -74,9 +74,14 @@ export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budge
         request.pictures = {};
         if (typeof sent !== 'object' || sent === null) return;
         for (const [name, value] of Object.entries(sent)) if (value === null) delete sent[name];
-        const [first] = Array.isArray(sent.init_images) ? sent.init_images : [];
-        if (typeof first !== 'string') return;
-        request.pictures.image = pictureFromBase64('init_images', first, config.MAX_UPLOAD_BYTES);
+        const [image] = Array.isArray(sent.init_images) ? sent.init_images : [];
+        for (const [name, field, value] of [
+          ['image', 'init_images', image],
+          ['mask', 'mask', sent.mask],
+        ] as const) {
+          if (typeof value === 'string')
+            request.pictures[name] = pictureFromBase64(field, value, config.MAX_UPLOAD_BYTES);
+        }
       },
     },
     async (request, reply) => {
@@ -92,7 +97,12 @@ export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budge
         schedule,
         checkpointName(engine, sent.override_settings?.sd_model_checkpoint),
       );
-      const plan = await maker.plan({ bodies: eachSeed(ours, n), image: pictures.image });
+      const plan = await maker.plan({
+        bodies: eachSeed(ours, n),
+        image: pictures.image,
+        mask: pictures.mask,
+        maskReading: reading(sent),
+      });
       writeIgnoredFields(reply, withoutEffect(sent, body.properties));
       const task = new Task(caller, sent.force_task_id, n);
       try {
@@ -209,6 +219,12 @@ export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budge
     },
   );
 }
+
+/** The web UI's masks are white where to repaint, as ours, but blurred. */
+const reading = ({ mask_blur = 4, inpainting_mask_invert = 0 }: WebuiBody) => ({
+  blur: mask_blur,
+  invert: inpainting_mask_invert === 1,
+});
 
 function refuseScripts({ script_name = '', alwayson_scripts = {} }: WebuiBody): void {
   const names = [...(script_name === '' ? [] : [script_name]), ...Object.keys(alwayson_scripts)];

@@ -731,11 +731,11 @@ export interface operations {
                     /** @description Height of the answer; see `width`. */
                     height?: number;
                     /**
-                     * @description How the starter meets another aspect: cut to fill, fitted with bars, or stretched.
+                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges.
                      * @default cover
                      * @enum {string}
                      */
-                    fit?: "cover" | "contain" | "fill";
+                    fit?: "cover" | "contain" | "fill" | "extend";
                     /**
                      * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name.
                      * @default white
@@ -810,11 +810,11 @@ export interface operations {
                     /** @description Height of the answer; see `width`. */
                     height?: number;
                     /**
-                     * @description How the starter meets another aspect: cut to fill, fitted with bars, or stretched.
+                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges.
                      * @default cover
                      * @enum {string}
                      */
-                    fit?: "cover" | "contain" | "fill";
+                    fit?: "cover" | "contain" | "fill" | "extend";
                     /**
                      * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name.
                      * @default white
@@ -1069,11 +1069,11 @@ export interface operations {
                     /** @description Height of the answer; see `width`. */
                     height?: number;
                     /**
-                     * @description How the starter meets another aspect: cut to fill, fitted with bars, or stretched.
+                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges.
                      * @default cover
                      * @enum {string}
                      */
-                    fit?: "cover" | "contain" | "fill";
+                    fit?: "cover" | "contain" | "fill" | "extend";
                     /**
                      * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name.
                      * @default white
@@ -1168,11 +1168,11 @@ export interface operations {
                     /** @description Height of the answer; see `width`. */
                     height?: number;
                     /**
-                     * @description How the starter meets another aspect: cut to fill, fitted with bars, or stretched.
+                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges.
                      * @default cover
                      * @enum {string}
                      */
-                    fit?: "cover" | "contain" | "fill";
+                    fit?: "cover" | "contain" | "fill" | "extend";
                     /**
                      * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name.
                      * @default white
@@ -2162,10 +2162,32 @@ export interface operations {
                      */
                     height?: number;
                     /**
-                     * @description 0 stretches, 1 cuts to fill, 2 fits and fills the rest with white.
+                     * @description 0 stretches, 1 cuts to fill, 2 fits and fills the rest with the picture's edges.
                      * @default 0
                      */
                     resize_mode?: number;
+                    /** @description base64 or a `data:` URI; white is repainted, the rest stays. */
+                    mask?: string;
+                    /**
+                     * @description Softens the mask's edges, in pixels of the answer.
+                     * @default 4
+                     */
+                    mask_blur?: number;
+                    /**
+                     * @description 1 repaints what is black.
+                     * @default 0
+                     */
+                    inpainting_mask_invert?: number;
+                    /**
+                     * @description Has no effect: what is repainted starts from the picture itself, which is 1.
+                     * @default 0
+                     */
+                    inpainting_fill?: number;
+                    /**
+                     * @description Has no effect: the whole picture is computed, which is false.
+                     * @default true
+                     */
+                    inpaint_full_res?: boolean;
                     /** @description Of these only the model has an effect. */
                     override_settings?: {
                         /** @description A title, name or hash of `sd-models`. */

@@ -98,7 +98,40 @@ t.test('/sdapi/v1', async (t) => {
     t.match(await corner(0, 8, 64), { red: false, blue: true }, 'stretched: the blue quarter is there');
     t.match(await corner(1, 8, 64), { red: true, blue: false }, 'cut: it is not');
     t.match(await corner(2, 8, 64), { red: false, blue: true }, 'fitted: it is');
-    t.match(await corner(2, 100, 8), { red: true, green: true, blue: true }, 'fitted: white above');
+    t.match(await corner(2, 8, 8), { red: false, blue: true }, 'fitted: the edges above');
+    t.match(await corner(2, 100, 120), { red: true, green: false, blue: false }, 'and below');
+  });
+
+  await t.test('mask: white is repainted, softly; or black', async (t) => {
+    const side = 128;
+    const white = { width: side / 2, height: side, channels: 3, background: 'white' } as const;
+    const picture = await sharp({ create: white })
+      .extend({ left: side / 2, background: 'black' })
+      .png()
+      .toBuffer();
+    const before = await sharp(cottage).resize(side, side).removeAlpha().raw().toBuffer();
+    const largest = async (more: object) => {
+      const mask = picture.toString('base64');
+      const { images } = await made({ ...quick, denoising_strength: 1, mask, ...more });
+      const after = await sharp(Buffer.from(images[0]!, 'base64')).removeAlpha().raw().toBuffer();
+      const halves = { left: 0, right: 0 };
+      for (let i = 0; i < after.length; i++) {
+        const x = Math.floor(i / 3) % side;
+        const half = x < side / 4 ? 'left' : x >= (3 * side) / 4 ? 'right' : undefined;
+        if (half) halves[half] = Math.max(halves[half], Math.abs(after[i]! - before[i]!));
+      }
+      return halves;
+    };
+    const plain = await largest({});
+    t.ok(plain.left <= 3 && plain.right > 30, `white on the right: ${JSON.stringify(plain)}`);
+    const inverted = await largest({ inpainting_mask_invert: 1, mask_blur: 0 });
+    t.ok(inverted.left > 30 && inverted.right <= 3, `inverted: ${JSON.stringify(inverted)}`);
+    const ignored = async (more: object) =>
+      (await call('img2img', { ...quick, mask: picture.toString('base64'), ...more })).headers.get(
+        'img2img-ignored-fields',
+      );
+    t.equal(await ignored({}), 'inpainting_fill, inpaint_full_res', 'the web UI would fill and zoom');
+    t.equal(await ignored({ inpainting_fill: 1, inpaint_full_res: false }), null);
   });
 
   await t.test('what has no effect is named, what cannot be is refused', async (t) => {

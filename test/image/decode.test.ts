@@ -180,10 +180,14 @@ t.test('masks: white, black, grey and transparent pictures', async (t) => {
   for (const [name, bytes, luminance, transparency] of cases) {
     const mask = await inspect(bytes, limit);
     t.equal((await decodeMask(mask, size, 'cover'))[9], luminance, name);
-    t.equal((await decodeMask(mask, size, 'cover', 'transparency'))[9], transparency, `${name}, as transparency`);
+    t.equal(
+      (await decodeMask(mask, size, 'cover', { channel: 'transparency' }))[9],
+      transparency,
+      `${name}, as transparency`,
+    );
   }
   const wide = await inspect(await solid(4, '#ffffff00', 16, 8).png().toBuffer(), limit);
-  const fitted = await decodeMask(wide, size, 'contain', 'transparency');
+  const fitted = await decodeMask(wide, size, 'contain', { channel: 'transparency' });
   t.strictSame([fitted[0], fitted[4 * 8]], [0, 255], 'the bars of contain are kept');
 });
 
