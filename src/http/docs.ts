@@ -44,9 +44,9 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
       security: [{}, { key: [] }],
       tags: [
         { name: 'Pictures', description: 'Make pictures of pictures' },
+        { name: 'Models', description: 'The generators to choose from' },
         { name: 'OpenAI', description: "The same for clients of OpenAI's image API" },
         { name: 'AUTOMATIC1111', description: "The same for clients of AUTOMATIC1111's web UI" },
-        { name: 'Models', description: 'The generators to choose from' },
         { name: 'Operations', description: 'Probes for load balancers and Kubernetes' },
       ],
     },

@@ -6,7 +6,8 @@ import { Type } from 'typebox';
 import type { Engine, Generated } from '../engine/engine.js';
 import { engineMetrics } from './engine-metrics.js';
 import { exposition } from './open-metrics.js';
-import { type Problem, type ProblemCode, problemResponses } from './problems.js';
+import type { ProblemCode } from './problem-codes.js';
+import { type Problem, problemResponses } from './problems.js';
 import type { Trace } from './trace.js';
 
 const requestBuckets = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 90];

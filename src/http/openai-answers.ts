@@ -5,7 +5,8 @@ import { encodePreview } from '../image/encode.js';
 import type { Made, MadePicture, Plan } from './generation.js';
 import { type EditBody, noUsage } from './openai-fields.js';
 import type { Parameters } from './parameters.js';
-import type { Problem, ProblemCode } from './problems.js';
+import type { ProblemCode } from './problem-codes.js';
+import type { Problem } from './problems.js';
 import type { Narrator } from './progress-stream.js';
 
 const now = () => Math.floor(Date.now() / 1000);

@@ -9,7 +9,7 @@ import type { Img2ImgBody } from './fields.js';
 import { makingProblems, type PictureMaker } from './generation.js';
 import { ignoredFieldsHeader, writeIgnoredFields } from './ignored-fields.js';
 import { sendJson } from './img2img.js';
-import { editEvents, edited } from './openai-answers.js';
+import { editEvents, edited, openAiError } from './openai-answers.js';
 import {
   type EditBody,
   EditEvent,
@@ -20,7 +20,8 @@ import {
   withoutEffect,
 } from './openai-fields.js';
 import { eachSeed } from './parameters.js';
-import { fieldProblem, type ProblemCode, responsesFor } from './problems.js';
+import type { ProblemCode } from './problem-codes.js';
+import { fieldProblem, responsesFor } from './problems.js';
 import { answerWithEvents } from './progress-stream.js';
 import { answerHeaders, writeHeaders } from './report.js';
 import { type FieldTypes, readBody } from './upload.js';
@@ -33,8 +34,7 @@ export interface OpenAiOptions {
   readonly budget: UploadBudget;
 }
 
-const errorContent = { 'application/json': { schema: Type.Ref('OpenAiError') } };
-const responses = (...codes: ProblemCode[]) => responsesFor(codes, errorContent);
+const responses = (...codes: ProblemCode[]) => responsesFor(codes, 'application/json', 'OpenAiError', openAiError);
 
 /** To be registered with the prefix /v1. */
 export function openAiRoutes(app: FastifyInstance, { config, engine, maker, budget }: OpenAiOptions): void {

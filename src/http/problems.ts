@@ -1,4 +1,4 @@
-// Every error as application/problem+json (RFC 9457), Fastify's own included. The one table of codes and statuses.
+// Every error as application/problem+json (RFC 9457), Fastify's own included.
 
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -7,34 +7,7 @@ import { EngineError, type EngineErrorCode } from '../engine/engine.js';
 import { PictureError } from '../image/picture-error.js';
 import { SizeError } from '../image/size.js';
 import { requirement, type SchemaError } from '../requirement.js';
-
-export const problemCodes = {
-  invalid_request: [400, 'Invalid request'],
-  unauthorized: [401, 'Unauthorized'],
-  not_found: [404, 'Not found'],
-  model_not_found: [404, 'Model not found'],
-  not_acceptable: [406, 'Not acceptable'],
-  upload_too_large: [413, 'Upload too large'],
-  unsupported_media_type: [415, 'Unsupported media type'],
-  unsupported_picture: [415, 'Unsupported picture'],
-  undecodable_picture: [422, 'Undecodable picture'],
-  picture_too_large: [422, 'Picture too large'],
-  size_not_supported: [422, 'Size not supported'],
-  model_not_runnable: [422, 'Model not runnable'],
-  too_large_for_device: [422, 'Too large for the device'],
-  unsupported_combination: [422, 'Unsupported combination'],
-  overloaded: [429, 'Overloaded'],
-  deadline_unattainable: [429, 'Deadline unattainable'],
-  rate_limited: [429, 'Rate limited'],
-  internal: [500, 'Internal error'],
-  request_kills_worker: [500, 'Request kills worker'],
-  draining: [503, 'Draining'],
-  not_ready: [503, 'Not ready'],
-  worker_lost: [503, 'Worker lost'],
-  deadline_exceeded: [504, 'Deadline exceeded'],
-} as const satisfies Record<string, readonly [status: number, title: string]>;
-
-export type ProblemCode = keyof typeof problemCodes;
+import { type ProblemCode, problemCodes } from './problem-codes.js';
 
 /** One bad field: where it is and what is wrong with it. */
 export interface FieldError {
@@ -86,21 +59,39 @@ export const ProblemBody = Type.Object(
 
 /** Response schemas for a route that can answer with these problems, one per status. */
 export function problemResponses(...codes: ProblemCode[]): Record<number, object> {
-  return responsesFor(codes, { 'application/problem+json': { schema: Type.Ref('Problem') } });
+  return responsesFor(codes, 'application/problem+json', 'Problem', (problem) =>
+    document(problem, '/img2img', 'a1b2c3'),
+  );
 }
 
-/** The same for routes whose clients expect another shape. */
-export function responsesFor(codes: readonly ProblemCode[], content: object): Record<number, object> {
+/**
+ * The same for routes whose clients expect another shape.
+ * @param schema its $id
+ * @param body what such an answer looks like, for the examples
+ */
+export function responsesFor(
+  codes: readonly ProblemCode[],
+  mediaType: string,
+  schema: string,
+  body: (problem: Problem) => object,
+): Record<number, object> {
   const responses: Record<number, object> = {};
+  const example = (code: ProblemCode) => {
+    const [, title, meaning] = problemCodes[code];
+    return [
+      code,
+      { summary: title, value: body(new Problem(code, `${meaning[0]!.toUpperCase()}${meaning.slice(1)}.`)) },
+    ];
+  };
   for (const status of new Set(codes.map((code) => problemCodes[code][0]))) {
     const names = codes.filter((code) => problemCodes[code][0] === status);
     responses[status] = {
-      description: names.map((code) => `\`${code}\``).join(', '),
+      description: names.map((code) => `\`${code}\`: ${problemCodes[code][2]}.`).join(' '),
       ...(status === 401 && { headers: { 'WWW-Authenticate': Type.String() } }),
       ...((status === 429 || status === 503) && {
         headers: { 'Retry-After': Type.Integer({ description: 'Seconds' }) },
       }),
-      content,
+      content: { [mediaType]: { schema: Type.Ref(schema), examples: Object.fromEntries(names.map(example)) } },
     };
   }
   return responses;
@@ -114,15 +105,19 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, proble
 
 /** The problem document. */
 export function problemBody(request: FastifyRequest, problem: Problem): Static<typeof ProblemBody> {
+  return document(problem, request.url.split('?')[0]!, request.id);
+}
+
+function document(problem: Problem, instance: string, requestId: string): Static<typeof ProblemBody> {
   const [status, title] = problemCodes[problem.code];
   return {
     type: `/docs#${problem.code}`,
     title,
     status,
     detail: problem.message,
-    instance: request.url.split('?')[0]!,
+    instance,
     code: problem.code,
-    request_id: request.id,
+    request_id: requestId,
     ...(problem.more.errors && { errors: [...problem.more.errors] }),
   };
 }

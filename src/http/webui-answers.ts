@@ -3,7 +3,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { Made, MadePicture } from './generation.js';
-import { type Problem, type ProblemCode, responsesFor } from './problems.js';
+import type { ProblemCode } from './problem-codes.js';
+import { type Problem, responsesFor } from './problems.js';
 import type { WebuiBody } from './webui-fields.js';
 import type { Sampler, Schedule } from './webui-samplers.js';
 
@@ -19,7 +20,7 @@ export const WebuiError = Type.Object(
 
 export const webuiTags = ['AUTOMATIC1111'];
 export const webuiResponses = (...codes: ProblemCode[]) =>
-  responsesFor(codes, { 'application/json': { schema: Type.Ref('WebuiError') } });
+  responsesFor(codes, 'application/json', 'WebuiError', webuiError);
 export const webuiJson = (description: string, schema: object) => ({
   200: { description, content: { 'application/json': { schema } } },
 });
@@ -130,10 +131,16 @@ const fieldNames: Readonly<Record<string, string>> = {
   guidance: 'cfg_scale',
 };
 
-export function sendWebuiError(_request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
-  if (problem.more.retryAfter !== undefined) reply.header('retry-after', String(problem.more.retryAfter));
+function webuiError(problem: Problem) {
   const fields = (problem.more.errors ?? []).map(({ pointer }) => pointer.replace(/^#\/?/, ''));
   const errors = fields.map((field) => fieldNames[field] ?? field).join(', ');
-  const body = { error: problem.code, detail: problem.message, body: '', errors };
-  return reply.status(problem.status).type('application/json').send(JSON.stringify(body));
+  return { error: problem.code, detail: problem.message, body: '', errors };
+}
+
+export function sendWebuiError(_request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
+  if (problem.more.retryAfter !== undefined) reply.header('retry-after', String(problem.more.retryAfter));
+  return reply
+    .status(problem.status)
+    .type('application/json')
+    .send(JSON.stringify(webuiError(problem)));
 }

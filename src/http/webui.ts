@@ -44,7 +44,6 @@ export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budge
   const body = webuiBody(config);
   const tasks = new Tasks();
   for (const schema of [WebuiMade, WebuiError]) app.addSchema(schema);
-  listRoutes(app, engine);
 
   app.post<{ Body: WebuiBody }>(
     '/img2img',
@@ -218,6 +217,8 @@ export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budge
       return {};
     },
   );
+
+  listRoutes(app, engine);
 }
 
 /** The web UI's masks are white where to repaint, as ours, but blurred. */

@@ -204,6 +204,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sdapi/v1/img2img": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The web UI's img2img
+         * @description For clients of AUTOMATIC1111's web UI: its names, defaults and answers. The key, where keys are on, is the password. Scripts, and so ControlNet, are refused.
+         */
+        post: operations["webuiImg2img"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/progress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How far a request is
+         * @description Of the newest request of the caller's key (or address, where keys are off) that runs on this replica: send it to the replica that has the request.
+         */
+        get: operations["webuiProgress"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/interrupt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop a request
+         * @description Stops the requests of the caller's key (or address, where keys are off) on this replica, or only those with that task id. They answer without pictures.
+         */
+        post: operations["webuiInterrupt"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sdapi/v1/samplers": {
         parameters: {
             query?: never;
@@ -282,66 +342,6 @@ export interface paths {
          * @description Requests share no state here, so that nothing can be set: a value that is there already is accepted, every other is refused. Send `override_settings` with a request instead.
          */
         post: operations["webuiSetOptions"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/sdapi/v1/img2img": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * The web UI's img2img
-         * @description For clients of AUTOMATIC1111's web UI: its names, defaults and answers. The key, where keys are on, is the password. Scripts, and so ControlNet, are refused.
-         */
-        post: operations["webuiImg2img"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/sdapi/v1/progress": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * How far a request is
-         * @description Of the newest request of the caller's key (or address, where keys are off) that runs on this replica: send it to the replica that has the request.
-         */
-        get: operations["webuiProgress"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/sdapi/v1/interrupt": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Stop a request
-         * @description Stops the requests of the caller's key (or address, where keys are off) on this replica, or only those with that task id. They answer without pictures.
-         */
-        post: operations["webuiInterrupt"];
         delete?: never;
         options?: never;
         head?: never;
@@ -892,7 +892,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description `invalid_request` */
+            /** @description `invalid_request`: a malformed body, a wrong type, a value out of range, a field that is unknown or repeated. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -901,7 +901,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `unauthorized` */
+            /** @description `unauthorized`: the key is missing or wrong. */
             401: {
                 headers: {
                     "WWW-Authenticate"?: string;
@@ -911,7 +911,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `model_not_found` */
+            /** @description `model_not_found`: there is no such model. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -920,7 +920,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `not_acceptable` */
+            /** @description `not_acceptable`: nothing that Accept names can be answered. */
             406: {
                 headers: {
                     [name: string]: unknown;
@@ -929,7 +929,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `upload_too_large` */
+            /** @description `upload_too_large`: more bytes than are accepted. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -938,7 +938,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `unsupported_media_type`, `unsupported_picture` */
+            /** @description `unsupported_media_type`: the body has a Content-Type that the route does not take. `unsupported_picture`: the bytes are not a picture of a format that can be read. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -947,7 +947,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `undecodable_picture`, `picture_too_large`, `size_not_supported`, `too_large_for_device`, `unsupported_combination`, `model_not_runnable` */
+            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -956,7 +956,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `rate_limited`, `overloaded`, `deadline_unattainable` */
+            /** @description `rate_limited`: this key has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
             429: {
                 headers: {
                     /** @description Seconds */
@@ -967,7 +967,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `internal`, `request_kills_worker` */
+            /** @description `internal`: a fault of the server; its log has the request id. `request_kills_worker`: the worker ended at this request more than once. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -976,7 +976,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `draining`, `not_ready`, `worker_lost` */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `worker_lost`: the worker that ran the request ended. */
             503: {
                 headers: {
                     /** @description Seconds */
@@ -987,7 +987,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `deadline_exceeded` */
+            /** @description `deadline_exceeded`: the picture was not ready in time. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -1220,7 +1220,7 @@ export interface operations {
                     "application/json": components["schemas"]["Sheet"] | components["schemas"]["DryRun"];
                 };
             };
-            /** @description `invalid_request` */
+            /** @description `invalid_request`: a malformed body, a wrong type, a value out of range, a field that is unknown or repeated. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1229,7 +1229,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `unauthorized` */
+            /** @description `unauthorized`: the key is missing or wrong. */
             401: {
                 headers: {
                     "WWW-Authenticate"?: string;
@@ -1239,7 +1239,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `model_not_found` */
+            /** @description `model_not_found`: there is no such model. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1248,7 +1248,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `not_acceptable` */
+            /** @description `not_acceptable`: nothing that Accept names can be answered. */
             406: {
                 headers: {
                     [name: string]: unknown;
@@ -1257,7 +1257,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `upload_too_large` */
+            /** @description `upload_too_large`: more bytes than are accepted. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1266,7 +1266,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `unsupported_media_type`, `unsupported_picture` */
+            /** @description `unsupported_media_type`: the body has a Content-Type that the route does not take. `unsupported_picture`: the bytes are not a picture of a format that can be read. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -1275,7 +1275,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `undecodable_picture`, `picture_too_large`, `size_not_supported`, `too_large_for_device`, `unsupported_combination`, `model_not_runnable` */
+            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1284,7 +1284,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `rate_limited`, `overloaded`, `deadline_unattainable` */
+            /** @description `rate_limited`: this key has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
             429: {
                 headers: {
                     /** @description Seconds */
@@ -1295,7 +1295,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `internal`, `request_kills_worker` */
+            /** @description `internal`: a fault of the server; its log has the request id. `request_kills_worker`: the worker ended at this request more than once. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1304,7 +1304,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `draining`, `not_ready`, `worker_lost` */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `worker_lost`: the worker that ran the request ended. */
             503: {
                 headers: {
                     /** @description Seconds */
@@ -1315,7 +1315,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `deadline_exceeded` */
+            /** @description `deadline_exceeded`: the picture was not ready in time. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -1346,7 +1346,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unauthorized` */
+            /** @description `unauthorized`: the key is missing or wrong. */
             401: {
                 headers: {
                     "WWW-Authenticate"?: string;
@@ -1378,7 +1378,7 @@ export interface operations {
                     "application/json": components["schemas"]["Model"];
                 };
             };
-            /** @description `unauthorized` */
+            /** @description `unauthorized`: the key is missing or wrong. */
             401: {
                 headers: {
                     "WWW-Authenticate"?: string;
@@ -1388,7 +1388,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `model_not_found` */
+            /** @description `model_not_found`: there is no such model. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1397,7 +1397,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `not_ready` */
+            /** @description `not_ready`: models are being loaded, or no worker is up. */
             503: {
                 headers: {
                     /** @description Seconds */
@@ -1454,7 +1454,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `draining`, `not_ready` */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. */
             503: {
                 headers: {
                     /** @description Seconds */
@@ -1486,7 +1486,7 @@ export interface operations {
                     "application/openmetrics-text": string;
                 };
             };
-            /** @description `unauthorized` */
+            /** @description `unauthorized`: the key is missing or wrong. */
             401: {
                 headers: {
                     "WWW-Authenticate"?: string;
@@ -1655,7 +1655,7 @@ export interface operations {
                     "text/event-stream": components["schemas"]["EditEvent"];
                 };
             };
-            /** @description `invalid_request` */
+            /** @description `invalid_request`: a malformed body, a wrong type, a value out of range, a field that is unknown or repeated. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1664,7 +1664,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `unauthorized` */
+            /** @description `unauthorized`: the key is missing or wrong. */
             401: {
                 headers: {
                     "WWW-Authenticate"?: string;
@@ -1674,7 +1674,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `model_not_found` */
+            /** @description `model_not_found`: there is no such model. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1683,7 +1683,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `upload_too_large` */
+            /** @description `upload_too_large`: more bytes than are accepted. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1692,7 +1692,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `unsupported_media_type`, `unsupported_picture` */
+            /** @description `unsupported_media_type`: the body has a Content-Type that the route does not take. `unsupported_picture`: the bytes are not a picture of a format that can be read. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -1701,7 +1701,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `undecodable_picture`, `picture_too_large`, `size_not_supported`, `too_large_for_device`, `unsupported_combination`, `model_not_runnable` */
+            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1710,7 +1710,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `rate_limited`, `overloaded`, `deadline_unattainable` */
+            /** @description `rate_limited`: this key has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
             429: {
                 headers: {
                     /** @description Seconds */
@@ -1721,7 +1721,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `internal`, `request_kills_worker` */
+            /** @description `internal`: a fault of the server; its log has the request id. `request_kills_worker`: the worker ended at this request more than once. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1730,7 +1730,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `draining`, `not_ready`, `worker_lost` */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `worker_lost`: the worker that ran the request ended. */
             503: {
                 headers: {
                     /** @description Seconds */
@@ -1741,7 +1741,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `deadline_exceeded` */
+            /** @description `deadline_exceeded`: the picture was not ready in time. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -1774,7 +1774,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unauthorized` */
+            /** @description `unauthorized`: the key is missing or wrong. */
             401: {
                 headers: {
                     "WWW-Authenticate"?: string;
@@ -1806,7 +1806,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiModel"];
                 };
             };
-            /** @description `invalid_request` */
+            /** @description `invalid_request`: a malformed body, a wrong type, a value out of range, a field that is unknown or repeated. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1815,7 +1815,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `unauthorized` */
+            /** @description `unauthorized`: the key is missing or wrong. */
             401: {
                 headers: {
                     "WWW-Authenticate"?: string;
@@ -1825,7 +1825,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `model_not_found` */
+            /** @description `model_not_found`: there is no such model. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1834,7 +1834,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `model_not_runnable` */
+            /** @description `model_not_runnable`: the model is there, and cannot run here. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1843,7 +1843,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `not_ready`, `draining` */
+            /** @description `not_ready`: models are being loaded, or no worker is up. `draining`: the server shuts down. */
             503: {
                 headers: {
                     /** @description Seconds */
@@ -1852,232 +1852,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OpenAiError"];
-                };
-            };
-        };
-    };
-    webuiSamplers: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description What `sampler_name` takes */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        name: string;
-                        aliases: string[];
-                        options: {
-                            scheduler?: string;
-                        };
-                    }[];
-                };
-            };
-            /** @description `unauthorized` */
-            401: {
-                headers: {
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["WebuiError"];
-                };
-            };
-        };
-    };
-    webuiSchedulers: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description What `scheduler` takes */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        name: string;
-                        label: string;
-                        aliases: null;
-                        default_rho: number;
-                        need_inner_model: boolean;
-                    }[];
-                };
-            };
-            /** @description `unauthorized` */
-            401: {
-                headers: {
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["WebuiError"];
-                };
-            };
-        };
-    };
-    webuiModels: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description What `override_settings.sd_model_checkpoint` takes */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        title: string;
-                        model_name: string;
-                        hash: string;
-                        sha256: string;
-                        filename: string;
-                        config: null;
-                    }[];
-                };
-            };
-            /** @description `unauthorized` */
-            401: {
-                headers: {
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["WebuiError"];
-                };
-            };
-        };
-    };
-    webuiOptions: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The options */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        sd_model_checkpoint: string;
-                        sd_checkpoint_hash: string;
-                        samples_format: string;
-                    };
-                };
-            };
-            /** @description `unauthorized` */
-            401: {
-                headers: {
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["WebuiError"];
-                };
-            };
-            /** @description `not_ready`, `draining` */
-            503: {
-                headers: {
-                    /** @description Seconds */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["WebuiError"];
-                };
-            };
-        };
-    };
-    webuiSetOptions: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": Record<string, never>;
-            };
-        };
-        responses: {
-            /** @description Nothing had to be changed */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": null;
-                };
-            };
-            /** @description `invalid_request` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["WebuiError"];
-                };
-            };
-            /** @description `unauthorized` */
-            401: {
-                headers: {
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["WebuiError"];
-                };
-            };
-            /** @description `model_not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["WebuiError"];
-                };
-            };
-            /** @description `unsupported_media_type` */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["WebuiError"];
-                };
-            };
-            /** @description `not_ready`, `draining` */
-            503: {
-                headers: {
-                    /** @description Seconds */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["WebuiError"];
                 };
             };
         };
@@ -2254,7 +2028,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiMade"];
                 };
             };
-            /** @description `invalid_request` */
+            /** @description `invalid_request`: a malformed body, a wrong type, a value out of range, a field that is unknown or repeated. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2263,7 +2037,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `unauthorized` */
+            /** @description `unauthorized`: the key is missing or wrong. */
             401: {
                 headers: {
                     "WWW-Authenticate"?: string;
@@ -2273,7 +2047,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `model_not_found` */
+            /** @description `model_not_found`: there is no such model. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2282,7 +2056,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `upload_too_large` */
+            /** @description `upload_too_large`: more bytes than are accepted. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2291,7 +2065,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `unsupported_media_type`, `unsupported_picture` */
+            /** @description `unsupported_media_type`: the body has a Content-Type that the route does not take. `unsupported_picture`: the bytes are not a picture of a format that can be read. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -2300,7 +2074,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `undecodable_picture`, `picture_too_large`, `size_not_supported`, `too_large_for_device`, `unsupported_combination`, `model_not_runnable` */
+            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2309,7 +2083,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `rate_limited`, `overloaded`, `deadline_unattainable` */
+            /** @description `rate_limited`: this key has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
             429: {
                 headers: {
                     /** @description Seconds */
@@ -2320,7 +2094,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `internal`, `request_kills_worker` */
+            /** @description `internal`: a fault of the server; its log has the request id. `request_kills_worker`: the worker ended at this request more than once. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2329,7 +2103,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `draining`, `not_ready`, `worker_lost` */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `worker_lost`: the worker that ran the request ended. */
             503: {
                 headers: {
                     /** @description Seconds */
@@ -2340,7 +2114,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `deadline_exceeded` */
+            /** @description `deadline_exceeded`: the picture was not ready in time. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -2394,7 +2168,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `invalid_request` */
+            /** @description `invalid_request`: a malformed body, a wrong type, a value out of range, a field that is unknown or repeated. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2403,7 +2177,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `unauthorized` */
+            /** @description `unauthorized`: the key is missing or wrong. */
             401: {
                 headers: {
                     "WWW-Authenticate"?: string;
@@ -2436,7 +2210,7 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            /** @description `invalid_request` */
+            /** @description `invalid_request`: a malformed body, a wrong type, a value out of range, a field that is unknown or repeated. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2445,7 +2219,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `unauthorized` */
+            /** @description `unauthorized`: the key is missing or wrong. */
             401: {
                 headers: {
                     "WWW-Authenticate"?: string;
@@ -2455,7 +2229,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `upload_too_large` */
+            /** @description `upload_too_large`: more bytes than are accepted. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2464,9 +2238,235 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `unsupported_media_type` */
+            /** @description `unsupported_media_type`: the body has a Content-Type that the route does not take. */
             415: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiSamplers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What `sampler_name` takes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        name: string;
+                        aliases: string[];
+                        options: {
+                            scheduler?: string;
+                        };
+                    }[];
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiSchedulers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What `scheduler` takes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        name: string;
+                        label: string;
+                        aliases: null;
+                        default_rho: number;
+                        need_inner_model: boolean;
+                    }[];
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiModels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What `override_settings.sd_model_checkpoint` takes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        title: string;
+                        model_name: string;
+                        hash: string;
+                        sha256: string;
+                        filename: string;
+                        config: null;
+                    }[];
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiOptions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The options */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        sd_model_checkpoint: string;
+                        sd_checkpoint_hash: string;
+                        samples_format: string;
+                    };
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `not_ready`: models are being loaded, or no worker is up. `draining`: the server shuts down. */
+            503: {
+                headers: {
+                    /** @description Seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiSetOptions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description Nothing had to be changed */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": null;
+                };
+            };
+            /** @description `invalid_request`: a malformed body, a wrong type, a value out of range, a field that is unknown or repeated. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `model_not_found`: there is no such model. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `unsupported_media_type`: the body has a Content-Type that the route does not take. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `not_ready`: models are being loaded, or no worker is up. `draining`: the server shuts down. */
+            503: {
+                headers: {
+                    /** @description Seconds */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
