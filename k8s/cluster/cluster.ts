@@ -64,10 +64,17 @@ export class Cluster {
     Object.assign(replica, this.startReplica(replica.url));
   }
 
-  /** Waits until HAProxy sends requests to the replica. */
+  /**
+   * Waits until HAProxy sends requests to the replica, or does not any more.
+   * @throws Error when the replica ends instead
+   */
   async inRotation(replica: Replica, wanted = true): Promise<void> {
     const name = `replica-${this.replicas.indexOf(replica) + 1}`;
-    while ((await this.balancerSees(name)) !== wanted) await sleep(100);
+    while ((await this.balancerSees(name)) !== wanted) {
+      const { exitCode } = replica.process;
+      if (wanted && exitCode !== null) throw new Error(`${name} ended with exit code ${exitCode}`);
+      await sleep(100);
+    }
   }
 
   /** The value of each series of a query, by its labels as text. */
