@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
 import { engineSettings, readConfig } from './config.js';
-import { Engine } from './engine/engine.js';
+import { type CatalogueEntry, Engine } from './engine/engine.js';
 import { GpuTelemetry, openGpuSource } from './engine/gpu.js';
 import { buildApp } from './http/app.js';
 import { createLogger } from './log.js';
@@ -43,7 +43,11 @@ if (!['127.0.0.1', '::1', 'localhost'].includes(config.HOST) && config.API_KEYS 
 engine.once('ready', () => greet(url));
 engine.on('ready', ({ models, ...worker }) => {
   logger.info(
-    { ...worker, models: models.filter(({ runnable }) => runnable).map(({ name }) => name) },
+    {
+      ...worker,
+      models: models.filter(({ runnable }) => runnable).map(({ name }) => name),
+      rowBudgets: Object.fromEntries(models.flatMap(rowBudgets)),
+    },
     'a worker is ready',
   );
 });
@@ -65,6 +69,12 @@ closeWithGrace({ delay: config.DRAIN_DEADLINE_MS, logger }, async ({ signal, err
   await gpus?.close();
   logger.info('closed');
 });
+
+/** By model and size; empty where nothing was measured. */
+function rowBudgets(model: CatalogueEntry): [string, number][] {
+  const capacities = (model.runnable && model.capacities) || [];
+  return capacities.map(({ width, height, maxRows }) => [`${model.name} ${width}x${height}`, maxRows]);
+}
 
 function greet(address: string): void {
   for (const model of engine.models) {

@@ -1,42 +1,121 @@
-// Whether a request has a place, when it would start and end, and when a refused one should come again. Numbers only.
+// Whether a request can be taken now, and when a refused one should come again.
 
-/** The slots of one worker: how many, and what is left of what runs in them, ms. */
-export interface Slots {
-  readonly count: number;
-  readonly remainingMs: readonly number[];
+import { EngineError } from './errors.js';
+import type { FairQueue } from './fair-queue.js';
+import { type Forecast, unknownWorkMs } from './forecast.js';
+import type { Pool } from './pool.js';
+import type { PlannedJob } from './requests.js';
+import type { Task } from './task.js';
+
+export interface AdmissionSettings {
+  /** Pictures that may wait, beyond those that run. */
+  readonly maxQueue: number;
+  /** Bytes of the decoded pictures of all requests together, starters and answers. */
+  readonly maxPictureBytes: number;
 }
 
-export interface Planned {
-  readonly startMs: number;
-  readonly endMs: number;
-}
+export class Admission {
+  private pictureBytes = 0;
 
-/** When pieces of work would start and end, from now, if each took the first slot that comes free, in their order. */
-export function plan(workers: readonly Slots[], works: readonly number[]): Planned[] {
-  const freeAt = workers.flatMap(({ count, remainingMs }) => {
-    const running = [...remainingMs].sort((a, b) => a - b);
-    const idle = Array<number>(Math.max(0, count - running.length)).fill(0);
-    // More may run than there are slots: then the first to end frees none.
-    return [...idle, ...running.slice(Math.max(0, running.length - count))];
-  });
-  return works.map((work) => {
-    if (freeAt.length === 0) return { startMs: 0, endMs: work };
-    const first = freeAt.indexOf(Math.min(...freeAt));
-    const startMs = freeAt[first]!;
-    freeAt[first] = startMs + work;
-    return { startMs, endMs: startMs + work };
-  });
+  constructor(
+    private readonly settings: AdmissionSettings,
+    private readonly pool: Pool,
+    private readonly queue: FairQueue<Task>,
+    private readonly forecast: Forecast,
+  ) {}
+
+  /** Counts the pictures of jobs that were taken, until they are released. */
+  take(jobs: readonly PlannedJob[]): { release(): void } {
+    const bytes = bytesOf(jobs);
+    this.pictureBytes += bytes;
+    return {
+      release: () => {
+        this.pictureBytes -= bytes;
+      },
+    };
+  }
+
+  /**
+   * @param jobs absent while nothing is known of them: then it is asked for one place
+   * @param deadline on the clock of performance.now()
+   * @returns why they cannot be taken now
+   */
+  refusal(jobs: readonly PlannedJob[] | undefined, deadline: number | undefined): EngineError | undefined {
+    return (
+      this.memoryRefusal(jobs ?? []) ??
+      this.queueRefusal(jobs?.length ?? 1) ??
+      this.deadlineRefusal(jobs ?? [], deadline) ??
+      this.picturesRefusal(jobs ?? [])
+    );
+  }
+
+  /** A request with more jobs than the queue has places is taken when nothing waits. */
+  private queueRefusal(jobs: number): EngineError | undefined {
+    const { maxQueue } = this.settings;
+    const waiting = this.queue.size;
+    const idle = this.pool.slots - this.pool.inFlight;
+    if (waiting + jobs <= maxQueue + Math.max(0, idle)) return undefined;
+    if (waiting === 0 && (idle > 0 || maxQueue > 0)) return undefined;
+    const before = this.forecast.plan([unknownWorkMs]);
+    const lacking = Math.min(waiting + jobs - maxQueue, before.length);
+    const detail = `The queue is full: ${waiting} pictures wait already, and at most ${maxQueue} may.`;
+    return new EngineError('overloaded', detail, seconds(before[lacking - 1]!.startMs));
+  }
+
+  private deadlineRefusal(jobs: readonly PlannedJob[], deadline: number | undefined): EngineError | undefined {
+    if (deadline === undefined || jobs.length === 0 || !this.pool.hasReadyWorker) return undefined;
+    const { waitMs, durationMs } = this.forecast.estimate(jobs);
+    const leftMs = deadline - performance.now();
+    if (!isUnattainable(waitMs + durationMs, leftMs)) return undefined;
+    const detail = `The answer is likely to take ${seconds(waitMs + durationMs)} s, ${seconds(waitMs)} s of them waiting; the request's time is up in ${(leftMs / 1000).toFixed(1)} s.`;
+    // What does not end in time on an idle device will not do so later either, but other replicas may be faster.
+    return new EngineError('deadline_unattainable', detail, seconds(waitMs + durationMs - leftMs));
+  }
+
+  private picturesRefusal(jobs: readonly PlannedJob[]): EngineError | undefined {
+    const { maxPictureBytes } = this.settings;
+    const bytes = bytesOf(jobs);
+    if (this.pictureBytes === 0 || this.pictureBytes + bytes <= maxPictureBytes) return undefined;
+    const detail = `The pictures of the requests in flight have ${this.pictureBytes} bytes; with this one they would pass ${maxPictureBytes}.`;
+    return new EngineError('overloaded', detail, seconds(this.forecast.plan([unknownWorkMs])[0]!.startMs));
+  }
+
+  /** Memory that is short because others use it now is waited for; what never fits is refused. */
+  private memoryRefusal(jobs: readonly PlannedJob[]): EngineError | undefined {
+    for (const job of jobs) {
+      const need = this.forecast.memoryNeed(job);
+      const has = this.forecast.memoryFor(job.model);
+      if (need === undefined || has === undefined || need <= has) continue;
+      const { width, height } = job.request.pixels;
+      const detail = `${width} x ${height} pixels need about ${mebibytes(need)} MiB of the device's memory; ${mebibytes(has)} MiB are free. A smaller picture fits.`;
+      return new EngineError('too_large_for_device', detail);
+    }
+    return undefined;
+  }
 }
 
 /** Retry-After: whole seconds, at least one. */
-export function seconds(ms: number): number {
+function seconds(ms: number): number {
   return Math.max(1, Math.ceil(ms / 1000));
 }
 
 /** Expected times are rough: only a deadline that they miss by a quarter is unattainable. */
-export function isUnattainable(expectedMs: number, leftMs: number): boolean {
+function isUnattainable(expectedMs: number, leftMs: number): boolean {
   return expectedMs > 1.25 * leftMs;
 }
 
-/** Of the free memory: what else lives on the machine wants some too. */
-export const usableShare = 0.9;
+/** RGB of the starters, each once however many jobs share it, and of the answers. */
+function bytesOf(jobs: readonly PlannedJob[]): number {
+  const starters = new Set(jobs.map(({ request }) => request.pixels));
+  return (
+    3 *
+    [...starters, ...jobs.map(({ request }) => request.pixels)].reduce(
+      (sum, { width, height }) => sum + width * height,
+      0,
+    )
+  );
+}
+
+function mebibytes(bytes: number): number {
+  return Math.round(bytes / 2 ** 20);
+}

@@ -2,20 +2,25 @@
 // No HTTP, no pictures' formats, no maths. Everything that a request can meet here is an EngineError.
 
 import { EventEmitter } from 'node:events';
-import type { Img2ImgRequest } from '../pipeline/img2img.js';
-import { createSchedule } from '../pipeline/schedulers/index.js';
-import type { Pixels } from '../pixels.js';
-import { isUnattainable, type Planned, plan, seconds, usableShare } from './admission.js';
+import { Admission, type AdmissionSettings } from './admission.js';
 import { type CatalogueEntry, findModel } from './catalogue.js';
 import { EngineError, type EngineErrorCode } from './errors.js';
 import { FairQueue } from './fair-queue.js';
-import type { ExitCause, ExitReason } from './faults.js';
-import { freeMemory, predictNeed } from './memory.js';
-import type { FromWorker, ModelInfo, Result } from './messages.js';
+import type { ExitCause } from './faults.js';
+import { Forecast, pixelsOf, unknownWorkMs } from './forecast.js';
+import type { FromWorker, ModelInfo } from './messages.js';
 import { type Lane, Pool, type PoolSettings } from './pool.js';
-import { rowBudgetFor } from './row-budget.js';
-import { StepTimes } from './step-times.js';
-import { deathsBeforeAlone, remainingMs, type Task } from './task.js';
+import type {
+  CancelReason,
+  EngineEvents,
+  EngineStatus,
+  Estimate,
+  Generated,
+  GenerateOptions,
+  Job,
+  PlannedJob,
+} from './requests.js';
+import { deathsBeforeAlone, type Task } from './task.js';
 
 export { type Kind, kinds } from '../pipeline/family.js';
 export type { Img2ImgRequest } from '../pipeline/img2img.js';
@@ -25,118 +30,27 @@ export type { CatalogueEntry } from './catalogue.js';
 export { EngineError, type EngineErrorCode } from './errors.js';
 export { type ExitReason, exitReasons } from './faults.js';
 export type { ModelInfo, Result } from './messages.js';
+export type {
+  CancelReason,
+  EngineEvents,
+  EngineStatus,
+  Estimate,
+  Generated,
+  GenerateOptions,
+  Job,
+  PlannedJob,
+  Progress,
+} from './requests.js';
 
-export interface EngineSettings extends PoolSettings {
-  /** Pictures that may wait, beyond those that run. */
-  readonly maxQueue: number;
-  /** Bytes of the decoded pictures of all requests together, starters and answers. */
-  readonly maxPictureBytes: number;
-}
-
-/** One picture to make: an ordinary request of the batch. */
-export interface Job {
-  readonly model: string;
-  readonly request: Img2ImgRequest;
-}
-
-/** What is known of a job before its starter is decoded: enough to tell its place and its cost. */
-export interface PlannedJob {
-  readonly model: string;
-  readonly request: Omit<Img2ImgRequest, 'pixels'> & { readonly pixels: Pick<Pixels, 'width' | 'height'> };
-}
-
-export interface GenerateOptions {
-  /** Its reason, an EngineError, is what the promise rejects with; the device stops at the next step. */
-  readonly signal: AbortSignal;
-  /** When the answer is worth nothing any more, on the clock of performance.now(), ms. */
-  readonly deadline?: number;
-  /** Who asks, where keys tell callers apart. */
-  readonly caller?: string | undefined;
-  /** Wants small previews with the progress, from models that can make them. */
-  readonly preview?: boolean;
-  readonly onProgress?: (progress: Progress) => void;
-}
-
-export type Progress =
-  /** How many jobs are before the first of this request, itself included, and how long it is likely to wait. */
-  | { readonly phase: 'queued'; readonly position: number; readonly estimatedWaitMs: number }
-  /** `step` of `steps` is done of the job at index `job`. */
-  | {
-      readonly phase: 'running';
-      readonly job: number;
-      readonly step: number;
-      readonly steps: number;
-      readonly preview?: Pixels;
-    };
-
-/** What a request would meet if it came now. */
-export interface Estimate {
-  readonly waitMs: number;
-  readonly durationMs: number;
-  /** Of the device, while the request runs; undefined where nothing was measured. */
-  readonly memoryBytes: number | undefined;
-}
-
-export interface Generated extends Result {
-  readonly queueMs: number;
-  /** What equality of bytes can be expected of: runtime and device. */
-  readonly fingerprint: string;
-  /** Index of the worker that made it. */
-  readonly worker: number;
-}
-
-export type CancelReason = 'client_gone' | 'deadline' | 'explicit' | 'shutdown';
-
-export interface EngineEvents {
-  /** One UNet call. */
-  step: [{ model: string; rows: number; ms: number }];
-  cancelled: [{ phase: 'queued' | 'running'; reason: CancelReason }];
-  /** A request that was refused. */
-  rejected: [{ code: EngineErrorCode }];
-  ready: [{ worker: number; device: string; pid: number | undefined; models: readonly CatalogueEntry[] }];
-  workerExit: [
-    { worker: number; device: string; pid: number | undefined; reason: ExitReason; cause: string; requests: number },
-  ];
-  /** A request was refused because workers ended each time they ran it. */
-  workerKiller: [{ model: string; deaths: number; steps: number; scheduler: string; width: number; height: number }];
-  workerLog: [{ device: string; line: string }];
-  modelLoaded: [{ worker: number; model: string; component: string; ms: number }];
-  promptCache: [{ hits: number; misses: number }];
-  /** Resident memory of a worker's process. */
-  memory: [{ worker: number; device: string; bytes: number }];
-}
-
-export interface EngineStatus {
-  readonly ready: boolean;
-  /** Why not ready. */
-  readonly reason: string | undefined;
-  readonly queueDepth: number;
-  readonly inFlight: number;
-  readonly slots: number;
-  readonly queueLimit: number;
-  /** How long what has waited longest has waited, ms; 0 when nothing waits. */
-  readonly oldestQueuedMs: number;
-  /** How long an ordinary request that comes now is likely to wait. */
-  readonly estimatedWaitMs: number;
-  readonly workers: readonly {
-    device: string;
-    pid: number | undefined;
-    up: boolean;
-    restarts: number;
-    memoryBytes: number | undefined;
-  }[];
-}
-
-/** What is assumed of a model that no worker has run yet, ms per picture. */
-const unknownWorkMs = 1000;
+export interface EngineSettings extends PoolSettings, AdmissionSettings {}
 
 export class Engine extends EventEmitter<EngineEvents> {
   private readonly pool: Pool;
   private readonly queue = new FairQueue<Task>();
-  private readonly times = new StepTimes();
+  private readonly forecast: Forecast;
+  private readonly admission: Admission;
   private onnxruntime = '';
   private nextId = 1;
-  private pictureBytes = 0;
   private closed = false;
 
   /** @throws Error with a sentence for devices that cannot be read */
@@ -147,6 +61,8 @@ export class Engine extends EventEmitter<EngineEvents> {
       exit: (lane, cause) => this.lost(lane, cause),
       stderr: ({ worker }, line) => this.emit('workerLog', { device: worker.device.name, line }),
     });
+    this.forecast = new Forecast(settings, this.pool, this.queue);
+    this.admission = new Admission(settings, this.pool, this.queue, this.forecast);
   }
 
   start(): void {
@@ -186,10 +102,9 @@ export class Engine extends EventEmitter<EngineEvents> {
           tasks.push(this.taskOf(job, group, index, options, resolve, reject)),
         ),
     );
-    const bytes = bytesOf(jobs);
+    const pictureBytes = this.admission.take(jobs);
     const onAbort = () => this.abort(tasks, signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
-    this.pictureBytes += bytes;
     for (const task of tasks) this.queue.add(task);
     this.dispatch();
     this.tellPlace(tasks[0]!, options);
@@ -199,19 +114,14 @@ export class Engine extends EventEmitter<EngineEvents> {
       this.abort(tasks, error as EngineError);
       throw error;
     } finally {
-      this.pictureBytes -= bytes;
+      pictureBytes.release();
       signal.removeEventListener('abort', onAbort);
     }
   }
 
   /** What these jobs would meet if they came now. */
   estimate(jobs: readonly PlannedJob[]): Estimate {
-    const planned = this.planWith(jobs);
-    const waitMs = Math.min(...planned.map(({ startMs }) => startMs));
-    const durationMs = Math.max(...planned.map(({ endMs }) => endMs)) - waitMs;
-    const needs = jobs.map((job) => this.memoryNeed(job));
-    const memoryBytes = needs.includes(undefined) ? undefined : Math.max(...(needs as number[]));
-    return { waitMs, durationMs, memoryBytes };
+    return this.forecast.estimate(jobs);
   }
 
   /**
@@ -222,7 +132,7 @@ export class Engine extends EventEmitter<EngineEvents> {
    *   too_large_for_device
    */
   assertRoom(jobs?: readonly PlannedJob[], deadline?: number): void {
-    const refusal = this.refusal(jobs, deadline);
+    const refusal = this.closed || this.pool.isHopeless ? this.notReady() : this.admission.refusal(jobs, deadline);
     if (!refusal) return;
     this.emit('rejected', { code: refusal.code });
     throw refusal;
@@ -232,7 +142,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     const { lanes, slots, inFlight, hasReadyWorker, models } = this.pool;
     const ready = hasReadyWorker && models.some((model) => model.runnable);
     const now = performance.now();
-    const [next] = this.plan([unknownWorkMs]).slice(-1);
+    const [next] = this.forecast.plan([unknownWorkMs]).slice(-1);
     return {
       ready,
       reason: ready ? undefined : this.notReady().message,
@@ -280,8 +190,8 @@ export class Engine extends EventEmitter<EngineEvents> {
       group,
       queuedAt: performance.now(),
       pixels: pixelsOf(job),
-      rows: this.rowsOf(job),
-      work: this.workOf(job),
+      rows: this.forecast.rowsOf(job),
+      work: this.forecast.workOf(job),
       deaths: 0,
       startedAt: 0,
       settled: false,
@@ -299,119 +209,12 @@ export class Engine extends EventEmitter<EngineEvents> {
     return task;
   }
 
-  /** What a job takes on a device that is as busy as it should be, ms. */
-  private workOf(job: PlannedJob): number {
-    const info = this.models.find(({ name }) => name === job.model);
-    if (!info?.runnable) return unknownWorkMs;
-    const { width, height } = job.request.pixels;
-    const pixels = width * height;
-    const rows = Math.max(
-      this.rowsOf(job),
-      this.settings.maxConcurrent === undefined ? rowBudgetFor(info.capacities ?? [], width, height) : this.rowsOf(job),
-    );
-    const callMs = this.times.callMs(job.model, pixels, rows);
-    if (callMs === undefined) return unknownWorkMs;
-    const { unetCalls } = createSchedule(job.request, info.schedulerConfig, info.latentConsistency);
-    return unetCalls * callMs + this.times.codecMs(job.model, pixels);
-  }
-
-  /** Guidance above 1 takes a second row, unless it goes in as an embedding. */
-  private rowsOf({ model, request }: PlannedJob): number {
-    const info = this.models.find(({ name }) => name === model);
-    return request.guidanceScale > 1 && !(info?.runnable && info.guidanceEmbedded) ? 2 : 1;
-  }
-
-  private plan(works: readonly number[]): Planned[] {
-    const now = performance.now();
-    const workers = this.pool.lanes
-      .filter(({ worker }) => worker.state === 'ready')
-      .map((lane) => ({
-        count: this.pool.slotsOf(lane),
-        remainingMs: [...lane.tasks.values()].map((task) => remainingMs(task, now)),
-      }));
-    return plan(workers, [...[...this.queue].map(({ work }) => work), ...works]);
-  }
-
-  private planWith(jobs: readonly PlannedJob[]): Planned[] {
-    return this.plan(jobs.map((job) => this.workOf(job))).slice(-jobs.length);
-  }
-
   private tellPlace(first: Task, { onProgress }: GenerateOptions): void {
     if (!onProgress || first.startedAt > 0) return;
     const order = [...this.queue];
     const position = order.indexOf(first) + 1;
-    if (position > 0) onProgress({ phase: 'queued', position, estimatedWaitMs: this.plan([])[position - 1]!.startMs });
-  }
-
-  private refusal(jobs: readonly PlannedJob[] | undefined, deadline: number | undefined): EngineError | undefined {
-    if (this.closed || this.pool.isHopeless) return this.notReady();
-    return (
-      this.memoryRefusal(jobs ?? []) ??
-      this.queueRefusal(jobs?.length ?? 1) ??
-      this.deadlineRefusal(jobs ?? [], deadline) ??
-      this.picturesRefusal(jobs ?? [])
-    );
-  }
-
-  /** A request with more jobs than the queue has places is taken when nothing waits. */
-  private queueRefusal(jobs: number): EngineError | undefined {
-    const { maxQueue } = this.settings;
-    const waiting = this.queue.size;
-    const idle = this.pool.slots - this.pool.inFlight;
-    if (waiting + jobs <= maxQueue + Math.max(0, idle)) return undefined;
-    if (waiting === 0 && (idle > 0 || maxQueue > 0)) return undefined;
-    const before = this.plan([unknownWorkMs]);
-    const lacking = Math.min(waiting + jobs - maxQueue, before.length);
-    const detail = `The queue is full: ${waiting} pictures wait already, and at most ${maxQueue} may.`;
-    return new EngineError('overloaded', detail, seconds(before[lacking - 1]!.startMs));
-  }
-
-  private deadlineRefusal(jobs: readonly PlannedJob[], deadline: number | undefined): EngineError | undefined {
-    if (deadline === undefined || jobs.length === 0 || !this.pool.hasReadyWorker) return undefined;
-    const { waitMs, durationMs } = this.estimate(jobs);
-    const leftMs = deadline - performance.now();
-    if (!isUnattainable(waitMs + durationMs, leftMs)) return undefined;
-    const detail = `The answer is likely to take ${seconds(waitMs + durationMs)} s, ${seconds(waitMs)} s of them waiting; the request's time is up in ${(leftMs / 1000).toFixed(1)} s.`;
-    // What does not end in time on an idle device will not do so later either, but other replicas may be faster.
-    return new EngineError('deadline_unattainable', detail, seconds(waitMs + durationMs - leftMs));
-  }
-
-  private picturesRefusal(jobs: readonly PlannedJob[]): EngineError | undefined {
-    const { maxPictureBytes } = this.settings;
-    const bytes = bytesOf(jobs);
-    if (this.pictureBytes === 0 || this.pictureBytes + bytes <= maxPictureBytes) return undefined;
-    const detail = `The pictures of the requests in flight have ${this.pictureBytes} bytes; with this one they would pass ${maxPictureBytes}.`;
-    return new EngineError('overloaded', detail, seconds(this.plan([unknownWorkMs])[0]!.startMs));
-  }
-
-  /** Memory that is short because others use it now is waited for; what never fits is refused. */
-  private memoryRefusal(jobs: readonly PlannedJob[]): EngineError | undefined {
-    for (const job of jobs) {
-      const need = this.memoryNeed(job);
-      const has = this.memoryFor(job.model);
-      if (need === undefined || has === undefined || need <= has) continue;
-      const { width, height } = job.request.pixels;
-      const detail = `${width} x ${height} pixels need about ${mebibytes(need)} MiB of the device's memory; ${mebibytes(has)} MiB are free. A smaller picture fits.`;
-      return new EngineError('too_large_for_device', detail);
-    }
-    return undefined;
-  }
-
-  private memoryNeed(job: PlannedJob): number | undefined {
-    const { bytesPerPixel } = this.settings.standIn ?? {};
-    if (bytesPerPixel !== undefined) return bytesPerPixel * pixelsOf(job) * this.rowsOf(job);
-    const info = this.models.find(({ name }) => name === job.model);
-    return predictNeed((info?.runnable && info.memoryNeeds) || [], pixelsOf(job));
-  }
-
-  /** What a request of the model may use: free memory, and what the worker keeps from those before. Unknown for a GPU. */
-  private memoryFor(model: string): number | undefined {
-    const { memoryBytes } = this.settings.standIn ?? {};
-    if (memoryBytes !== undefined) return memoryBytes;
-    if (this.pool.lanes.some(({ worker }) => worker.device.provider === 'cuda')) return undefined;
-    const info = this.models.find(({ name }) => name === model);
-    const kept = Math.max(0, ...((info?.runnable && info.memoryNeeds) || []).map(({ bytes }) => bytes));
-    return usableShare * freeMemory() + kept;
+    if (position > 0)
+      onProgress({ phase: 'queued', position, estimatedWaitMs: this.forecast.plan([])[position - 1]!.startMs });
   }
 
   private dispatch(): void {
@@ -446,7 +249,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       case 'models':
         lane.models = message.models;
         this.onnxruntime = message.onnxruntime;
-        for (const model of message.models) this.learn(model);
+        for (const model of message.models) this.forecast.learn(model);
         return;
       case 'ready': {
         const { device, pid } = lane.worker;
@@ -456,11 +259,11 @@ export class Engine extends EventEmitter<EngineEvents> {
       }
       case 'model':
         lane.models = lane.models.map((info) => (info.name === message.model.name ? message.model : info));
-        this.learn(message.model);
+        this.forecast.learn(message.model);
         return;
       case 'step': {
         const { model, pixels, rows, ms } = message;
-        this.times.called(model, pixels, rows, ms);
+        this.forecast.times.called(model, pixels, rows, ms);
         this.emit('step', { model, rows, ms });
         return;
       }
@@ -494,16 +297,12 @@ export class Engine extends EventEmitter<EngineEvents> {
     lane.tasks.delete(message.id);
     if (message.type === 'done') {
       const { textEncode, vaeEncode, vaeDecode } = message.result.timings;
-      this.times.coded(task.message.model, task.pixels, textEncode + vaeEncode + vaeDecode);
+      this.forecast.times.coded(task.message.model, task.pixels, textEncode + vaeEncode + vaeDecode);
       if (!task.settled) task.resolve(message.result, lane.index);
     } else if (message.type === 'failed' && !task.settled) {
       task.reject(new EngineError(message.code, message.message));
     }
     this.dispatch();
-  }
-
-  private learn(model: CatalogueEntry): void {
-    if (model.runnable && model.capacities) this.times.warmedUp(model.name, model.capacities);
   }
 
   /** Its tasks run again: the same seed, the same picture. */
@@ -568,23 +367,3 @@ const cancelReasons: Partial<Record<EngineErrorCode, CancelReason>> = {
   interrupted: 'explicit',
   shutting_down: 'shutdown',
 };
-
-function pixelsOf({ request }: PlannedJob): number {
-  return request.pixels.width * request.pixels.height;
-}
-
-/** RGB of the starters, each once however many jobs share it, and of the answers. */
-function bytesOf(jobs: readonly PlannedJob[]): number {
-  const starters = new Set(jobs.map(({ request }) => request.pixels));
-  return (
-    3 *
-    [...starters, ...jobs.map(({ request }) => request.pixels)].reduce(
-      (sum, { width, height }) => sum + width * height,
-      0,
-    )
-  );
-}
-
-function mebibytes(bytes: number): number {
-  return Math.round(bytes / 2 ** 20);
-}

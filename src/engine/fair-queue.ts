@@ -1,5 +1,5 @@
-// The order of what waits: start-time fair queueing (Goyal, Vin & Cheng 1996), first among callers, then among the requests of
-// a caller. Whoever has got the least of the devices is next; who comes anew starts level with who was served last. So a
+// The order of what waits: fair queueing by virtual time (Demers, Keshav & Shenker 1989; Goyal, Vin & Cheng 1996), first among
+// callers, then among the requests of a caller. Whoever has got the least is next; who comes anew starts level with the others. So a
 // request of many pictures cannot starve small ones, nor many small ones a large one.
 
 export interface Queued {
@@ -63,8 +63,8 @@ export class FairQueue<T extends Queued> {
     if (!first) return undefined;
     const { caller, group } = first;
     const item = group.items[0]!;
-    this.clock = caller.served;
-    caller.clock = group.served;
+    this.clock = advanced(this.clock, caller, item.work / this.callers.size);
+    caller.clock = advanced(caller.clock, group, item.work / caller.groups.size);
     caller.served += item.work;
     group.served += item.work;
     this.remove(item);
@@ -98,6 +98,11 @@ export class FairQueue<T extends Queued> {
     if (!caller) return undefined;
     return { caller, group: inTurn(caller.groups)[0]! };
   }
+}
+
+/** The clock goes on by what each of the flows would have got of this work: so nobody who comes later is before all others. */
+function advanced(clock: number, { served }: Flow, share: number): number {
+  return Math.max(served, clock + share);
 }
 
 /** Least served first; the sort is stable, so that equals keep the order in which they came. */

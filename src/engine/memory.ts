@@ -28,6 +28,9 @@ export function predictNeed(needs: readonly MemoryNeed[], pixels: number): numbe
   return a * pixels + b * pixels ** 2;
 }
 
+/** Of the free memory: what else lives on the machine wants some too. */
+export const usableShare = 0.9;
+
 /** Bytes that this machine or container can still give to its processes. */
 export function freeMemory(): number {
   return Math.min(availableOfMachine(), freeOfCgroup());

@@ -1,0 +1,51 @@
+import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import { cottage, form, startApp } from '../start.js';
+
+const slowly = JSON.stringify({ callMs: { 1: 50, 2: 50 } });
+const tiny = { MODELS_DIR: 'test/reference', DEVICES: 'standin' };
+
+t.test('a full queue is answered before the body is sent', async (t) => {
+  const { url, engine } = await startApp(t, { ...tiny, MAX_QUEUE: '0', STAND_IN: slowly });
+  const running = fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, { steps: 100, strength: 1 }) });
+  while (engine.status.inFlight === 0) await sleep(5);
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  socket.write(
+    'POST /img2img HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n',
+  );
+  const answer = await new Promise<string>((resolve) => socket.once('data', (data) => resolve(String(data))));
+  socket.destroy();
+  t.match(answer, /^HTTP\/1\.1 429 /);
+  t.match(answer, /^retry-after: [1-9]\d*\r$/m);
+  t.match(answer, /"code":"overloaded"/);
+  t.equal(engine.status.inFlight, 1, 'while the other one still runs');
+  await (await running).arrayBuffer();
+});
+
+t.test('what the device has no memory for is a 422 that says how much it needs', async (t) => {
+  const { url } = await startApp(t, {
+    ...tiny,
+    STAND_IN: JSON.stringify({ memoryBytes: 2 ** 20, bytesPerPixel: 1024 }),
+  });
+  const post = (side: number) =>
+    fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, { steps: 2, width: side, height: side }) });
+  const refused = await post(64);
+  t.equal(refused.status, 422);
+  t.match(await refused.json(), {
+    code: 'too_large_for_device',
+    detail: /64 x 64 pixels need about 8 MiB.*1 MiB are free/,
+  });
+  t.equal((await post(16)).status, 200);
+});
+
+t.test('GET /models tells the row budgets that were measured', async (t) => {
+  const { url } = await startApp(t, {
+    ...tiny,
+    MAX_CONCURRENT: '',
+    STAND_IN: JSON.stringify({ callMs: { 1: 60, 2: 70, 4: 140 } }),
+  });
+  const { models } = (await (await fetch(`${url}/models`)).json()) as { models: { row_budgets: object[] }[] };
+  t.match(models[0]!.row_budgets[0], { width: 32, height: 32, rows: 2 });
+});
