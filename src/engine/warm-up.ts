@@ -22,8 +22,8 @@ export interface WarmUpOptions {
 
 /** Measuring may take this long; a model whose calls take longer has nothing to gain from more rows. */
 const measuringMs = { onCpu: 1_500, onGpu: 10_000 };
-/** Calls that are timed per number of rows, after one that chooses kernels; the fastest counts. */
-const timedCalls = 2;
+/** Calls that are timed per number of rows, after one that chooses kernels; the fastest counts, so that what disturbs one does not decide. */
+const timedCalls = { onCpu: 2, onGpu: 5 };
 /** Length of the schedule that measured calls walk along: more than are made with one generation. */
 const measuredSteps = 40;
 
@@ -91,7 +91,7 @@ async function timeCalls(
     generations.push(...(await img2img.prepare(model, [warmUpRequest(model, side, 1, measuredSteps)])));
   }
   let best: CallTime | undefined;
-  for (let call = 0; call <= timedCalls; call++) {
+  for (let call = 0; call <= (onCpu ? timedCalls.onCpu : timedCalls.onGpu); call++) {
     if (performance.now() > end) return undefined;
     const cpu = process.cpuUsage();
     const start = performance.now();
