@@ -73,7 +73,9 @@ closeWithGrace({ delay: config.DRAIN_DEADLINE_MS, logger }, async ({ signal, err
 /** By model and size; empty where nothing was measured. */
 function rowBudgets(model: CatalogueEntry): [string, number][] {
   const capacities = (model.runnable && model.capacities) || [];
-  return capacities.map(({ width, height, maxRows }) => [`${model.name} ${width}x${height}`, maxRows]);
+  return capacities.flatMap(({ width, height, maxRows }) =>
+    maxRows ? [[`${model.name} ${width}x${height}`, maxRows] as [string, number]] : [],
+  );
 }
 
 function greet(address: string): void {

@@ -14,7 +14,8 @@ export interface CallTime {
 export interface Capacity {
   readonly width: number;
   readonly height: number;
-  readonly maxRows: number;
+  /** Undefined where it was not measured, because MAX_CONCURRENT decides. */
+  readonly maxRows: number | undefined;
   readonly calls: readonly Omit<CallTime, 'cost'>[];
 }
 
@@ -29,7 +30,7 @@ const mostRows = 32;
  */
 export async function measureRowBudget(
   measure: (rows: number) => Promise<CallTime | undefined>,
-): Promise<Pick<Capacity, 'maxRows' | 'calls'>> {
+): Promise<{ maxRows: number; calls: Capacity['calls'] }> {
   const calls: CallTime[] = [];
   let maxRows = 1;
   for (let rows = 1; rows <= mostRows; rows *= 2) {
@@ -48,7 +49,7 @@ export function rowBudgetFor(capacities: readonly Capacity[], width: number, hei
   const pixels = width * height;
   const bySize = [...capacities].sort((a, b) => a.width * a.height - b.width * b.height);
   const larger = bySize.find((capacity) => capacity.width * capacity.height >= pixels);
-  if (larger) return larger.maxRows;
+  if (larger) return larger.maxRows ?? 1;
   const largest = bySize.at(-1);
-  return largest ? Math.max(1, Math.floor((largest.maxRows * largest.width * largest.height) / pixels)) : 1;
+  return largest ? Math.max(1, Math.floor(((largest.maxRows ?? 1) * largest.width * largest.height) / pixels)) : 1;
 }

@@ -48,7 +48,7 @@ export async function warmUp(model: Model, options: WarmUpOptions): Promise<Warm
       memoryNeeds.push({ pixels: side ** 2, bytes: Math.max(0, peak - loadedBytes) });
     const budget = options.measureRows
       ? await measureRowBudget((rows) => timeCallsThatFit(model, side, rows, end, options))
-      : { maxRows: 1, calls: [] };
+      : { maxRows: undefined, calls: [] };
     capacities.push({ width: side, height: side, maxRows: budget.maxRows, calls: withCall(budget.calls, call) });
   }
   return { capacities, memoryNeeds };

@@ -106,7 +106,7 @@ export function modelRoutes(app: FastifyInstance, config: Config, engine: Engine
 
 /** None while nothing was measured: the model is not loaded, or MAX_CONCURRENT decides. */
 function rowBudgets({ capacities }: ModelInfo) {
-  return capacities?.map(({ width, height, maxRows }) => ({ width, height, rows: maxRows }));
+  return capacities?.flatMap(({ width, height, maxRows }) => (maxRows ? [{ width, height, rows: maxRows }] : []));
 }
 
 const json = (schema: object) => ({ content: { 'application/json': { schema } } });
