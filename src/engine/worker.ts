@@ -1,6 +1,7 @@
 // Entry of a worker: one child process per device. Runs batches of requests step by step, and speaks messages.
 // A model run blocks this process; between two of them the event loop turns, so that joins and aborts take effect at the next step.
 
+import { constants, setPriority } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { onnxruntimeVersion } from '../pipeline/sessions.js';
 import { Batch } from './batch.js';
@@ -33,6 +34,8 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'] as co
 
 async function start(options: StartMessage): Promise<void> {
   const provider = options.provider === 'cuda' ? 'cuda' : 'cpu';
+  // Where pictures take the whole CPU, the HTTP process must not wait for it: probes and refusals come at once.
+  if (provider === 'cpu') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
   const { standIn, measureRows } = options;
   const store = new ModelStore(
     { ...options, provider },
