@@ -20,14 +20,14 @@ const logger = createLogger(config, text);
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 const lifecycle = { draining: false };
 
-const engine = orExit(() => new Engine(engineSettings(config)));
+const gpuSource = await openGpuSource();
+const gpus = gpuSource && new GpuTelemetry(gpuSource, gpuPollMs);
+const engine = orExit(() => new Engine({ ...engineSettings(config), freeGpuMemory: (gpu) => gpus?.freeBytes(gpu) }));
 engine.on('workerExit', (details) => logger.error(details, 'a worker ended; a new one is started'));
 engine.on('workerKiller', (details) =>
   logger.error(details, 'a request is refused: each worker that ran it ended (request_kills_worker)'),
 );
 engine.on('workerLog', ({ device, line }) => logger.warn({ device }, line));
-const gpuSource = await openGpuSource();
-const gpus = gpuSource && new GpuTelemetry(gpuSource, gpuPollMs);
 const { app, metricsApp } = await buildApp({ config, engine, gpus, logger, lifecycle, version });
 const listen = (server: typeof app, port: number) =>
   server
@@ -51,11 +51,11 @@ engine.on('ready', ({ models, ...worker }) => {
     'a worker is ready',
   );
 });
-engine.start();
 if (gpus) {
   await gpus.start();
   logger.info({ source: gpuSource?.name, gpus: gpus.gpus.map(({ name }) => name) }, 'GPU telemetry');
 }
+engine.start();
 
 closeWithGrace({ delay: config.DRAIN_DEADLINE_MS, logger }, async ({ signal, err }) => {
   lifecycle.draining = true;

@@ -85,7 +85,7 @@ export class Admission {
     for (const job of jobs) {
       const need = this.forecast.memoryNeed(job);
       const has = this.forecast.memoryFor(job.model);
-      if (need === undefined || has === undefined || need <= has) continue;
+      if (need === undefined || need <= has) continue;
       const { width, height } = job.request.pixels;
       const detail = `${width} x ${height} pixels need about ${mebibytes(need)} MiB of the device's memory; ${mebibytes(has)} MiB are free. A smaller picture fits.`;
       return new EngineError('too_large_for_device', detail);

@@ -3,7 +3,7 @@
 import { createSchedule } from '../pipeline/schedulers/index.js';
 import type { CatalogueEntry } from './catalogue.js';
 import type { FairQueue } from './fair-queue.js';
-import { freeMemory, predictNeed, usableShare } from './memory.js';
+import { predictNeed, usableShare } from './memory.js';
 import type { ModelInfo } from './messages.js';
 import { type Planned, plan } from './plan.js';
 import type { Pool, PoolSettings } from './pool.js';
@@ -83,13 +83,13 @@ export class Forecast {
     return predictNeed(this.infoOf(job.model)?.memoryNeeds ?? [], pixelsOf(job));
   }
 
-  /** What a request of the model may use: free memory, and what the worker keeps from those before. Unknown for a GPU. */
-  memoryFor(model: string): number | undefined {
+  /** What a request of the model may use: free memory, and what a worker keeps from those before. */
+  memoryFor(model: string): number {
     const { memoryBytes } = this.settings.standIn ?? {};
     if (memoryBytes !== undefined) return memoryBytes;
-    if (this.pool.lanes.some(({ worker }) => worker.device.provider === 'cuda')) return undefined;
     const kept = Math.max(0, ...(this.infoOf(model)?.memoryNeeds ?? []).map(({ bytes }) => bytes));
-    return usableShare * freeMemory() + kept;
+    const free = Math.max(...this.pool.lanes.map(({ worker }) => this.pool.freeOf(worker.device)));
+    return usableShare * free + kept;
   }
 
   private infoOf(name: string): ModelInfo | undefined {

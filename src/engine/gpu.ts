@@ -59,6 +59,12 @@ export class GpuTelemetry {
     return this.readings.map((reading) => ({ ...reading, peakBytes: this.peaks.get(reading.uuid)! }));
   }
 
+  /** What a GPU can still give, by its index; undefined when that is not known, or it is split. */
+  freeBytes(gpu: number): number | undefined {
+    const memory = this.gpus.find((reading) => reading.gpu === String(gpu))?.memory;
+    return memory && memory.total - memory.used;
+  }
+
   async close(): Promise<void> {
     clearInterval(this.timer);
     // A poll that hangs in the driver cannot be ended; the process's end does not wait for it.

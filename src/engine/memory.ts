@@ -1,6 +1,6 @@
 // What memory there is, and what a request will need of it.
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { freemem } from 'node:os';
 
 /** What a request of so many pixels needed on top of the loaded model, bytes. */
@@ -47,20 +47,6 @@ function freeOfCgroup(): number {
   const current = Number(read('/sys/fs/cgroup/memory.current'));
   const files = Number(/^inactive_file (\d+)$/m.exec(read('/sys/fs/cgroup/memory.stat') ?? '')?.[1] ?? 0);
   return Number.isFinite(max) && Number.isFinite(current) ? max - current + files : Number.POSITIVE_INFINITY;
-}
-
-/** The most memory that this process had at once since forgetPeak, bytes; undefined where the system does not tell. */
-export function peakMemory(): number | undefined {
-  const kib = /^VmHWM:\s+(\d+) kB$/m.exec(read('/proc/self/status') ?? '')?.[1];
-  return kib === undefined ? undefined : Number(kib) * 1024;
-}
-
-export function forgetPeak(): void {
-  try {
-    writeFileSync('/proc/self/clear_refs', '5');
-  } catch {
-    // The peak of loading stays: what is measured is then too little for small sizes, and right for large ones.
-  }
 }
 
 function read(path: string): string | undefined {

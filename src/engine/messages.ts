@@ -67,6 +67,8 @@ export interface StartMessage {
   readonly modelsDir: string;
   readonly cacheDir: string;
   readonly provider: Provider;
+  /** As in DEVICES; absent on the CPU. */
+  readonly gpu: number | undefined;
   readonly threads: number;
   /** Whether the row budget is to be measured: nobody has said how many requests share the steps. */
   readonly measureRows: boolean;

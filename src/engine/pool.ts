@@ -1,7 +1,7 @@
 // The workers, one per device, and what runs on each. It knows places, not the queue in front of them.
 
 import { type CatalogueEntry, digestsOf, mergeCatalogues } from './catalogue.js';
-import { parseDevices, threadsPerWorker } from './devices.js';
+import { type Device, parseDevices, threadsPerWorker } from './devices.js';
 import type { ExitCause } from './faults.js';
 import { freeMemory } from './memory.js';
 import type { FromWorker } from './messages.js';
@@ -24,6 +24,8 @@ export interface PoolSettings {
   readonly stepTimeoutMs: number;
   /** Bytes of weights that each worker may have loaded; absent for half of the free memory, shared out. */
   readonly modelMemoryBytes: number | undefined;
+  /** Bytes that a GPU can still give; absent, or undefined, where nobody tells. */
+  readonly freeGpuMemory?: ((gpu: number) => number | undefined) | undefined;
   readonly standIn: StandInSettings | undefined;
 }
 
@@ -61,7 +63,7 @@ export class Pool {
     const devices = parseDevices(settings.devices);
     const threads = threadsPerWorker(settings.threads, devices);
     const { modelsDir, cacheDir, standIn, maxConcurrent, stepTimeoutMs } = settings;
-    const modelMemoryBytes = settings.modelMemoryBytes ?? freeMemory() / 2 / devices.length;
+    const sharing = devices.filter(({ gpu }) => gpu === undefined).length;
     this.lanes = devices.map((device, index) => {
       const worker = new WorkerProcess(
         device,
@@ -70,7 +72,8 @@ export class Pool {
           cacheDir,
           threads,
           measureRows: maxConcurrent === undefined,
-          modelMemoryBytes,
+          modelMemoryBytes:
+            settings.modelMemoryBytes ?? this.freeOf(device) / 2 / (device.gpu === undefined ? sharing : 1),
           standIn,
           digests: digestsOf(this.models),
         }),
@@ -96,6 +99,11 @@ export class Pool {
 
   get models(): CatalogueEntry[] {
     return mergeCatalogues(this.lanes.map((lane) => lane.models));
+  }
+
+  /** Bytes that a device can still give: its GPU's, or the machine's. */
+  freeOf({ gpu }: Device): number {
+    return (gpu === undefined ? undefined : this.settings.freeGpuMemory?.(gpu)) ?? freeMemory();
   }
 
   /** Tasks that can run at the same time. */

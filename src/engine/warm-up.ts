@@ -4,7 +4,8 @@
 import * as img2img from '../pipeline/img2img.js';
 import type { Model } from '../pipeline/model.js';
 import { isOutOfMemory } from './faults.js';
-import { forgetPeak, type MemoryNeed, peakMemory } from './memory.js';
+import type { MemoryNeed } from './memory.js';
+import type { MemoryGauge } from './memory-gauge.js';
 import { type CallTime, type Capacity, measureRowBudget } from './row-budget.js';
 
 export interface Warmth {
@@ -12,12 +13,15 @@ export interface Warmth {
   readonly memoryNeeds: readonly MemoryNeed[];
 }
 
+type Call = Capacity['calls'][number];
+
 export interface WarmUpOptions {
   /** One UNet call; a stand-in makes it cost what it should. */
   readonly denoise: (model: Model, generations: readonly img2img.Generation[]) => Promise<void>;
   /** Whether cost is the CPU's time. Wall time tells nothing there: others use the cores too. */
   readonly onCpu: boolean;
   readonly measureRows: boolean;
+  readonly memory: MemoryGauge;
 }
 
 /** Measuring may take this long; a model whose calls take longer has nothing to gain from more rows. */
@@ -29,33 +33,51 @@ const measuredSteps = 40;
 
 /** Runs the native size, and the largest and the smallest while there is time. */
 export async function warmUp(model: Model, options: WarmUpOptions): Promise<Warmth> {
-  const { min, native, max } = model.folder.size;
   const end = performance.now() + (options.onCpu ? measuringMs.onCpu : measuringMs.onGpu);
+  const { ran, memoryNeeds } = await runSizes(model, end, options);
   const capacities: Capacity[] = [];
-  const memoryNeeds: MemoryNeed[] = [];
-  const loadedBytes = process.memoryUsage.rss();
-  let nativeMs = 0;
-  for (const side of new Set([native, max, min])) {
-    // The pixels' share, and half as much again for attention, which grows faster.
-    if (performance.now() + 1.5 * nativeMs * (side / native) ** 2 > end) continue;
-    const start = performance.now();
-    forgetPeak();
-    const call = await runWhole(model, side, options);
-    if (side === native) nativeMs = performance.now() - start;
-    const peak = peakMemory();
-    // What the arena keeps hides what a smaller size needs.
-    if (peak !== undefined && side >= native)
-      memoryNeeds.push({ pixels: side ** 2, bytes: Math.max(0, peak - loadedBytes) });
+  for (const { side, call } of ran) {
     const budget = options.measureRows
-      ? await measureRowBudget((rows) => timeCallsThatFit(model, side, rows, end, options))
+      ? await measureRowBudget((rows) => ifItFits(() => timeCalls(model, side, rows, end, options)))
       : { maxRows: undefined, calls: [] };
     capacities.push({ width: side, height: side, maxRows: budget.maxRows, calls: withCall(budget.calls, call) });
   }
   return { capacities, memoryNeeds };
 }
 
+/** What one guided request takes and needs, by size: before there are more rows, whose memory an arena would keep. */
+async function runSizes(
+  model: Model,
+  end: number,
+  options: WarmUpOptions,
+): Promise<{ ran: { side: number; call: Call }[]; memoryNeeds: MemoryNeed[] }> {
+  const { min, native, max } = model.folder.size;
+  const { memory } = options;
+  const ran: { side: number; call: Call }[] = [];
+  const memoryNeeds: MemoryNeed[] = [];
+  const loaded = await memory.used();
+  let nativeMs = 0;
+  for (const side of new Set([native, max, min])) {
+    // The pixels' share, and half as much again for attention, which grows faster.
+    if (performance.now() + 1.5 * nativeMs * (side / native) ** 2 > end) continue;
+    const start = performance.now();
+    memory.forgetPeak();
+    const call =
+      side > native ? await ifItFits(() => runWhole(model, side, options)) : await runWhole(model, side, options);
+    if (!call) continue;
+    if (side === native) nativeMs = performance.now() - start;
+    const peak = await memory.peak();
+    // What the arena keeps hides what a smaller size needs.
+    if (peak !== undefined && loaded !== undefined && side >= native) {
+      memoryNeeds.push({ pixels: side ** 2, bytes: Math.max(0, peak - loaded) });
+    }
+    ran.push({ side, call });
+  }
+  return { ran, memoryNeeds };
+}
+
 /** A guided request of one step, encoders and decoder included. */
-async function runWhole(model: Model, side: number, { denoise }: WarmUpOptions): Promise<{ rows: number; ms: number }> {
+async function runWhole(model: Model, side: number, { denoise }: WarmUpOptions): Promise<Call> {
   const generations = await img2img.prepare(model, [warmUpRequest(model, side, 2, 1)]);
   let ms = 0;
   while (!img2img.isDone(generations[0]!)) {
@@ -67,10 +89,10 @@ async function runWhole(model: Model, side: number, { denoise }: WarmUpOptions):
   return { rows: img2img.rowsOf(generations[0]!), ms };
 }
 
-/** More rows than the memory has room for are more than the device should get. */
-async function timeCallsThatFit(...args: Parameters<typeof timeCalls>): Promise<CallTime | undefined> {
+/** More than the memory has room for is more than the device should get. */
+async function ifItFits<T>(run: () => Promise<T>): Promise<T | undefined> {
   try {
-    return await timeCalls(...args);
+    return await run();
   } catch (error) {
     if (isOutOfMemory(error)) return undefined;
     throw error;
@@ -110,6 +132,6 @@ function warmUpRequest({ folder }: Model, side: number, guidanceScale: number, s
   return { pixels, prompt: '', negativePrompt: '', strength: 1, guidanceScale, steps, scheduler, seed: 0 };
 }
 
-function withCall(calls: Capacity['calls'], call: { rows: number; ms: number }): Capacity['calls'] {
+function withCall(calls: Capacity['calls'], call: Call): Capacity['calls'] {
   return calls.some(({ rows }) => rows === call.rows) ? calls : [...calls, call];
 }

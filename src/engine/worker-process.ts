@@ -41,7 +41,7 @@ export class WorkerProcess {
 
   constructor(
     readonly device: Device,
-    private readonly settings: () => Omit<StartMessage, 'type' | 'provider'>,
+    private readonly settings: () => Omit<StartMessage, 'type' | 'provider' | 'gpu'>,
     private readonly events: WorkerEvents,
     private readonly stepTimeoutMs: number,
   ) {}
@@ -72,8 +72,8 @@ export class WorkerProcess {
     for (const stream of [child.stdout!, child.stderr!]) {
       createInterface({ input: stream }).on('line', (line) => line.trim() !== '' && this.events.stderr(line));
     }
-    const { provider } = this.device;
-    this.send({ type: 'start', provider, ...this.settings() });
+    const { provider, gpu } = this.device;
+    this.send({ type: 'start', provider, gpu, ...this.settings() });
   }
 
   send(message: ToWorker): void {

@@ -6,6 +6,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { onnxruntimeVersion } from '../pipeline/sessions.js';
 import { Batch } from './batch.js';
 import { isOutOfMemory } from './faults.js';
+import { openGpuSource } from './gpu.js';
+import { gpuMemory, type MemoryGauge, processMemory } from './memory-gauge.js';
 import type { FromWorker, StartMessage, ToWorker } from './messages.js';
 import { ModelStore } from './model-store.js';
 import { warmUp } from './warm-up.js';
@@ -37,6 +39,7 @@ async function start(options: StartMessage): Promise<void> {
   // Where pictures take the whole CPU, the HTTP process must not wait for it: probes and refusals come at once.
   if (provider === 'cpu') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
   const { standIn, measureRows } = options;
+  const memory = await memoryOf(options);
   const store = new ModelStore(
     { ...options, provider },
     {
@@ -46,6 +49,7 @@ async function start(options: StartMessage): Promise<void> {
           denoise: (model, generations) => device.call(model, generations),
           onCpu: provider === 'cpu' && standIn?.callMs === undefined,
           measureRows,
+          memory,
         });
         await device.preparePreviews(model);
         return warmth;
@@ -66,6 +70,10 @@ async function start(options: StartMessage): Promise<void> {
   send({ type: 'memory', bytes: process.memoryUsage.rss() });
   send({ type: 'busy', doing: 'nothing' });
   send({ type: 'ready' });
+}
+
+async function memoryOf({ gpu }: StartMessage): Promise<MemoryGauge> {
+  return gpu === undefined ? processMemory : gpuMemory(await openGpuSource(), String(gpu));
 }
 
 async function run(): Promise<void> {
