@@ -9,6 +9,8 @@ export class EventStream {
 
   /** @param heartbeatMs between the comments that keep proxies from closing a line on which nothing happens */
   constructor(heartbeatMs: number) {
+    // Something has to be written for the headers to leave: a client then knows at once that it was taken.
+    this.body.write(': taken\n\n');
     this.heartbeat = setInterval(() => {
       if (!this.isBehind) this.body.write(': heartbeat\n\n');
     }, heartbeatMs);

@@ -1,0 +1,121 @@
+import t, { type Test } from 'tap';
+import { FairQueue } from '../../src/engine/fair-queue.js';
+import { Forecast } from '../../src/engine/forecast.js';
+import type { GpuReading, GpuSource } from '../../src/engine/gpu.js';
+import { gpuMemory, processMemory } from '../../src/engine/memory-gauge.js';
+import type { ModelInfo } from '../../src/engine/messages.js';
+import { Pool } from '../../src/engine/pool.js';
+import type { Task } from '../../src/engine/task.js';
+import { warmUp } from '../../src/engine/warm-up.js';
+import * as img2img from '../../src/pipeline/img2img.js';
+import { loadModel, type Model, releaseModel } from '../../src/pipeline/model.js';
+
+const gibibyte = 2 ** 30;
+
+/** A source whose only GPU, number 1, has so much in use. */
+function source(used: () => number): GpuSource {
+  const reading: Omit<GpuReading, 'memory'> = {
+    gpu: '1',
+    uuid: 'GPU-1',
+    name: 'a GPU',
+    driver: '1',
+    mig: false,
+    utilization: undefined,
+  };
+  return {
+    name: 'stub',
+    read: async () => [{ ...reading, memory: { used: used(), total: 80 * gibibyte } }],
+    async close() {},
+  };
+}
+
+const sideOf = ([first]: readonly img2img.Generation[]) => first!.request.pixels.width;
+
+async function tiny(t: Test): Promise<Model> {
+  const model = await loadModel('test/reference/tiny', { provider: 'cpu', threads: 1, cacheDir: t.testdir() });
+  t.teardown(() => releaseModel(model));
+  return model;
+}
+
+t.test('warm-up measures what each size needs of a GPU, before rows are measured', async (t) => {
+  const model = await tiny(t);
+  const { native, max } = model.folder.size;
+  // An arena that keeps what it got: a byte for each pixel of each row of the largest call.
+  let arena = 0;
+  const { memoryNeeds, capacities } = await warmUp(model, {
+    onCpu: false,
+    measureRows: true,
+    memory: gpuMemory(
+      source(() => 5 * gibibyte + arena),
+      '1',
+    ),
+    denoise: async (model, generations) => {
+      const rows = generations.reduce((sum, generation) => sum + img2img.rowsOf(generation), 0);
+      arena = Math.max(arena, rows * sideOf(generations) ** 2);
+      await img2img.denoise(model, generations);
+    },
+  });
+  t.strictSame(memoryNeeds, [
+    { pixels: native ** 2, bytes: 2 * native ** 2 },
+    { pixels: max ** 2, bytes: 2 * max ** 2 },
+  ]);
+  t.match(
+    capacities.map(({ width }) => width),
+    [native, max],
+  );
+});
+
+t.test('a largest size that the memory has no room for is not measured, and stops nothing', async (t) => {
+  const model = await tiny(t);
+  const { native, max } = model.folder.size;
+  const { memoryNeeds, capacities } = await warmUp(model, {
+    onCpu: false,
+    measureRows: false,
+    memory: processMemory,
+    denoise: async (model, generations) => {
+      if (sideOf(generations) === max) throw new Error('CUDA failure 2: out of memory');
+      await img2img.denoise(model, generations);
+    },
+  });
+  t.strictSame(
+    memoryNeeds.map(({ pixels }) => pixels),
+    [native ** 2],
+  );
+  t.notOk(capacities.some(({ width }) => width === max));
+});
+
+t.test('a GPU of which nothing is known has no gauge, and a process always has one', async (t) => {
+  t.equal(await gpuMemory(undefined, '0').peak(), undefined);
+  t.equal(
+    await gpuMemory(
+      source(() => 1),
+      '0',
+    ).used(),
+    undefined,
+    'another GPU',
+  );
+  const failing = { ...source(() => 1), read: () => Promise.reject(new Error('NVML answered with code 15')) };
+  t.equal(await gpuMemory(failing, '1').used(), undefined);
+  processMemory.forgetPeak();
+  t.ok((await processMemory.peak())! > 2 ** 20);
+});
+
+t.test('a request may use what its GPU has free, and what the worker keeps', async (t) => {
+  const settings = {
+    modelsDir: 'test/reference',
+    cacheDir: t.testdir(),
+    devices: 'cuda:0,cuda:1',
+    threads: 1,
+    maxConcurrent: 1,
+    stepTimeoutMs: 1000,
+    modelMemoryBytes: undefined,
+    standIn: undefined,
+    freeGpuMemory: (gpu: number) => [1000, 3000][gpu],
+  };
+  const pool = new Pool(settings, { message() {}, exit() {}, stderr() {} });
+  const forecast = new Forecast(settings, pool, new FairQueue<Task>());
+  t.equal(forecast.memoryFor('tiny'), 2700, 'nine tenths of the GPU that has more');
+  const info = { name: 'tiny', runnable: true, memoryNeeds: [{ pixels: 100, bytes: 50 }] } as unknown as ModelInfo;
+  pool.lanes[0]!.models = [info];
+  t.equal(forecast.memoryFor('tiny'), 2750);
+});
