@@ -157,6 +157,13 @@ const Settings = Type.Object({
     default: '',
     description: 'Comma-separated origins whose pages may call the API; `*` for all',
   }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(
+    Type.String({
+      pattern: '^https?://[^/]',
+      description:
+        "Collector that gets a span of each request, as OTLP over HTTP (JSON), such as `http://localhost:4318`. The other variables of OpenTelemetry's SDK count too: `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER`, `OTEL_EXPORTER_OTLP_HEADERS`. Unset: nothing is loaded and nothing sent",
+    }),
+  ),
   LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
     default: 'info',
     description: 'What is logged: trace, debug, info, warn, error, fatal or silent',

@@ -28,7 +28,10 @@ engine.on('workerKiller', (details) =>
   logger.error(details, 'a request is refused: each worker that ran it ended (request_kills_worker)'),
 );
 engine.on('workerLog', ({ device, line }) => logger.warn({ device }, line));
-const { app, metricsApp } = await buildApp({ config, engine, gpus, logger, lifecycle, version });
+const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint } = config;
+const spans =
+  endpoint === undefined ? undefined : (await import('./http/spans.js')).openSpans({ endpoint, version, logger });
+const { app, metricsApp } = await buildApp({ config, engine, gpus, spans, logger, lifecycle, version });
 const listen = (server: typeof app, port: number) =>
   server
     .listen({ host: config.HOST, port, listenTextResolver: () => 'listening' })
@@ -65,8 +68,7 @@ closeWithGrace({ delay: config.DRAIN_DEADLINE_MS, logger }, async ({ signal, err
   if (signal === 'SIGTERM') await sleep(config.DRAIN_DELAY_MS);
   await app.close();
   await metricsApp?.close();
-  await engine.close();
-  await gpus?.close();
+  await Promise.all([engine.close(), spans?.close(), gpus?.close()]);
   logger.info('closed');
 });
 

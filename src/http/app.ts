@@ -24,7 +24,7 @@ import { answerBrokenHttp, type Problem, ProblemBody, registerProblems, sendProb
 import { limitRates } from './rate-limit.js';
 import { answerHeaders } from './report.js';
 import { sheetRoute } from './sheet.js';
-import { traceRequests } from './trace.js';
+import { type Spans, traceRequests } from './trace.js';
 import { uploadBudget } from './upload-budget.js';
 import { webuiRoutes } from './webui.js';
 import { sendWebuiError } from './webui-answers.js';
@@ -34,6 +34,8 @@ export interface AppOptions {
   readonly engine: Engine;
   /** Absent without a GPU. */
   readonly gpus?: GpuTelemetry | undefined;
+  /** Absent where no spans are exported. */
+  readonly spans?: Spans | undefined;
   readonly logger: FastifyBaseLogger;
   /** Shared with whoever drains. */
   readonly lifecycle: { draining: boolean };
@@ -41,7 +43,7 @@ export interface AppOptions {
 }
 
 /** The application, and with METRICS_PORT a second one for the metrics. Neither listens yet. */
-export async function buildApp({ config, engine, gpus, logger, lifecycle, version }: AppOptions) {
+export async function buildApp({ config, engine, gpus, spans, logger, lifecycle, version }: AppOptions) {
   const app: FastifyInstance = Fastify({
     loggerInstance: logger,
     bodyLimit: bodyLimit(config),
@@ -73,7 +75,7 @@ export async function buildApp({ config, engine, gpus, logger, lifecycle, versio
     if (request.method === 'POST') metrics.rejected(problem); // a probe that is told to wait is not shed work
   };
   registerProblems(app, count);
-  traceRequests(app);
+  await traceRequests(app, spans);
   countAnswers(app, metrics.registry);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);

@@ -16,11 +16,12 @@ import { encode } from '../image/encode.js';
 import { PictureError } from '../image/picture-error.js';
 import type { Pixels } from '../pixels.js';
 import type { Img2ImgBody } from './fields.js';
-import type { Metrics, StageTimes } from './metrics.js';
+import type { Metrics } from './metrics.js';
 import { type Parameters, settle } from './parameters.js';
 import type { ProblemCode } from './problem-codes.js';
 import { fieldProblem } from './problems.js';
 import { ranParameters } from './report.js';
+import { type StageTimes, stageTimesOf, tellStages } from './stages.js';
 import type { Trace } from './trace.js';
 import { type Warning, warningsFor } from './warnings.js';
 
@@ -155,7 +156,9 @@ export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): 
         const pictures = await Promise.all(
           plan.pictures.map((planned, i) => finish(planned, plan.starter, results[i]!)),
         );
-        const stageTimes = stageTimesOf(plan, results, uploadMs, performance.now() - encodeStart);
+        const outside = { upload: uploadMs, decode: plan.decodeMs, encode: performance.now() - encodeStart };
+        const stageTimes = stageTimesOf(results, outside);
+        if (trace) tellStages(trace, results, outside, start, encodeStart);
         metrics.generated(
           seconds(),
           stageTimes,
@@ -214,20 +217,6 @@ async function finish(
     parameters,
     result,
     warnings: warningsFor(body, parameters, starter, converted, result),
-  };
-}
-
-function stageTimesOf(plan: Plan, results: readonly Generated[], upload: number, encode: number): StageTimes {
-  const sum = (of: (result: Generated) => number) => results.reduce((total, result) => total + of(result), 0);
-  return {
-    upload,
-    decode: plan.decodeMs,
-    queue: Math.max(...results.map(({ queueMs }) => queueMs)),
-    text_encode: sum(({ timings }) => timings.textEncode),
-    vae_encode: sum(({ timings }) => timings.vaeEncode),
-    denoise: sum(({ timings }) => timings.denoise),
-    vae_decode: sum(({ timings }) => timings.vaeDecode),
-    encode,
   };
 }
 

@@ -1,6 +1,6 @@
 // Prometheus metrics (docs: README's table of routes). Labels come from closed sets, never from a request's text.
 
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { Type } from 'typebox';
 import type { Engine, Generated } from '../engine/engine.js';
@@ -8,14 +8,11 @@ import { engineMetrics } from './engine-metrics.js';
 import { exposition } from './open-metrics.js';
 import type { ProblemCode } from './problem-codes.js';
 import { type Problem, problemResponses } from './problems.js';
+import { type StageTimes, stages } from './stages.js';
 import type { Trace } from './trace.js';
 
 const requestBuckets = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 90];
 const stageBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
-
-const stages = ['upload', 'decode', 'queue', 'text_encode', 'vae_encode', 'denoise', 'vae_decode', 'encode'] as const;
-/** Milliseconds per stage of one request. */
-export type StageTimes = Record<(typeof stages)[number], number>;
 
 /** Which refusals are counted under which reason; the other codes are failures, not refusals. */
 const rejectionReasons: Partial<Record<ProblemCode, string>> = {
@@ -145,15 +142,17 @@ export function countAnswers(app: FastifyInstance, registry: Registry): void {
     // Not onResponse: it does not fire for a client that left.
     reply.raw.once('close', () => {
       const route = request.routeOptions.url ?? 'none';
-      const status = reply.raw.writableFinished ? reply.statusCode : clientClosedRequest;
+      const status = answeredStatus(reply);
       requests.inc({ route, method: request.method, status });
       duration.observe({ route, status_class: `${Math.floor(status / 100)}xx` }, reply.elapsedTime / 1000);
     });
   });
 }
 
-/** nginx's status for an answer that nobody waited for. */
-const clientClosedRequest = 499;
+/** What an answer came to once its connection or it has ended; 499, nginx's status, when nobody waited for it. */
+export function answeredStatus({ raw, statusCode }: FastifyReply): number {
+  return raw.writableFinished ? statusCode : 499;
+}
 
 /** GET /metrics, in the app itself or in one of its own. */
 export function metricsRoute(app: FastifyInstance, registry: Registry): void {

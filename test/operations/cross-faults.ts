@@ -43,6 +43,12 @@ export function crossFaults(manifests: readonly Manifest[]): string[] {
       expect(selects(spec.podSelector.matchLabels), 'the NetworkPolicy selects no pod');
       for (const rule of spec.ingress)
         for (const { port } of rule.ports) expect(ports.has(port), `the NetworkPolicy's port ${port} is not there`);
+      const collector = settings(manifests).OTEL_EXPORTER_OTLP_ENDPOINT;
+      const opened = (spec.egress ?? []).flatMap(({ ports }: Manifest) => ports.map(({ port }: Manifest) => port));
+      expect(
+        !collector || opened.includes(Number(new URL(collector).port)),
+        `the NetworkPolicy keeps spans from ${collector}`,
+      );
     }
     if (kind === 'ScaledObject' || kind === 'HorizontalPodAutoscaler') {
       expect(spec.scaleTargetRef.name === deployment.metadata.name, `the ${kind} scales nothing that is there`);

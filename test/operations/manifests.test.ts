@@ -53,6 +53,7 @@ t.test('each overlay has what its name says', { skip }, async (t) => {
   t.ok(alerts('keda').includes('Img2imgNoReadyReplica'));
   t.notOk(alerts('scale-to-zero').includes('Img2imgNoReadyReplica'));
   for (const overlay of ['gateway', 'production']) t.ok(only(built[overlay]!, 'HTTPRoute'));
+  t.ok(settings(built.traces!).OTEL_EXPORTER_OTLP_ENDPOINT);
   for (const overlay of ['models-pvc', 'production', 'models-image-volume'])
     t.equal(settings(built[overlay]!).MODELS_DIR, '/models');
 });
@@ -81,6 +82,7 @@ t.test('each check finds its fault', { skip }, async (t) => {
       (m) => (only(m, 'Deployment').spec.template.spec.initContainers[0].image = 'img2img'),
     ],
     ['a cache that cannot be written', 'cross', (m) => (settings(m).CACHE_DIR = './cache')],
+    ['no way to the collector', 'cross', (m) => (settings(m).OTEL_EXPORTER_OTLP_ENDPOINT = 'http://collector:4318')],
     ['a route to nowhere', 'cross', (m) => (only(m, 'HTTPRoute').spec.rules[0].backendRefs[0].port = 8080)],
     [
       'settings of another ConfigMap',
