@@ -2,9 +2,10 @@
 
 import type { Kind } from '../pipeline/family.js';
 import type { Img2ImgRequest, Timings } from '../pipeline/img2img.js';
-import type { ModelFolder, SizeRange } from '../pipeline/model-folder.js';
+import type { ModelFolder } from '../pipeline/model-folder.js';
 import type { SchedulerName } from '../pipeline/schedulers/index.js';
 import type { SchedulerConfig } from '../pipeline/schedulers/schedule.js';
+import type { SizeRange } from '../pipeline/unet-facts.js';
 import type { Pixels } from '../pixels.js';
 import type { Provider } from './devices.js';
 import type { MemoryNeed } from './memory.js';

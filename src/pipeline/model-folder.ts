@@ -1,8 +1,9 @@
 // What kind of folder is this? Reads a model folder in diffusers' layout (ONNX, of any exporter), without onnxruntime.
 // Sources of the defaults: diffusers' model configs; exporters leave some keys out.
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { number, readJson } from './configs.js';
 import { type Family, familyOf, type Kind, kindDefaults, kindOf } from './family.js';
 import { ModelFolderError } from './model-folder-error.js';
 import { type GraphFacts, graphFacts } from './onnx/graph-facts.js';
@@ -10,20 +11,11 @@ import { dataTypes } from './onnx/graph-file.js';
 import { type SchedulerName, schedulerForClass, schedulerNames } from './schedulers/index.js';
 import { type SchedulerConfig, stableDiffusionConfig, UnsupportedSchedulerError } from './schedulers/schedule.js';
 import { checkSignatures, type Exporter, exporterOf } from './signatures.js';
+import { type TextEncoderFacts, textEncoderFacts, textEncoders } from './text-encoders.js';
+import { guidanceWidth, halvings, inpaints, latentChannels, type SizeRange, sizeRange } from './unet-facts.js';
 
 export const components = ['text_encoder', 'text_encoder_2', 'unet', 'vae_encoder', 'vae_decoder'] as const;
 export type Component = (typeof components)[number];
-export const textEncoders = ['text_encoder', 'text_encoder_2'] as const;
-export type TextEncoder = (typeof textEncoders)[number];
-
-/** Output sizes that a model can make, in pixels. */
-export interface SizeRange {
-  readonly native: number;
-  readonly multiple: number;
-  readonly min: number;
-  readonly max: number;
-}
-
 export interface ModelFolder {
   readonly name: string;
   readonly path: string;
@@ -60,17 +52,6 @@ export interface ModelFolder {
   readonly zerosForEmptyPrompt: boolean;
   /** Refiners take an aesthetic score instead of the target size. */
   readonly wantsAestheticScore: boolean;
-}
-
-export interface TextEncoderFacts {
-  readonly component: TextEncoder;
-  readonly tokenizer: 'tokenizer' | 'tokenizer_2';
-  readonly maxTokens: number;
-  /** The output that conditions the UNet: of the prompt, and of the negative prompt, which a clip skip leaves alone. */
-  readonly output: string;
-  readonly negativeOutput: string;
-  /** The output with the pooled embedding, where the UNet takes it. */
-  readonly pooled: string | undefined;
 }
 
 /** latents = (VAE's - mean) / std * factor */
@@ -177,105 +158,16 @@ function factsOf(component: Component, path: string, provider: 'cpu' | 'cuda'): 
   return facts;
 }
 
-/** How often sides are halved. A config's own word counts: a graph may go down a level without a convolution. */
-function halvings(config: Json, facts: GraphFacts): number {
-  return Array.isArray(config.block_out_channels) ? config.block_out_channels.length - 1 : facts.halvings;
-}
-
-/** What the settings say, else what the graph and its config do: SD's UNets halve sides three times, SDXL's twice. */
-function sizeRange(settings: Json, facts: GraphFacts, config: Json, vaeScale: number, architecture: string): SizeRange {
-  const [, , height, width] = facts.inputs.get('sample')?.shape ?? [];
-  if (typeof height === 'number' || typeof width === 'number') {
-    if (height !== width) {
-      throw new ModelFolderError(
-        `unet was exported for latents of ${height} x ${width} only; export it with dynamic axes`,
-      );
-    }
-    const fixed = Number(height) * vaeScale;
-    return { native: fixed, multiple: fixed, min: fixed, max: fixed };
-  }
-  const sampleSize = number(config.sample_size) ?? (architecture === 'sdxl' ? 128 : 64);
-  const native = number(settings.native) ?? sampleSize * vaeScale;
-  const multiple = number(settings.multiple) ?? vaeScale * 2 ** halvings(config, facts);
-  const min = number(settings.min) ?? Math.max(multiple, native / 2);
-  return { native, multiple, min, max: number(settings.max) ?? native * 2 };
-}
-
-function guidanceWidth({ inputs }: GraphFacts, config: Json): number | undefined {
-  const input = inputs.get('timestep_cond');
-  if (!input) return undefined;
-  const width = number(input.shape?.[1]) ?? number(config.time_cond_proj_dim);
-  if (width !== undefined) return width;
-  throw new ModelFolderError(
-    'unet takes timestep_cond, and unet/config.json has no time_cond_proj_dim that tells its width',
-  );
-}
-
 function shareOf(name: string, value: unknown): number {
   const share = number(value);
   if (share !== undefined && share >= 0 && share <= 1) return share;
   throw new ModelFolderError(`img2img.json has ${name} ${JSON.stringify(value)}; it must be 0 to 1`);
 }
 
-function latentChannels(facts: GraphFacts, config: Json): number {
-  const channels = facts.outputs.values().next().value?.shape?.[1];
-  return typeof channels === 'number' ? channels : (number(config.out_channels) ?? 4);
-}
-
-/** @throws ModelFolderError for UNets that want something else beside the latents, as InstructPix2Pix' does */
-function inpaints(facts: GraphFacts, config: Json): boolean {
-  const channels = facts.inputs.get('sample')?.shape?.[1] ?? config.in_channels;
-  const latents = latentChannels(facts, config);
-  if (typeof channels !== 'number' || channels === latents) return false;
-  if (channels === 2 * latents + 1) return true;
-  throw new ModelFolderError(
-    `unet takes ${channels} channels, which is not supported (supported: ${latents}, and ${2 * latents + 1} for inpainting)`,
-  );
-}
-
 function precisionOf(graphs: readonly GraphFacts[]): ModelFolder['precision'] {
   const types = new Set(graphs.flatMap(({ weightTypes }) => [...weightTypes]));
   if (types.size > 1) return 'mixed';
   return types.has(dataTypes.float16) ? 'fp16' : 'fp32';
-}
-
-/**
- * Which of a text encoder's outputs the pipeline takes: SD the last hidden state, SDXL the one before it, without the final norm.
- * @param clipSkip further layers to leave out for the prompt; only graphs that give their hidden states can
- */
-function textEncoderFacts(
-  path: string,
-  component: TextEncoder,
-  facts: GraphFacts,
-  { architecture }: Family,
-  clipSkip: number,
-): TextEncoderFacts {
-  const config = readJson(path, `${component}/config.json`, {});
-  const outputs = [...facts.outputs.keys()];
-  const hidden = outputs.filter((name) => /^hidden_states\.\d+$/.test(name));
-  const shared = {
-    component,
-    tokenizer: component === 'text_encoder' ? 'tokenizer' : 'tokenizer_2',
-    maxTokens: number(config.max_position_embeddings) ?? 77, // CLIP
-  } as const;
-  if (architecture === 'sd') {
-    if (clipSkip > 0) {
-      throw new ModelFolderError(
-        `img2img.json asks for clip_skip ${clipSkip}, which a Stable Diffusion text encoder cannot do: its graph ends with the final norm`,
-      );
-    }
-    const named = ['last_hidden_state', 'text_embeddings'].find((name) => outputs.includes(name));
-    const output = named ?? outputs[0]!;
-    return { ...shared, output, negativeOutput: output, pooled: undefined };
-  }
-  const layers = number(config.num_hidden_layers) ?? hidden.length - 1;
-  const output = `hidden_states.${layers - 1 - clipSkip}`;
-  if (!hidden.includes(output)) {
-    throw new ModelFolderError(`${component} has no output ${output}; export it with its hidden states`);
-  }
-  const pooled = component === 'text_encoder_2' ? outputs.find((name) => name === 'text_embeds') : undefined;
-  if (component === 'text_encoder_2' && !pooled) throw new ModelFolderError('text_encoder_2 has no output text_embeds');
-  return { ...shared, output, negativeOutput: `hidden_states.${layers - 1}`, pooled };
 }
 
 function defaultScheduler(wanted: unknown, className: string, config: SchedulerConfig): SchedulerName {
@@ -293,31 +185,4 @@ function defaultScheduler(wanted: unknown, className: string, config: SchedulerC
       `${error.message}; name another one in img2img.json: {"defaults": {"scheduler": "ddim"}}`,
     );
   }
-}
-
-// biome-ignore lint/suspicious/noExplicitAny: configs of many exporters; each key is checked where it is read
-type Json = Record<string, any>;
-
-function readJson(folder: string, file: string, absent?: Json): Json {
-  const path = join(folder, file);
-  if (!existsSync(path)) {
-    if (absent) return absent;
-    throw new ModelFolderError(`${file} is missing`);
-  }
-  const value = parseJson(readFileSync(path, 'utf8'));
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
-  throw new ModelFolderError(`${file} is not a JSON object`);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    // Python writes infinities that JSON does not have: diffusers' lambda_min_clipped is one.
-    return JSON.parse(text.replace(/:\s*-?Infinity\b/g, ': null'));
-  } catch {
-    return undefined;
-  }
-}
-
-function number(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
 }
