@@ -6,12 +6,11 @@ import type { Config } from '../config.js';
 import type { Engine } from '../engine/engine.js';
 import { encodePreview } from '../image/encode.js';
 import { deadlineSignal, timeoutHeader } from './deadline.js';
-import type { Img2ImgBody } from './fields.js';
 import { makingProblems, type PictureMaker } from './generation.js';
 import { ignoredFieldsHeader, writeIgnoredFields } from './ignored-fields.js';
 import { sendJson } from './img2img.js';
 import { eachSeed } from './parameters.js';
-import { fieldProblem, Problem } from './problems.js';
+import { Problem } from './problems.js';
 import { answerHeaders, writeHeaders } from './report.js';
 import { pictureFromBase64 } from './upload.js';
 import type { UploadBudget } from './upload-budget.js';
@@ -26,7 +25,7 @@ import {
 } from './webui-answers.js';
 import { type WebuiBody, webuiBody, withoutEffect } from './webui-fields.js';
 import { checkpointName, listRoutes } from './webui-lists.js';
-import { findSampler, type Sampler, type Schedule, samplers, schedulerOf, schedules } from './webui-samplers.js';
+import { readRequest } from './webui-request.js';
 import { Task, Tasks } from './webui-tasks.js';
 
 export interface WebuiOptions {
@@ -36,8 +35,6 @@ export interface WebuiOptions {
   readonly budget: UploadBudget;
   readonly version: string;
 }
-
-const fits = ['fill', 'cover', 'extend'] as const;
 
 /** To be registered with the prefix /sdapi/v1. */
 export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budget, version }: WebuiOptions): void {
@@ -87,23 +84,19 @@ export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budge
       const { body: sent, uploadMs, pictures } = request;
       const caller = request.caller ?? request.ip;
       const { signal, deadline } = deadlineSignal(request, reply, config.REQUEST_TIMEOUT_MS);
-      refuseScripts(sent);
-      const n = count(sent, config.MAX_N);
-      const { sampler, schedule } = samplerOf(sent);
-      const ours = translate(
+      const asked = readRequest(
         sent,
-        sampler,
-        schedule,
+        config.MAX_N,
         checkpointName(engine, sent.override_settings?.sd_model_checkpoint),
       );
       const plan = await maker.plan({
-        bodies: eachSeed(ours, n),
+        bodies: eachSeed(asked.body, asked.n),
         image: pictures.image,
         mask: pictures.mask,
-        maskReading: reading(sent),
+        maskReading: asked.maskReading,
       });
       writeIgnoredFields(reply, withoutEffect(sent, body.properties));
-      const task = new Task(caller, sent.force_task_id, n);
+      const task = new Task(caller, sent.force_task_id, asked.n);
       try {
         const made = await tasks.run(task, () =>
           maker.run(plan, {
@@ -117,7 +110,7 @@ export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budge
           }),
         );
         writeHeaders(reply, made);
-        return sendJson(reply, webuiMade(sent, made, { sampler, schedule, version: `img2img-${version}` }));
+        return sendJson(reply, webuiMade(sent, made, { ...asked, version: `img2img-${version}` }));
       } catch (error) {
         if (!task.signal.aborted || error !== task.signal.reason) throw error;
         return sendJson(reply, webuiInterrupted(sent));
@@ -219,68 +212,4 @@ export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budge
   );
 
   listRoutes(app, engine);
-}
-
-/** The web UI's masks are white where to repaint, as ours, but blurred. */
-const reading = ({ mask_blur = 4, inpainting_mask_invert = 0 }: WebuiBody) => ({
-  blur: mask_blur,
-  invert: inpainting_mask_invert === 1,
-});
-
-function refuseScripts({ script_name = '', alwayson_scripts = {} }: WebuiBody): void {
-  const names = [...(script_name === '' ? [] : [script_name]), ...Object.keys(alwayson_scripts)];
-  if (names.length === 0) return;
-  const field = script_name === '' ? 'alwayson_scripts' : 'script_name';
-  const detail = `${field} asks for ${JSON.stringify(names.join(', ').slice(0, 100))}; this server has no scripts and no extensions.`;
-  throw fieldProblem('unsupported_combination', field, detail);
-}
-
-function count({ batch_size = 1, n_iter = 1 }: WebuiBody, max: number): number {
-  const n = batch_size * n_iter;
-  if (n <= max) return n;
-  const detail = `batch_size times n_iter is ${n}; it must be at most ${max}.`;
-  throw fieldProblem('invalid_request', 'n_iter', detail);
-}
-
-function samplerOf(sent: WebuiBody): { sampler: Sampler; schedule: Schedule } {
-  const name = sent.sampler_name ?? sent.sampler_index ?? 'Euler';
-  const found = findSampler(name);
-  if (!found) {
-    const offered = samplers.map((sampler) => sampler.name).join(', ');
-    throw fieldProblem(
-      'invalid_request',
-      'sampler_name',
-      `sampler_name is ${JSON.stringify(name)}; there are: ${offered}.`,
-    );
-  }
-  const asked = (sent.scheduler ?? 'automatic').toLowerCase();
-  const schedule = found.schedule ?? schedules.find((one) => one === asked);
-  if (!schedule) {
-    const detail = `scheduler is ${JSON.stringify(sent.scheduler)}; there are: ${schedules.join(', ')}.`;
-    throw fieldProblem('invalid_request', 'scheduler', detail);
-  }
-  return { sampler: found.sampler, schedule };
-}
-
-function translate(sent: WebuiBody, sampler: Sampler, schedule: Schedule, model: string | undefined): Img2ImgBody {
-  const scheduler = schedulerOf(sampler, schedule);
-  if (!scheduler) {
-    const detail = `The sampler ${sampler.name} has no ${schedule} schedule here.`;
-    throw fieldProblem('unsupported_combination', 'scheduler', detail);
-  }
-  return {
-    image: '',
-    prompt: sent.prompt ?? '',
-    negative_prompt: sent.negative_prompt ?? '',
-    strength: sent.denoising_strength ?? 0.75,
-    guidance: sent.cfg_scale ?? 7,
-    steps: sent.steps ?? 50,
-    scheduler,
-    seed: sent.seed ?? -1,
-    width: sent.width ?? 512,
-    height: sent.height ?? 512,
-    fit: fits[sent.resize_mode ?? 0]!,
-    ...(model !== undefined && { model }),
-    format: 'png',
-  };
 }
