@@ -22,6 +22,8 @@ export interface ClusterOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Seconds between two scrapes; absent for no Prometheus. */
   readonly scrapeSeconds?: number;
+  /** Changes the shipped configuration of HAProxy. */
+  readonly balancer?: (text: string) => string;
 }
 
 export interface Replica {
@@ -39,16 +41,19 @@ export class Cluster {
     private readonly options: ClusterOptions,
     /** Of HAProxy. */
     readonly url: string,
+    /** HAProxy's own. */
+    readonly balancerMetricsUrl: string,
     readonly prometheusUrl: string | undefined,
   ) {}
 
   /** Resolves when every replica is in rotation. */
   static async start(options: ClusterOptions): Promise<Cluster> {
-    const [port, prometheusPort, ...ports] = await freePorts(options.replicas + 2);
-    const prometheusUrl = options.scrapeSeconds === undefined ? undefined : `http://127.0.0.1:${prometheusPort}`;
-    const cluster = new Cluster(options, `http://127.0.0.1:${port}`, prometheusUrl);
+    const ports = await freePorts(options.replicas + 3);
+    const [url, metrics, prometheus, ...replicas] = ports.map((port) => `http://127.0.0.1:${port}`);
+    const prometheusUrl = options.scrapeSeconds === undefined ? undefined : prometheus;
+    const cluster = new Cluster(options, url!, `${metrics}/metrics`, prometheusUrl);
     try {
-      cluster.replicas.push(...ports.map((each) => cluster.startReplica(`http://127.0.0.1:${each}`)));
+      cluster.replicas.push(...replicas.map((each) => cluster.startReplica(each)));
       cluster.startBalancer();
       if (prometheusUrl) cluster.startPrometheus(prometheusUrl);
       await Promise.all(cluster.replicas.map((replica) => cluster.inRotation(replica)));
@@ -69,21 +74,44 @@ export class Cluster {
    * @throws Error when the replica ends instead
    */
   async inRotation(replica: Replica, wanted = true): Promise<void> {
-    const name = `replica-${this.replicas.indexOf(replica) + 1}`;
-    while ((await this.balancerSees(name)) !== wanted) {
+    while (((await this.balancerSays(replica, 'server_status', 'state="UP"')) === 1) !== wanted) {
       const { exitCode } = replica.process;
-      if (wanted && exitCode !== null) throw new Error(`${name} ended with exit code ${exitCode}`);
+      if (wanted && exitCode !== null) throw new Error(`${replica.url} ended with exit code ${exitCode}`);
       await sleep(100);
     }
   }
 
+  /** Requests that wait in HAProxy for a place at a replica. */
+  async queued(): Promise<number> {
+    return (await this.balancerSays(undefined, 'backend_current_queue')) ?? 0;
+  }
+
+  /** Requests that HAProxy has sent to replicas and that are not answered. */
+  async sent(): Promise<number> {
+    const sessions = this.replicas.map((replica) => this.balancerSays(replica, 'server_current_sessions'));
+    return (await Promise.all(sessions)).reduce<number>((sum, count) => sum + (count ?? 0), 0);
+  }
+
+  /** How often HAProxy has taken the replica out of rotation. */
+  async timesOut(replica: Replica): Promise<number> {
+    return (await this.balancerSays(replica, 'server_check_up_down_total')) ?? 0;
+  }
+
   /** The value of each series of a query, by its labels as text. */
   async query(expression: string): Promise<Map<string, number>> {
-    const url = `${this.prometheusUrl}/api/v1/query?query=${encodeURIComponent(expression)}`;
-    const { data } = (await (await fetch(url)).json()) as {
-      data: { result: { metric: Record<string, string>; value: [number, string] }[] };
-    };
-    return new Map(data.result.map(({ metric, value }) => [JSON.stringify(metric), Number(value[1])]));
+    const result = await this.ask<{ value: [seconds: number, value: string] }>(expression);
+    return new Map(result.map(({ metric, value }) => [JSON.stringify(metric), Number(value[1])]));
+  }
+
+  /** The raw samples of each series of the last while, oldest first; their times in ms. */
+  async samples(metric: string, range: string): Promise<{ at: number; value: number }[][]> {
+    const result = await this.ask<{ values: [seconds: number, value: string][] }>(`${metric}[${range}]`);
+    return result.map(({ values }) => values.map(([seconds, value]) => ({ at: 1000 * seconds, value: Number(value) })));
+  }
+
+  private async ask<T>(query: string): Promise<(T & { metric: Record<string, string> })[]> {
+    const response = await fetch(`${this.prometheusUrl}/api/v1/query?query=${encodeURIComponent(query)}`);
+    return ((await response.json()) as { data: { result: (T & { metric: Record<string, string> })[] } }).data.result;
   }
 
   async close(): Promise<void> {
@@ -92,12 +120,17 @@ export class Cluster {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  private async balancerSees(name: string): Promise<boolean> {
-    const metrics = await fetch(`${this.url}/haproxy/metrics`).then(
+  /** A metric of HAProxy's: of one replica, or of all of them together. */
+  private async balancerSays(replica: Replica | undefined, metric: string, label?: string) {
+    const server = replica && `server="replica-${this.replicas.indexOf(replica) + 1}"`;
+    const labels = [`proxy="${backend}"`, server, label].filter((one) => one !== undefined).join(',');
+    const metrics = await fetch(this.balancerMetricsUrl).then(
       (response) => response.text(),
       () => '',
     );
-    return metrics.includes(`haproxy_server_status{proxy="replicas",server="${name}",state="UP"} 1\n`);
+    const series = `\nhaproxy_${metric}{${labels}} `;
+    const at = metrics.indexOf(series);
+    return at < 0 ? undefined : Number.parseFloat(metrics.slice(at + series.length));
   }
 
   private startReplica(url: string): Replica {
@@ -128,16 +161,15 @@ export class Cluster {
   }
 
   private startBalancer(): void {
-    const { replicas, slots } = this.options;
+    const { slots } = this.options;
     const servers = this.replicas.map(({ url }, i) => `  server replica-${i + 1} ${new URL(url).host}`).join('\n');
+    const binds = [this.url, this.balancerMetricsUrl].map((url) => `bind ${new URL(url).host}`);
     const text = balancerConfig()
       .replace(/^ {2}server .*\n(?: {2}server .*\n)*/m, `${servers}\n`)
-      .replace(/bind .*/, `bind ${new URL(this.url).host}`)
-      .replace(/maxconn \d+$/m, 'maxconn 2000')
+      .replaceAll(/bind .*/g, () => binds.shift()!)
       .replace(/(default-server .*) maxconn \d+/, `$1 maxconn ${slots + waitingPlaces}`);
-    if (replicas !== this.replicas.length) throw new Error('every replica needs a server line');
     const path = join(this.folder, 'haproxy.cfg');
-    writeFileSync(path, text);
+    writeFileSync(path, (this.options.balancer ?? ((same) => same))(text));
     this.run('haproxy', ['-db', '-f', path]);
   }
 
@@ -153,7 +185,10 @@ export class Cluster {
       stringify({
         global: { scrape_interval: interval, evaluation_interval: interval },
         rule_files: [rules],
-        scrape_configs: [{ job_name: 'img2img', static_configs: [{ targets, labels: { namespace: 'img2img' } }] }],
+        scrape_configs: [
+          { job_name: 'img2img', static_configs: [{ targets, labels: { namespace: 'img2img' } }] },
+          { job_name: 'haproxy', static_configs: [{ targets: [new URL(this.balancerMetricsUrl).host] }] },
+        ],
       }),
     );
     const options = [
@@ -172,6 +207,9 @@ export class Cluster {
 
 /** Requests that HAProxy lets wait at a replica beyond its slots. */
 export const waitingPlaces = 2;
+
+/** HAProxy's name for them all. */
+export const backend = 'img2img';
 
 export const balancerConfig = (): string => readFileSync(new URL('haproxy.cfg', import.meta.url), 'utf8');
 

@@ -21,7 +21,7 @@ process.on('SIGINT', async () => {
   process.exit(0);
 });
 console.log(`
-  balancer    ${cluster.url} (the service; /haproxy/metrics are the balancer's own)
+  balancer    ${cluster.url} (its own metrics: ${cluster.balancerMetricsUrl})
   prometheus  ${cluster.prometheusUrl}/graph?g0.expr=job:img2img_saturation_ratio:avg&g0.tab=0&g0.range_input=10m
   replicas    ${cluster.replicas.map(({ url }) => url).join(' ')}
 

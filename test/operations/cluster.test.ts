@@ -1,10 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { balancerConfig, Cluster, type Replica, waitingPlaces } from '../../k8s/cluster/cluster.js';
+import { backend, balancerConfig, Cluster, type Replica, waitingPlaces } from '../../k8s/cluster/cluster.js';
 import { readConfig } from '../../src/config.js';
+import { type ProblemCode, problemCodes } from '../../src/http/problem-codes.js';
 import { missing } from '../programs.js';
 import { cottage, form } from '../start.js';
+import { arrivals } from './autoscaler-queries.js';
 
 const skip = missing('haproxy', 'prometheus');
 // A small model of random weights: what counts here is who gets the requests.
@@ -58,6 +60,11 @@ function load(url: string, clients: number, fields: Record<string, string | numb
 }
 
 const quick = { model: 'tiny', width: 32, height: 32, steps: 30, strength: 1 };
+const describe = async (response: Response) => ({
+  status: response.status,
+  retryAfter: response.headers.get('retry-after'),
+  problem: response.headers.get('content-type') === 'application/problem+json' && (await response.json()),
+});
 const exited = (replica: Replica) => new Promise((resolve) => replica.process.once('exit', resolve));
 
 t.test('the shipped balancer agrees with the settings', async (t) => {
@@ -68,6 +75,46 @@ t.test('the shipped balancer agrees with the settings', async (t) => {
   const [, interval, fall] = /inter (\d+)ms fall (\d+)/.exec(text)!;
   t.ok(config.DRAIN_DELAY_MS > Number(interval) * (Number(fall) + 1), 'a draining replica is seen in time');
   t.equal(Number(/default-server .* maxconn (\d+)/.exec(text)![1]), 1 + waitingPlaces);
+  t.ok(seconds('queue') <= config.REQUEST_TIMEOUT_MS / 2, 'time is left for the request itself');
+  t.equal(Number(/avg_queue\(\w+\) ge (\d+)/.exec(text)![1]), config.MAX_QUEUE);
+  for (const [, name] of text.matchAll(/(?:default_backend |avg_queue\()(\w+)/g)) t.equal(name, backend);
+  t.match(arrivals, `{proxy="${backend}"}`, 'scale-to-zero asks for this backend');
+  t.match(text, new RegExp(`^backend ${backend}$`, 'm'));
+  for (const [, status, document] of text.matchAll(/status (\d+) content-type \S+ string '(.*?)'/g)) {
+    const { type, code, title } = JSON.parse(document!);
+    t.equal(type, `/docs#${code}`, 'a chapter of the documentation');
+    t.match(JSON.parse(document!), { title: problemCodes[code as ProblemCode][1], status: Number(status) }, title);
+  }
+});
+
+t.test('what the balancer itself refuses is a problem document with Retry-After', { skip }, async (t) => {
+  const cluster = await Cluster.start({
+    replicas: 1,
+    slots: 1,
+    environment: {
+      ...environment,
+      DEVICES: 'standin',
+      STAND_IN: JSON.stringify({ callMs: { 1: 200, 2: 200 } }),
+      REQUEST_TIMEOUT_MS: '600000',
+    },
+    balancer: (text) => text.replace(/timeout queue .*/, 'timeout queue 1s').replace(/ge \d+/, 'ge 2'),
+  });
+  t.teardown(() => cluster.close());
+  const post = () => fetch(`${cluster.url}/img2img`, { method: 'POST', body: form(cottage, { ...quick, steps: 150 }) });
+  const first = [1, 2, 3].map(post);
+  while ((await cluster.sent()) < 3) await sleep(20);
+  const second = [1, 2].map(post);
+  while ((await cluster.queued()) < 2) await sleep(20);
+  const full = await post();
+  t.match(await describe(full), { status: 429, retryAfter: '2', problem: { code: 'overloaded', status: 429 } });
+  for (const late of await Promise.all(second))
+    t.match(await describe(late), { status: 503, retryAfter: '10', problem: { code: 'not_ready', status: 503 } });
+  const [replica] = cluster.replicas;
+  replica!.process.kill('SIGKILL');
+  for (const lost of await Promise.all(first))
+    t.match(await describe(lost), { status: 503, problem: { code: 'not_ready' } }, 'no other replica is there');
+  t.match(await describe(await post()), { status: 503, retryAfter: '10' }, 'nor is any for the next one');
+  t.equal((await fetch(`${cluster.url}/metrics`)).status, 503, "the balancer's own metrics are elsewhere");
 });
 
 t.test('three replicas behind HAProxy', { skip }, async (t) => {
@@ -119,11 +166,39 @@ t.test('three replicas behind HAProxy', { skip }, async (t) => {
   });
 });
 
+t.test('a replica whose worker hangs leaves the rotation, comes back, and loses nothing', { skip }, async (t) => {
+  const cluster = await Cluster.start({
+    replicas: 2,
+    slots: 1,
+    environment: { ...environment, DEVICES: 'standin', STEP_TIMEOUT_MS: '2000' },
+  });
+  t.teardown(() => cluster.close());
+  const clients = load(cluster.url, 3, quick);
+  for (let i = 0; i < 3; i++) {
+    await clients.answered(10);
+    const before = await Promise.all(cluster.replicas.map((replica) => cluster.timesOut(replica)));
+    const body = form(cottage, { ...quick, prompt: '[hang@3 once]' });
+    const hanging = fetch(`${cluster.url}/img2img`, { method: 'POST', body });
+    for (;;) {
+      const now = await Promise.all(cluster.replicas.map((replica) => cluster.timesOut(replica)));
+      if (now.some((times, i) => times > before[i]!)) break;
+      await sleep(50);
+    }
+    t.equal((await hanging).status, 200, 'the replica runs it again with its new worker');
+    for (const replica of cluster.replicas) await cluster.inRotation(replica);
+  }
+  const { statuses } = await clients.stop();
+  t.strictSame([...statuses.keys()], [200], JSON.stringify([...statuses]));
+  const ends = cluster.replicas.flatMap(({ log }) => log.filter(({ msg }) => /a worker ended/.test(String(msg))));
+  t.ok(ends.length >= 3);
+  for (const { reason } of ends) t.equal(reason, 'hang');
+});
+
 t.test(
   'Prometheus scrapes the replicas with the shipped rules, and the saturation follows the load',
   { skip },
   async (t) => {
-    const scrapeSeconds = 2;
+    const scrapeSeconds = 3;
     const cluster = await Cluster.start({ replicas: 2, slots: 1, environment, scrapeSeconds });
     t.teardown(() => cluster.close());
     const value = async (expression: string) =>
@@ -138,13 +213,24 @@ t.test(
     t.equal(await until('sum(up{job="img2img"})', (up) => up === 2), 2, 'both are scraped');
     t.equal(await until('job:img2img_saturation_ratio:avg', () => true), 0, 'no load');
 
+    /** The second sample of each replica that was taken after a moment. */
+    const secondAfter = async (moment: number): Promise<number[]> => {
+      for (;;) {
+        const series = await cluster.samples('img2img_saturation_ratio', '1m');
+        const later = series.map((samples) => samples.filter(({ at }) => at > moment));
+        if (later.length === 2 && later.every(({ length }) => length >= 2)) return later.map((of) => of[1]!.value);
+        await sleep(100);
+      }
+    };
+    const begun = Date.now();
     const clients = load(cluster.url, 8, { ...quick, steps: 150 });
-    await clients.answered(1);
-    const start = performance.now();
+    for (const ratio of await secondAfter(begun)) t.ok(ratio >= 1, `${ratio}: up within two scrapes`);
     await until('job:img2img_saturation_ratio:avg', (ratio) => ratio >= 1);
-    t.pass(`saturated after ${((performance.now() - start) / 1000 / scrapeSeconds).toFixed(1)} scrapes`);
     await clients.stop();
+    for (const ratio of await secondAfter(Date.now())) t.equal(ratio, 0, 'down again within two');
     await until('job:img2img_saturation_ratio:avg', (ratio) => ratio === 0);
-    t.pass('and idle again');
+    t.pass('and so does the recorded one');
+    const rate = await until(arrivals, (rate) => rate > 0);
+    t.ok(rate > 0, "the balancer's metric that wakes the first replica is there");
   },
 );

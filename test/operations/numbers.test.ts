@@ -37,6 +37,9 @@ for (const overlay of skip ? [] : overlays) {
       'the service ends itself before it is killed',
     );
 
+    if (config.DEVICES.startsWith('cuda'))
+      t.ok(config.STEP_TIMEOUT_MS <= config.REQUEST_TIMEOUT_MS / 2, 'what hangs can run again in time');
+
     t.ok(window(container.startupProbe) >= 600, 'a model may take 10 minutes to load');
     t.ok(spec.progressDeadlineSeconds > window(container.startupProbe), 'a rollout waits for it');
     t.ok(window(container.livenessProbe) >= 60, 'liveness is patient');

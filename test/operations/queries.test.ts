@@ -3,35 +3,16 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Registry } from 'prom-client';
 import t from 'tap';
-import { parse, stringify } from 'yaml';
+import { stringify } from 'yaml';
 import { ruleGroups } from '../../k8s/rules.js';
 import type { GpuTelemetry } from '../../src/engine/gpu.js';
 import { gpuMetrics } from '../../src/http/gpu-metrics.js';
 import { missing } from '../programs.js';
 import { startApp } from '../start.js';
+import { arrivals, fromZero, hpaP95, hpaSaturation, p95, saturation } from './autoscaler-queries.js';
 import { type Case, evaluate, pod, promtool, replica } from './promtool.js';
 
 const skip = missing({ program: 'promtool', package: 'prometheus' });
-const read = (path: string) => readFileSync(new URL(`../../k8s/${path}`, import.meta.url), 'utf8');
-
-const [saturation, p95]: string[] = parse(read('components/keda/scaled-object.yaml')).spec.triggers.map(
-  ({ metadata }: { metadata: { query: string } }) => metadata.query,
-);
-const zeroPatch: { path: string; value: unknown }[] = parse(
-  parse(read('components/scale-to-zero/kustomization.yaml')).patches[0].patch,
-);
-const fromZero = String(zeroPatch.find(({ path }) => path.endsWith('/query'))!.value);
-const arrivals = (zeroPatch.find(({ path }) => path.endsWith('/triggers/-'))!.value as { metadata: { query: string } })
-  .metadata.query;
-const adapter = parse(read('components/hpa/prometheus-adapter-values.yaml')).rules;
-/** A query as prometheus-adapter fills in its template. */
-const filled = ({ metricsQuery, seriesQuery }: { metricsQuery: string; seriesQuery: string }, by: string) =>
-  metricsQuery
-    .replace('<<.Series>>', seriesQuery.split('{')[0]!)
-    .replace('<<.LabelMatchers>>', 'namespace="img2img"')
-    .replace('<<.GroupBy>>', by);
-const hpaSaturation = filled(adapter.custom[0], 'pod');
-const hpaP95 = filled(adapter.external[0], '');
 
 interface Panel {
   readonly title: string;
@@ -45,7 +26,7 @@ const dashboard: {
   panels: readonly Panel[];
   annotations: { list: readonly { expr: string }[] };
   templating: { list: readonly { query: unknown }[] };
-} = JSON.parse(read('grafana/img2img.json'));
+} = JSON.parse(readFileSync(new URL('../../k8s/grafana/img2img.json', import.meta.url), 'utf8'));
 const shown = [
   ...dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr)),
   ...dashboard.annotations.list.map(({ expr }) => expr),
