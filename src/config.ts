@@ -30,7 +30,7 @@ const Settings = Type.Object({
     default: 'auto',
     minLength: 1,
     description:
-      '`auto`, or a list of `cpu`, `cpu*N` (N workers), `cuda:N`; one worker process each. `standin` is a CPU with costs and faults on demand, for tests',
+      '`auto` (all NVIDIA GPUs and MIG instances, else the CPU), or a list of `cpu`, `cpu*N` (N workers), `cuda:N`, `cuda:N:M` (instance M of GPU N); one worker process each. `standin` is a CPU with costs and faults on demand, for tests',
   }),
   THREADS: Type.Optional(
     Type.Integer({

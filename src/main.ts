@@ -22,7 +22,8 @@ const lifecycle = { draining: false };
 
 const gpuSource = await openGpuSource();
 const gpus = gpuSource && new GpuTelemetry(gpuSource, gpuPollMs);
-const engine = orExit(() => new Engine({ ...engineSettings(config), freeGpuMemory: (gpu) => gpus?.freeBytes(gpu) }));
+await gpus?.start(); // DEVICES=auto is about what it tells
+const engine = orExit(() => new Engine({ ...engineSettings(config), gpus }));
 engine.on('workerExit', (details) => logger.error(details, 'a worker ended; a new one is started'));
 engine.on('workerKiller', (details) =>
   logger.error(details, 'a request is refused: each worker that ran it ended (request_kills_worker)'),
@@ -55,7 +56,6 @@ engine.on('ready', ({ models, ...worker }) => {
   );
 });
 if (gpus) {
-  await gpus.start();
   logger.info({ source: gpuSource?.name, gpus: gpus.gpus.map(({ name }) => name) }, 'GPU telemetry');
 }
 engine.start();

@@ -1,6 +1,7 @@
 // What the GPUs of this machine say of themselves, polled off the path of requests. Nothing is told where there is no GPU,
 // and nothing that is older than a few polls.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { openNvidiaSmi } from './nvidia-smi.js';
 import { openNvml } from './nvml.js';
 
@@ -47,10 +48,10 @@ export class GpuTelemetry {
     private readonly everyMs: number,
   ) {}
 
-  /** Polls once, and from then on. */
+  /** Polls once, and from then on. A driver that hangs is not waited for. */
   async start(): Promise<void> {
     this.timer = setInterval(() => this.poll(), this.everyMs).unref();
-    await this.poll();
+    await Promise.race([this.poll(), sleep(this.everyMs)]);
   }
 
   /** The latest readings, each with the most memory that was seen in use. Empty when they are not fresh. */
@@ -59,9 +60,9 @@ export class GpuTelemetry {
     return this.readings.map((reading) => ({ ...reading, peakBytes: this.peaks.get(reading.uuid)! }));
   }
 
-  /** What a GPU can still give, by its index; undefined when that is not known, or it is split. */
-  freeBytes(gpu: number): number | undefined {
-    const memory = this.gpus.find((reading) => reading.gpu === String(gpu))?.memory;
+  /** What a GPU can still give; undefined when that is not known. */
+  freeBytes(gpu: string): number | undefined {
+    const memory = this.gpus.find((reading) => reading.gpu === gpu)?.memory;
     return memory && memory.total - memory.used;
   }
 

@@ -68,8 +68,8 @@ export interface StartMessage {
   readonly modelsDir: string;
   readonly cacheDir: string;
   readonly provider: Provider;
-  /** As in DEVICES; absent on the CPU. */
-  readonly gpu: number | undefined;
+  /** As GpuReading names it; absent on the CPU. */
+  readonly gpu: string | undefined;
   readonly threads: number;
   /** Whether the row budget is to be measured: nobody has said how many requests share the steps. */
   readonly measureRows: boolean;

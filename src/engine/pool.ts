@@ -1,7 +1,7 @@
 // The workers, one per device, and what runs on each. It knows places, not the queue in front of them.
 
 import { type CatalogueEntry, digestsOf, mergeCatalogues } from './catalogue.js';
-import { type Device, parseDevices, threadsPerWorker } from './devices.js';
+import { type Device, type Gpu, parseDevices, threadsPerWorker } from './devices.js';
 import type { ExitCause } from './faults.js';
 import { freeMemory } from './memory.js';
 import type { FromWorker } from './messages.js';
@@ -24,8 +24,8 @@ export interface PoolSettings {
   readonly stepTimeoutMs: number;
   /** Bytes of weights that each worker may have loaded; absent for half of the free memory, shared out. */
   readonly modelMemoryBytes: number | undefined;
-  /** Bytes that a GPU can still give; absent, or undefined, where nobody tells. */
-  readonly freeGpuMemory?: ((gpu: number) => number | undefined) | undefined;
+  /** What is known of the GPUs; absent without one. */
+  readonly gpus?: { readonly gpus: readonly Gpu[]; freeBytes(gpu: string): number | undefined } | undefined;
   readonly standIn: StandInSettings | undefined;
 }
 
@@ -60,7 +60,7 @@ export class Pool {
     private readonly settings: PoolSettings,
     events: PoolEvents,
   ) {
-    const devices = parseDevices(settings.devices);
+    const devices = parseDevices(settings.devices, settings.gpus?.gpus);
     const threads = threadsPerWorker(settings.threads, devices);
     const { modelsDir, cacheDir, standIn, maxConcurrent, stepTimeoutMs } = settings;
     const sharing = devices.filter(({ gpu }) => gpu === undefined).length;
@@ -103,7 +103,7 @@ export class Pool {
 
   /** Bytes that a device can still give: its GPU's, or the machine's. */
   freeOf({ gpu }: Device): number {
-    return (gpu === undefined ? undefined : this.settings.freeGpuMemory?.(gpu)) ?? freeMemory();
+    return (gpu === undefined ? undefined : this.settings.gpus?.freeBytes(gpu)) ?? freeMemory();
   }
 
   /** Tasks that can run at the same time. */

@@ -156,6 +156,6 @@ function workerEnvironment(device: Device): NodeJS.ProcessEnv {
     ORT_DISABLE_TELEMETRY: '1',
     MALLOC_MMAP_THRESHOLD_: '131072', // glibc then gives the memory of released sessions back
     CUDA_DEVICE_ORDER: 'PCI_BUS_ID',
-    CUDA_VISIBLE_DEVICES: device.gpu === undefined ? '' : String(device.gpu), // a worker sees only its device
+    CUDA_VISIBLE_DEVICES: device.visible ?? '', // a worker sees only its device
   };
 }

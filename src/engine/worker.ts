@@ -73,7 +73,7 @@ async function start(options: StartMessage): Promise<void> {
 }
 
 async function memoryOf({ gpu }: StartMessage): Promise<MemoryGauge> {
-  return gpu === undefined ? processMemory : gpuMemory(await openGpuSource(), String(gpu));
+  return gpu === undefined ? processMemory : gpuMemory(await openGpuSource(), gpu);
 }
 
 async function run(): Promise<void> {

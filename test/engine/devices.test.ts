@@ -1,20 +1,48 @@
 import t from 'tap';
-import { parseDevices, threadsPerWorker } from '../../src/engine/devices.js';
+import { type Gpu, parseDevices, threadsPerWorker } from '../../src/engine/devices.js';
+
+const whole = (gpu: string) => ({ gpu, uuid: `GPU-${gpu}`, name: 'NVIDIA H100 80GB', mig: false });
+const instance = (gpu: string) => ({ gpu, uuid: `MIG-${gpu}`, name: 'NVIDIA H100 80GB MIG 1g.10gb', mig: true });
+const withProvider = () => true;
 
 t.test('DEVICES', async (t) => {
-  const names = (spec: string, gpus = 0) => parseDevices(spec, () => gpus).map(({ name }) => name);
-  const cases: [spec: string, gpus: number, expected: string[]][] = [
-    ['auto', 0, ['cpu']],
-    ['auto', 2, ['cuda:0', 'cuda:1']],
-    ['cpu', 2, ['cpu']],
-    ['cpu*3', 0, ['cpu', 'cpu', 'cpu']],
-    ['cuda:1, cuda:0', 0, ['cuda:1', 'cuda:0']],
-    ['cuda:0,cpu', 0, ['cuda:0', 'cpu']],
+  const two = [whole('0'), whole('1')];
+  const cases: [spec: string, gpus: readonly Gpu[], expected: string[]][] = [
+    ['auto', [], ['cpu']],
+    ['auto', two, ['cuda:0', 'cuda:1']],
+    ['auto', [whole('0'), instance('1:0'), instance('1:1')], ['cuda:0', 'cuda:1:0', 'cuda:1:1']],
+    ['cpu', two, ['cpu']],
+    ['cpu*3', [], ['cpu', 'cpu', 'cpu']],
+    ['cuda:1, cuda:0', [], ['cuda:1', 'cuda:0']],
+    ['cuda:0,cpu', [], ['cuda:0', 'cpu']],
+    ['cuda:1:1', [instance('1:0'), instance('1:1')], ['cuda:1:1']],
   ];
-  for (const [spec, gpus, expected] of cases) t.strictSame(names(spec, gpus), expected, spec);
-  for (const spec of ['gpu', 'cpu*0', 'cuda', 'cuda:x', 'cpu,', '']) {
+  for (const [spec, gpus, expected] of cases) {
+    t.strictSame(
+      parseDevices(spec, gpus, withProvider).map(({ name }) => name),
+      expected,
+      spec,
+    );
+  }
+  t.equal(parseDevices('auto', two, () => false)[0]!.name, 'cpu', "without onnxruntime's CUDA provider");
+  for (const spec of ['gpu', 'cpu*0', 'cuda', 'cuda:x', 'cuda:0:', 'cpu,', '']) {
     t.throws(() => parseDevices(spec), /it must be auto or a list of cpu, cpu\*N and cuda:N/, spec);
   }
+  t.throws(() => parseDevices('cuda:0:2', [instance('0:0')]), {
+    message: 'DEVICES names cuda:0:2; the driver tells of no such instance of a split GPU.',
+  });
+});
+
+t.test('a worker sees its GPU by its index, and an instance of a split one by its UUID', async (t) => {
+  const gpus = [whole('0'), instance('1:0'), instance('1:1')];
+  const cases: [spec: string, visible: string, gpu: string, hardware: string][] = [
+    ['cuda:0', '0', '0', 'NVIDIA-H100-80GB'],
+    ['cuda:1:1', 'MIG-1:1', '1:1', 'NVIDIA-H100-80GB-MIG-1g.10gb'],
+    ['cuda:1', 'MIG-1:0', '1:0', 'NVIDIA-H100-80GB-MIG-1g.10gb'],
+    ['cuda:7', '7', '7', 'gpu-7'],
+  ];
+  for (const [spec, visible, gpu, hardware] of cases) t.match(parseDevices(spec, gpus)[0], { visible, gpu, hardware });
+  t.equal(parseDevices('cpu', gpus)[0]!.visible, undefined);
 });
 
 t.test('the cores are shared out among the workers on the CPU', async (t) => {

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { parseDevices } from '../../src/engine/devices.js';
 import { type GpuReading, type GpuSource, GpuTelemetry } from '../../src/engine/gpu.js';
 import { openNvidiaSmi, parseNvidiaSmi } from '../../src/engine/nvidia-smi.js';
 import { openNvml } from '../../src/engine/nvml.js';
@@ -31,6 +32,16 @@ t.test('NVML: a whole GPU, and the instances of a split one', { skip: missing('g
     ['1:0', 'MIG-first', true, 1, 10, undefined],
     ['1:1', 'MIG-second', true, 3, 20, undefined],
   ]);
+  const devices = parseDevices('auto', await source!.read(), () => true);
+  t.strictSame(
+    devices.map(({ name, visible }) => [name, visible]),
+    [
+      ['cuda:0', '0'],
+      ['cuda:1:0', 'MIG-first'],
+      ['cuda:1:1', 'MIG-second'],
+    ],
+    'DEVICES=auto takes them all',
+  );
   await source!.close();
 });
 
@@ -70,6 +81,14 @@ t.test('nvidia-smi: its table, without what it does not know', async (t) => {
   chmodSync(program, 0o755);
   t.equal((await (await openNvidiaSmi(program))!.read())[0]!.uuid, 'GPU-a');
   t.equal(await openNvidiaSmi(join(t.testdir(), 'absent')), undefined);
+});
+
+t.test('a driver that hangs does not keep the service from starting', async (t) => {
+  const source: GpuSource = { name: 'test', read: () => new Promise(() => {}), close: async () => {} };
+  const telemetry = new GpuTelemetry(source, 20);
+  await telemetry.start();
+  t.strictSame(telemetry.gpus, []);
+  await telemetry.close();
 });
 
 t.test('telemetry keeps the peak, and tells nothing that is old', async (t) => {

@@ -110,7 +110,7 @@ t.test('a request may use what its GPU has free, and what the worker keeps', asy
     stepTimeoutMs: 1000,
     modelMemoryBytes: undefined,
     standIn: undefined,
-    freeGpuMemory: (gpu: number) => [1000, 3000][gpu],
+    gpus: { gpus: [], freeBytes: (gpu: string) => [1000, 3000][Number(gpu)] },
   };
   const pool = new Pool(settings, { message() {}, exit() {}, stderr() {} });
   const forecast = new Forecast(settings, pool, new FairQueue<Task>());
