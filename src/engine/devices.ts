@@ -1,9 +1,10 @@
 // DEVICES and THREADS -> what each worker runs on.
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism, cpus } from 'node:os';
 import { dirname, join } from 'node:path';
+import { cgroup } from './cgroup.js';
 import type { GpuReading } from './gpu.js';
 
 /** standin is the CPU with costs and faults on demand, for tests and simulations: see stand-in.ts. */
@@ -54,7 +55,7 @@ export function parseDevices(
 export function threadsPerWorker(setting: number | undefined, devices: readonly Device[]): number {
   if (setting !== undefined) return setting;
   const sharing = devices.filter((device) => device.provider !== 'cuda').length;
-  return Math.max(1, Math.floor(Math.min(availableParallelism(), cgroupCpus()) / Math.max(1, sharing)));
+  return Math.max(1, Math.floor(Math.min(availableParallelism(), cgroup.cpus()) / Math.max(1, sharing)));
 }
 
 const cpu: Device = { name: 'cpu', provider: 'cpu', hardware: oneWord(cpus()[0]?.model ?? process.arch) };
@@ -79,16 +80,6 @@ function cuda(gpu: string, gpus: readonly Gpu[]): Device {
 
 function oneWord(text: string): string {
   return text.replace(/[^\w.-]+/g, '-').replace(/^-|-$/g, '');
-}
-
-/** The CPU quota of a container (cgroup v2), which Node's availableParallelism does not see. */
-function cgroupCpus(): number {
-  try {
-    const [quota, period] = readFileSync('/sys/fs/cgroup/cpu.max', 'utf8').trim().split(' ');
-    return quota === 'max' ? Number.POSITIVE_INFINITY : Math.max(1, Math.floor(Number(quota) / Number(period)));
-  } catch {
-    return Number.POSITIVE_INFINITY;
-  }
 }
 
 /** onnxruntime's CUDA provider is a separate download. */

@@ -1,7 +1,5 @@
 // Why a worker ended.
 
-import { readFileSync } from 'node:fs';
-
 export const exitReasons = ['exit', 'signal', 'oom', 'hang', 'execution_provider'] as const;
 export type ExitReason = (typeof exitReasons)[number];
 
@@ -14,13 +12,4 @@ export interface ExitCause {
 /** What a failed model run says of its cause. The texts are onnxruntime's and CUDA's. */
 export function isOutOfMemory(error: unknown): boolean {
   return /out of memory|bad_alloc|failed to allocate|allocation failed|CUBLAS_STATUS_ALLOC_FAILED/i.test(String(error));
-}
-
-/** Processes that the kernel has killed in this container for want of memory (cgroup v2); 0 where it does not tell. */
-export function oomKills(): number {
-  try {
-    return Number(/^oom_kill (\d+)$/m.exec(readFileSync('/sys/fs/cgroup/memory.events', 'utf8'))?.[1] ?? 0);
-  } catch {
-    return 0;
-  }
 }

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { freemem } from 'node:os';
+import { cgroup } from './cgroup.js';
 
 /** What a request of so many pixels needed on top of the loaded model, bytes. */
 export interface MemoryNeed {
@@ -33,26 +34,13 @@ export const usableShare = 0.9;
 
 /** Bytes that this machine or container can still give to its processes. */
 export function freeMemory(): number {
-  return Math.min(availableOfMachine(), freeOfCgroup());
+  return Math.min(availableOfMachine(), cgroup.freeMemory());
 }
 
 function availableOfMachine(): number {
-  const kib = /^MemAvailable:\s+(\d+) kB$/m.exec(read('/proc/meminfo') ?? '')?.[1];
-  return kib === undefined ? freemem() : Number(kib) * 1024;
-}
-
-/** cgroup v2. Cached files count as used there, but give way. */
-function freeOfCgroup(): number {
-  const max = Number(read('/sys/fs/cgroup/memory.max')); // NaN for "max"
-  const current = Number(read('/sys/fs/cgroup/memory.current'));
-  const files = Number(/^inactive_file (\d+)$/m.exec(read('/sys/fs/cgroup/memory.stat') ?? '')?.[1] ?? 0);
-  return Number.isFinite(max) && Number.isFinite(current) ? max - current + files : Number.POSITIVE_INFINITY;
-}
-
-function read(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return 1024 * Number(/^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8'))![1]);
   } catch {
-    return undefined;
+    return freemem(); // not Linux
   }
 }

@@ -3,8 +3,9 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { cgroup } from './cgroup.js';
 import type { Device } from './devices.js';
-import { type ExitCause, oomKills } from './faults.js';
+import type { ExitCause } from './faults.js';
 import type { FromWorker, StartMessage, ToWorker } from './messages.js';
 
 const backoffMs = { first: 200, max: 30_000 };
@@ -60,7 +61,7 @@ export class WorkerProcess {
     this.child = child;
     this.state = 'starting';
     this.lastWords = undefined;
-    this.oomKillsBefore = oomKills();
+    this.oomKillsBefore = cgroup.oomKills();
     this.expectSignWithin(loadTimeoutMs);
     child.on('message', (message) => this.receive(message as FromWorker));
     child.on('error', (error) => {
@@ -129,7 +130,7 @@ export class WorkerProcess {
   private causeOf(code: number | null, signal: NodeJS.Signals | null): ExitCause {
     if (this.lastWords) return this.lastWords;
     if (signal === null) return { reason: 'exit', detail: `exit code ${code}` };
-    const isOom = signal === 'SIGKILL' && oomKills() > this.oomKillsBefore;
+    const isOom = signal === 'SIGKILL' && cgroup.oomKills() > this.oomKillsBefore;
     return { reason: isOom ? 'oom' : 'signal', detail: signal };
   }
 
