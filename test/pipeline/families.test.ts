@@ -1,6 +1,5 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import {
   canShareCall,
@@ -11,29 +10,17 @@ import {
   isDone,
   prepare,
 } from '../../src/pipeline/img2img.js';
-import { loadModel, type Model } from '../../src/pipeline/model.js';
+import { loadModel, type Model, releaseModel } from '../../src/pipeline/model.js';
 import { readModelFolder } from '../../src/pipeline/model-folder.js';
-import type { SchedulerName } from '../../src/pipeline/schedulers/index.js';
-import type { Pixels } from '../../src/pixels.js';
+import { generate as generateAll, reference, requestOf, type Case as SharedCase } from './cases.js';
 import { type FamilyName, families, node, rewriteGraph, type Variant, writeFolder } from './folders.js';
 
-interface Case {
+interface Case extends SharedCase {
   family: FamilyName;
-  scheduler: SchedulerName;
-  steps: number;
-  strength: number;
-  guidance: number;
   rescale: number;
-  prompt: string;
-  negative_prompt: string;
-  seed: number;
-  width: number;
-  height: number;
-  pixels: string;
 }
-const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 // Made by test/reference/families.py with diffusers and optimum-onnx.
-const { cases } = JSON.parse(readFileSync(file('../reference/families.json'), 'utf8')) as { cases: Case[] };
+const { cases } = JSON.parse(readFileSync(reference('families.json'), 'utf8')) as { cases: Case[] };
 const parent = t.testdir();
 const cacheDir = join(parent, 'cache');
 const load = (folder: string) => loadModel(folder, { provider: 'cpu', threads: 1, cacheDir });
@@ -47,38 +34,9 @@ const variants: Record<string, Variant> = {
   '[1] timestep, latent_sample, external data': { timestep: 'one', encoder: 'latent_sample', weights: 'external' },
 };
 
-/** The starter that families.py draws. */
-function starter(width: number, height: number): Pixels {
-  const data = new Uint8Array(width * height * 3);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const rgb = [Math.floor((x * 255) / width), Math.floor((y * 255) / height), (x * y) % 256];
-      data.set(rgb, 3 * (y * width + x));
-    }
-  }
-  return { data, width, height };
-}
-
-const requestOf = (c: Case): Img2ImgRequest => ({
-  pixels: starter(c.width, c.height),
-  prompt: c.prompt,
-  negativePrompt: c.negative_prompt,
-  strength: c.strength,
-  guidanceScale: c.guidance,
-  steps: c.steps,
-  scheduler: c.scheduler,
-  seed: c.seed,
-});
-
 async function generate(model: Model, request: Img2ImgRequest): Promise<{ data: Uint8Array; generation: Generation }> {
-  const generations = await prepare(model, [request]);
-  while (!isDone(generations[0]!)) await denoise(model, generations);
-  const [pixels] = await decode(model, generations);
-  return { data: pixels!.data, generation: generations[0]! };
-}
-
-async function release(model: Model): Promise<void> {
-  for (const session of Object.values(model.sessions)) await session.release();
+  const [{ pixels, generation } = {} as never] = await generateAll(model, [request]);
+  return { data: pixels.data, generation };
 }
 
 function difference(pixels: Uint8Array, base64: string) {
@@ -115,7 +73,7 @@ for (const family of families) {
           t.notOk(generation.drawUnseeded, told);
           worst = { largest: Math.max(worst.largest, largest), beyondOne: Math.max(worst.beyondOne, beyondOne) };
         }
-        await release(model);
+        await releaseModel(model);
       }
       figures.push(
         `| ${family} | ${name} | ${chosen.length} | ${worst.largest} | ${(100 * worst.beyondOne).toFixed(3)} % |`,
@@ -140,7 +98,7 @@ t.test('the prompt and the negative prompt change the picture, beyond what the c
       const unused = family === 'lcm' && 'negativePrompt' in change;
       t.ok(unused ? beyond === 0 : beyond > 0.001, `${family} ${JSON.stringify(change)}: ${beyond}`);
     }
-    await release(model);
+    await releaseModel(model);
   }
 });
 
@@ -155,7 +113,7 @@ t.test('fp16 weights, inputs and outputs come near the fp32 picture', async (t) 
         const { mean } = difference(data, c.pixels);
         t.ok(mean < 2, `${family}, ${c.scheduler}: a sample is off by ${mean.toFixed(2)} on average`);
       }
-      await release(model);
+      await releaseModel(model);
     }
   }
 });
@@ -170,7 +128,7 @@ t.test('int64 timesteps are cut, as diffusers hands them over', async (t) => {
     const { data } = await generate(model, requestOf(c));
     t.ok(difference(data, c.pixels).beyondOne <= 0.001, c.scheduler);
   }
-  await release(model);
+  await releaseModel(model);
 });
 
 t.test('requests that share calls give the same bytes as alone, on patched graphs too', async (t) => {
@@ -194,7 +152,7 @@ t.test('requests that share calls give the same bytes as alone, on patched graph
         alone,
         `${family} ${Object.keys(variants)[place]}`,
       );
-      await release(model);
+      await releaseModel(model);
     }
   }
 });
@@ -220,7 +178,7 @@ t.test(
     t.notOk(canShareCall(model, generations[0]!, generations[2]!));
     const { generation } = await generate(model, requestOf(c));
     t.ok(generation.drawUnseeded);
-    await release(model);
+    await releaseModel(model);
   },
 );
 
@@ -235,7 +193,7 @@ t.test('patched graphs lie in the cache without weights, and the model folder is
     (await generate(model, requestOf(c))).generation.drawUnseeded,
     'a cache that cannot be written costs the patch only',
   );
-  await release(model);
+  await releaseModel(model);
 });
 
 t.test('the table of figures has a line for each family and export', async (t) => {
@@ -244,7 +202,7 @@ t.test('the table of figures has a line for each family and export', async (t) =
     '| --- | --- | --- | --- | --- |',
     ...figures,
   ].join('\n');
-  const readme = file('../reference/README.md');
+  const readme = reference('README.md');
   if (process.env.WRITE_FIGURES) {
     const text = readFileSync(readme, 'utf8');
     writeFileSync(

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import {
   canShareCall,
@@ -12,60 +11,24 @@ import {
   rowsOf,
 } from '../../src/pipeline/img2img.js';
 import { loadModel } from '../../src/pipeline/model.js';
-import type { SchedulerName } from '../../src/pipeline/schedulers/index.js';
 import { type SchedulerConfig, stableDiffusionConfig } from '../../src/pipeline/schedulers/schedule.js';
 import type { Pixels } from '../../src/pixels.js';
+import { generate as generateAll, reference, requestOf, type Case as SharedCase } from './cases.js';
 
-interface Case {
-  scheduler: SchedulerName;
-  config: SchedulerConfig;
-  steps: number;
-  strength: number;
-  guidance: number;
-  prompt: string;
-  negative_prompt: string;
-  seed: number;
-  width: number;
-  height: number;
-  ids: number[];
-  pixels: string;
+interface Case extends SharedCase {
+  readonly config: SchedulerConfig;
+  readonly ids: number[];
 }
-const reference = (path: string) => fileURLToPath(new URL(`../reference/${path}`, import.meta.url));
 // Made by test/reference/pipeline.py with diffusers, on the same random weights.
 const { cases } = JSON.parse(readFileSync(reference('pipeline.json'), 'utf8')) as { cases: Case[] };
 const model = await loadModel(reference('tiny'), { provider: 'cpu', threads: 1, cacheDir: t.testdir() });
-
-/** The starter that pipeline.py draws. */
-function starter(width: number, height: number): Pixels {
-  const data = new Uint8Array(width * height * 3);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const rgb = [Math.floor((x * 255) / width), Math.floor((y * 255) / height), (x * y) % 256];
-      data.set(rgb, 3 * (y * width + x));
-    }
-  }
-  return { data, width, height };
-}
-
-const requestOf = (c: Case): Img2ImgRequest => ({
-  pixels: starter(c.width, c.height),
-  prompt: c.prompt,
-  negativePrompt: c.negative_prompt,
-  strength: c.strength,
-  guidanceScale: c.guidance,
-  steps: c.steps,
-  scheduler: c.scheduler,
-  seed: c.seed,
-});
 
 const prepareOne = async (request: Img2ImgRequest, of = model): Promise<Generation> =>
   (await prepare(of, [request]))[0]!;
 
 async function generate(request: Img2ImgRequest, of = model): Promise<{ pixels: Pixels; unetCalls: number }> {
-  const generation = await prepareOne(request, of);
-  while (!isDone(generation)) await denoise(model, [generation]);
-  const [pixels] = await decode(model, [generation]);
-  return { pixels: pixels!, unetCalls: generation.unetCalls };
+  const [{ pixels, generation } = {} as never] = await generateAll(of, [request]);
+  return { pixels, unetCalls: generation.unetCalls };
 }
 
 t.test("same seed, starter and prompt give diffusers' picture", async (t) => {

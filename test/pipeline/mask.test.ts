@@ -1,28 +1,17 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { decode, denoise, type Img2ImgRequest, isDone, prepare } from '../../src/pipeline/img2img.js';
+import type { Img2ImgRequest } from '../../src/pipeline/img2img.js';
 import { latentMask, restoreStarter } from '../../src/pipeline/mask.js';
 import { loadModel, type Model } from '../../src/pipeline/model.js';
-import type { SchedulerName } from '../../src/pipeline/schedulers/index.js';
 import type { Pixels } from '../../src/pixels.js';
+import { generate as generateAll, reference, type Case as SharedCase, requestOf as unmasked } from './cases.js';
 
-interface Case {
-  scheduler: SchedulerName;
-  channels: 4 | 9;
-  steps: number;
-  strength: number;
-  guidance: number;
-  prompt: string;
-  seed: number;
-  width: number;
-  height: number;
-  box: [left: number, top: number, right: number, bottom: number];
-  pixels: string;
+interface Case extends SharedCase {
+  readonly channels: 4 | 9;
+  readonly box: [left: number, top: number, right: number, bottom: number];
 }
-const reference = (path: string) => fileURLToPath(new URL(`../reference/${path}`, import.meta.url));
 // Made by test/reference/mask.py with diffusers, on the same random weights.
 const { cases } = JSON.parse(readFileSync(reference('mask.json'), 'utf8')) as { cases: Case[] };
 const device = { provider: 'cpu', threads: 1, cacheDir: t.testdir() } as const;
@@ -38,18 +27,6 @@ const models: Record<4 | 9, Model> = {
   9: await loadModel(inpaintFolder, device),
 };
 
-/** The starter that mask.py draws. */
-function starter(width: number, height: number): Pixels {
-  const data = new Uint8Array(width * height * 3);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const rgb = [Math.floor((x * 255) / width), Math.floor((y * 255) / height), (x * y) % 256];
-      data.set(rgb, 3 * (y * width + x));
-    }
-  }
-  return { data, width, height };
-}
-
 function boxMask({ width, height, box: [left, top, right, bottom] }: Case): Uint8Array {
   return Uint8Array.from({ length: width * height }, (_, i) => {
     const [x, y] = [i % width, Math.floor(i / width)];
@@ -57,27 +34,10 @@ function boxMask({ width, height, box: [left, top, right, bottom] }: Case): Uint
   });
 }
 
-const requestOf = (c: Case): Img2ImgRequest => ({
-  pixels: starter(c.width, c.height),
-  mask: boxMask(c),
-  prompt: c.prompt,
-  negativePrompt: '',
-  strength: c.strength,
-  guidanceScale: c.guidance,
-  steps: c.steps,
-  scheduler: c.scheduler,
-  seed: c.seed,
-});
+const requestOf = (c: Case): Img2ImgRequest => ({ ...unmasked(c), mask: boxMask(c) });
 
-async function generate(model: Model, requests: readonly Img2ImgRequest[]): Promise<Pixels[]> {
-  const generations = await prepare(model, requests);
-  for (;;) {
-    const running = generations.filter((generation) => !isDone(generation));
-    if (running.length === 0) break;
-    await denoise(model, running);
-  }
-  return decode(model, generations);
-}
+const generate = async (model: Model, requests: readonly Img2ImgRequest[]): Promise<Pixels[]> =>
+  (await generateAll(model, requests)).map(({ pixels }) => pixels);
 
 t.test("inside of the mask is the picture of diffusers' inpainting pipeline, outside is the starter", async (t) => {
   for (const c of cases) {
