@@ -43,7 +43,7 @@ LABEL org.opencontainers.image.title="img2img" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080 MODELS_DIR=/app/models CACHE_DIR=/tmp/cache LOG_FORMAT=json ORT_DISABLE_TELEMETRY=1
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080 MODELS_DIR=/app/models CACHE_DIR=/tmp/cache LOG_FORMAT=json ORT_DISABLE_TELEMETRY=1 REVISION=${REVISION}
 WORKDIR /app
 COPY --from=app /app ./
 USER 10001:10001
@@ -71,7 +71,7 @@ LABEL org.opencontainers.image.title="img2img" \
       org.opencontainers.image.revision="${REVISION}"
 # utility brings NVML, which the GPU's metrics are read from.
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
-ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080 MODELS_DIR=/app/models CACHE_DIR=/tmp/cache LOG_FORMAT=json ORT_DISABLE_TELEMETRY=1
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080 MODELS_DIR=/app/models CACHE_DIR=/tmp/cache LOG_FORMAT=json ORT_DISABLE_TELEMETRY=1 REVISION=${REVISION}
 WORKDIR /app
 COPY --from=node /usr/local/bin/node /usr/local/bin/node
 COPY --from=app /app ./

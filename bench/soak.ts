@@ -101,7 +101,13 @@ async function refused(): Promise<void> {
   });
   const engine = new Engine(engineSettings(config));
   const logger = pino({ level: 'silent' });
-  const { app } = await buildApp({ config, engine, logger, lifecycle: { draining: false }, version: 'soak' });
+  const { app } = await buildApp({
+    config,
+    engine,
+    logger,
+    lifecycle: { draining: false },
+    build: { version: 'soak', revision: 'unknown' },
+  });
   const ready = new Promise((resolve) => engine.once('ready', resolve));
   engine.start();
   const url = await app.listen({ port: 0, host: '127.0.0.1' });

@@ -13,7 +13,13 @@ export async function openapiDocument(): Promise<string> {
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
   const engine = new Engine(engineSettings(defaultConfig));
   const logger = pino({ level: 'silent' });
-  const { app } = await buildApp({ config: defaultConfig, engine, logger, lifecycle: { draining: false }, version });
+  const { app } = await buildApp({
+    config: defaultConfig,
+    engine,
+    logger,
+    lifecycle: { draining: false },
+    build: { version, revision: 'unknown' },
+  });
   await app.ready();
   const document = `${JSON.stringify(app.swagger(), null, 2)}\n`;
   await app.close();

@@ -157,6 +157,11 @@ const Settings = Type.Object({
     default: '',
     description: 'Comma-separated origins whose pages may call the API; `*` for all',
   }),
+  REVISION: Type.String({
+    default: 'unknown',
+    minLength: 1,
+    description: 'Git revision, for `img2img_build_info`; the images have it built in',
+  }),
   OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(
     Type.String({
       pattern: '^https?://[^/]',

@@ -32,7 +32,8 @@ engine.on('workerLog', ({ device, line }) => logger.warn({ device }, line));
 const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint } = config;
 const spans =
   endpoint === undefined ? undefined : (await import('./http/spans.js')).openSpans({ endpoint, version, logger });
-const { app, metricsApp } = await buildApp({ config, engine, gpus, spans, logger, lifecycle, version });
+const build = { version, revision: config.REVISION };
+const { app, metricsApp } = await buildApp({ config, engine, gpus, spans, logger, lifecycle, build });
 const listen = (server: typeof app, port: number) =>
   server
     .listen({ host: config.HOST, port, listenTextResolver: () => 'listening' })

@@ -26,16 +26,23 @@ export async function startApp(t: Test, environment: Record<string, string> = {}
   const engine = new Engine(engineSettings(config));
   const lifecycle = { draining: false };
   const logger = pino({ level: 'silent' });
-  const { app } = await buildApp({ config, engine, logger, lifecycle, version: 'test' });
+  const { app, metricsApp } = await buildApp({
+    config,
+    engine,
+    logger,
+    lifecycle,
+    build: { version: 'test', revision: 'a1b2c3' },
+  });
   const ready = new Promise((resolve) => engine.once('ready', resolve));
   engine.start();
   const url = await app.listen({ port: 0, host: '127.0.0.1' });
   await ready;
   t.teardown(async () => {
     await app.close();
+    await metricsApp?.close();
     await engine.close();
   });
-  return { url, app, engine, lifecycle };
+  return { url, app, metricsApp, engine, lifecycle };
 }
 
 /** A form with the picture and these fields, as a browser sends it. */

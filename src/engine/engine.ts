@@ -49,7 +49,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   private readonly queue = new FairQueue<Task>();
   private readonly forecast: Forecast;
   private readonly admission: Admission;
-  private onnxruntime = '';
+  private onnxruntime: string | undefined;
   private nextId = 1;
   private closed = false;
 
@@ -152,12 +152,15 @@ export class Engine extends EventEmitter<EngineEvents> {
       queueLimit: this.settings.maxQueue,
       oldestQueuedMs: Math.max(0, ...[...this.queue].map(({ queuedAt }) => now - queuedAt)),
       estimatedWaitMs: next!.startMs,
+      onnxruntime: this.onnxruntime,
       workers: lanes.map(({ worker }) => ({
         device: worker.device.name,
         pid: worker.pid,
         up: worker.state === 'ready',
         restarts: worker.restarts,
         memoryBytes: worker.memoryBytes,
+        gpu: worker.device.gpu,
+        gpuBudgetBytes: worker.device.gpu === undefined ? undefined : this.forecast.gpuBudget(worker.device.gpu),
       })),
     };
   }

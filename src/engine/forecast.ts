@@ -87,9 +87,14 @@ export class Forecast {
   memoryFor(model: string): number {
     const { memoryBytes } = this.settings.standIn ?? {};
     if (memoryBytes !== undefined) return memoryBytes;
-    const kept = Math.max(0, ...(this.infoOf(model)?.memoryNeeds ?? []).map(({ bytes }) => bytes));
     const free = Math.max(...this.pool.lanes.map(({ worker }) => this.pool.freeOf(worker.device)));
-    return usableShare * free + kept;
+    return usableShare * free + keptBy(this.infoOf(model));
+  }
+
+  /** The same of one GPU, for the model that has kept most; undefined where nobody tells what is free. */
+  gpuBudget(gpu: string): number | undefined {
+    const free = this.pool.freeGpuMemory(gpu);
+    return free === undefined ? undefined : usableShare * free + Math.max(0, ...this.pool.models.map(keptBy));
   }
 
   private infoOf(name: string): ModelInfo | undefined {
@@ -100,4 +105,9 @@ export class Forecast {
 
 export function pixelsOf({ request }: PlannedJob): number {
   return request.pixels.width * request.pixels.height;
+}
+
+function keptBy(model: CatalogueEntry | undefined): number {
+  const needs = (model?.runnable && model.memoryNeeds) || [];
+  return Math.max(0, ...needs.map(({ bytes }) => bytes));
 }

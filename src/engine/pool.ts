@@ -103,7 +103,12 @@ export class Pool {
 
   /** Bytes that a device can still give: its GPU's, or the machine's. */
   freeOf({ gpu }: Device): number {
-    return (gpu === undefined ? undefined : this.settings.gpus?.freeBytes(gpu)) ?? freeMemory();
+    return (gpu === undefined ? undefined : this.freeGpuMemory(gpu)) ?? freeMemory();
+  }
+
+  /** undefined where nobody tells. */
+  freeGpuMemory(gpu: string): number | undefined {
+    return this.settings.gpus?.freeBytes(gpu);
   }
 
   /** Tasks that can run at the same time. */

@@ -92,11 +92,17 @@ export interface EngineStatus {
   readonly oldestQueuedMs: number;
   /** How long an ordinary request that comes now is likely to wait. */
   readonly estimatedWaitMs: number;
+  /** Its version; undefined until a worker has told. */
+  readonly onnxruntime: string | undefined;
   readonly workers: readonly {
     device: string;
     pid: number | undefined;
     up: boolean;
     restarts: number;
     memoryBytes: number | undefined;
+    /** As GpuReading names it; absent on the CPU. */
+    gpu: string | undefined;
+    /** What a request may use of its GPU; absent on the CPU, and where nobody tells what is free. */
+    gpuBudgetBytes: number | undefined;
   }[];
 }

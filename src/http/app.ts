@@ -3,19 +3,24 @@
 import { randomUUID } from 'node:crypto';
 import cors from '@fastify/cors';
 import multipart from '@fastify/multipart';
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify';
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify';
 import { type Config, list } from '../config.js';
 import type { Engine } from '../engine/engine.js';
-import type { GpuTelemetry } from '../engine/gpu.js';
 
 import { registerDocs } from './docs.js';
 import { closeConnectionsWhenIdle } from './draining.js';
 import { bodyLimit } from './fields.js';
 import { pictureMaker } from './generation.js';
-import { gpuMetrics } from './gpu-metrics.js';
+import { gpuMetrics, type ReadableTelemetry } from './gpu-metrics.js';
 import { decorate, img2imgRoute } from './img2img.js';
 import { requireKeys } from './keys.js';
-import { countAnswers, createMetrics, metricsRoute } from './metrics.js';
+import { type Build, countAnswers, createMetrics, metricsRoute } from './metrics.js';
 import { modelRoutes } from './models.js';
 import { openAiRoutes } from './openai.js';
 import { sendOpenAiError } from './openai-answers.js';
@@ -33,17 +38,17 @@ export interface AppOptions {
   readonly config: Config;
   readonly engine: Engine;
   /** Absent without a GPU. */
-  readonly gpus?: GpuTelemetry | undefined;
+  readonly gpus?: ReadableTelemetry | undefined;
   /** Absent where no spans are exported. */
   readonly spans?: Spans | undefined;
   readonly logger: FastifyBaseLogger;
   /** Shared with whoever drains. */
   readonly lifecycle: { draining: boolean };
-  readonly version: string;
+  readonly build: Build;
 }
 
 /** The application, and with METRICS_PORT a second one for the metrics. Neither listens yet. */
-export async function buildApp({ config, engine, gpus, spans, logger, lifecycle, version }: AppOptions) {
+export async function buildApp({ config, engine, gpus, spans, logger, lifecycle, build }: AppOptions) {
   const app: FastifyInstance = Fastify({
     loggerInstance: logger,
     bodyLimit: bodyLimit(config),
@@ -59,11 +64,10 @@ export async function buildApp({ config, engine, gpus, spans, logger, lifecycle,
       connectionsCheckingInterval: Math.min(1000, config.HEADERS_TIMEOUT_MS),
     },
     return503OnClosing: false, // what still comes in on an open connection is answered
-    frameworkErrors: (error, request, reply) => sendProblem(request, reply, toProblem(error)),
-    clientErrorHandler: answerBrokenHttp,
+    ...answersToAnything,
   });
-  const metrics = createMetrics(engine, lifecycle, version);
-  if (gpus) gpuMetrics(metrics.registry, gpus);
+  const metrics = createMetrics(engine, lifecycle, build);
+  if (gpus) gpuMetrics(metrics.registry, gpus, engine);
   const maker = pictureMaker(config, engine, metrics);
   const budget = uploadBudget({ maxBytes: bodyLimit(config), maxTotalBytes: config.MAX_UPLOADS_BYTES }, () =>
     engine.assertRoom(),
@@ -112,7 +116,7 @@ export async function buildApp({ config, engine, gpus, spans, logger, lifecycle,
       parts: 44,
     },
   });
-  await registerDocs(app, version);
+  await registerDocs(app, build.version);
   app.after(() => {
     img2imgRoute(app, config, maker, budget);
     sheetRoute(app, config, maker, budget);
@@ -127,18 +131,28 @@ export async function buildApp({ config, engine, gpus, spans, logger, lifecycle,
     app.register(
       async (scope) => {
         registerProblems(scope, count, sendWebuiError);
-        webuiRoutes(scope, { config, engine, maker, budget, version });
+        webuiRoutes(scope, { config, engine, maker, budget, version: build.version });
       },
       { prefix: '/sdapi/v1' },
     );
     probeRoutes(app, engine, lifecycle);
     if (config.METRICS_PORT === undefined) metricsRoute(app, metrics.registry);
   });
-  if (config.METRICS_PORT === undefined) return { app, metricsApp: undefined };
-  const metricsApp: FastifyInstance = Fastify({ loggerInstance: logger });
-  metricsRoute(metricsApp, metrics.registry);
-  return { app, metricsApp };
+  const { registry } = metrics;
+  if (config.METRICS_PORT === undefined) return { app, metricsApp: undefined, registry };
+  const metricsApp: FastifyInstance = Fastify({ loggerInstance: logger, ...answersToAnything });
+  metricsApp.addSchema(ProblemBody);
+  registerProblems(metricsApp, () => {});
+  metricsRoute(metricsApp, registry);
+  return { app, metricsApp, registry };
 }
+
+/** What no route sees is answered with a problem document too. */
+const answersToAnything = {
+  frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) =>
+    sendProblem(request, reply, toProblem(error)),
+  clientErrorHandler: answerBrokenHttp,
+};
 
 /** A request id of the client's, if it can stand in logs and headers as it is. */
 function acceptableId(id: string | string[] | undefined): string | undefined {

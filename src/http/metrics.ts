@@ -11,8 +11,10 @@ import { type Problem, problemResponses } from './problems.js';
 import { type StageTimes, stages } from './stages.js';
 import type { Trace } from './trace.js';
 
-const requestBuckets = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 90];
-const stageBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+/** Up to REQUEST_TIMEOUT_MS and half of it more. */
+export const requestBuckets = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 90];
+/** One histogram for all stages: codecs take milliseconds, the queue up to REQUEST_TIMEOUT_MS. */
+export const stageBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 /** Which refusals are counted under which reason; the other codes are failures, not refusals. */
 const rejectionReasons: Partial<Record<ProblemCode, string>> = {
@@ -46,7 +48,14 @@ export interface Metrics {
   failed(model: string, seconds: number, outcome: 'error' | 'cancelled' | 'deadline', trace: Trace | undefined): void;
 }
 
-export function createMetrics(engine: Engine, lifecycle: { readonly draining: boolean }, version: string): Metrics {
+/** What runs, as far as its build knows. */
+export interface Build {
+  readonly version: string;
+  /** Of git, or `unknown`. */
+  readonly revision: string;
+}
+
+export function createMetrics(engine: Engine, lifecycle: { readonly draining: boolean }, build: Build): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -65,9 +74,15 @@ export function createMetrics(engine: Engine, lifecycle: { readonly draining: bo
   new Gauge({
     name: 'img2img_build_info',
     help: 'Always 1; the labels tell what runs.',
-    labelNames: ['version', 'node'],
+    labelNames: ['version', 'revision', 'node', 'onnxruntime'],
     registers,
-  }).set({ version, node: process.versions.node }, 1);
+    collect() {
+      this.reset();
+      const { version, revision } = build;
+      const onnxruntime = engine.status.onnxruntime ?? 'unknown'; // until a worker has told
+      this.set({ version, revision, node: process.versions.node, onnxruntime }, 1);
+    },
+  });
   gauge('ready', '1 when /readyz says 200.', () => Number(engine.status.ready && !lifecycle.draining));
   gauge('draining', '1 after a signal to end.', () => Number(lifecycle.draining));
   engineMetrics(registry, engine);

@@ -118,4 +118,6 @@ t.test('a request may use what its GPU has free, and what the worker keeps', asy
   const info = { name: 'tiny', runnable: true, memoryNeeds: [{ pixels: 100, bytes: 50 }] } as unknown as ModelInfo;
   pool.lanes[0]!.models = [info];
   t.equal(forecast.memoryFor('tiny'), 2750);
+  t.equal(forecast.gpuBudget('0'), 950);
+  t.equal(forecast.gpuBudget('7'), undefined, 'of which nobody tells');
 });

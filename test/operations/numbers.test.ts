@@ -5,6 +5,7 @@ import t from 'tap';
 import { parse } from 'yaml';
 import { ruleGroups } from '../../k8s/rules.js';
 import { defaultConfig, readConfig } from '../../src/config.js';
+import { requestBuckets, stageBuckets } from '../../src/http/metrics.js';
 import { missing } from '../programs.js';
 import { build, type Manifest, only, overlays, seconds, settings } from './manifests.js';
 
@@ -89,6 +90,14 @@ t.test('both autoscalers do the same', { skip }, async (t) => {
   t.strictSame(keda.advanced.horizontalPodAutoscalerConfig.behavior, hpa.behavior);
   t.equal(keda.minReplicaCount, hpa.minReplicas);
   t.equal(keda.maxReplicaCount, hpa.maxReplicas);
+});
+
+t.test('the buckets have what is asked of them', async (t) => {
+  const timeout = defaultConfig.REQUEST_TIMEOUT_MS / 1000;
+  t.ok(requestBuckets.includes(timeout), 'what ended in time is told from what did not');
+  t.ok(requestBuckets.at(-1)! >= 1.5 * timeout, 'an upload may come before');
+  t.ok(requestBuckets.includes(30), 'the objective');
+  t.equal(stageBuckets.at(-1), timeout, 'the queue');
 });
 
 t.test('alerts and the objective', async (t) => {

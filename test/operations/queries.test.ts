@@ -1,14 +1,11 @@
 // What the autoscalers ask Prometheus, and what the dashboard shows: it parses, it names metrics that exist, and it answers as it should.
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import { Registry } from 'prom-client';
 import t from 'tap';
 import { stringify } from 'yaml';
+import { knownMetrics } from '../../docs/metrics.js';
 import { ruleGroups } from '../../k8s/rules.js';
-import type { GpuTelemetry } from '../../src/engine/gpu.js';
-import { gpuMetrics } from '../../src/http/gpu-metrics.js';
 import { missing } from '../programs.js';
-import { startApp } from '../start.js';
 import { arrivals, fromZero, hpaP95, hpaSaturation, p95, saturation } from './autoscaler-queries.js';
 import { type Case, evaluate, pod, promtool, replica } from './promtool.js';
 
@@ -135,11 +132,8 @@ t.test('every expression of the dashboard and the autoscalers parses', { skip },
 });
 
 t.test('rules, dashboard and autoscalers name only metrics that exist', async (t) => {
-  const { url } = await startApp(t);
-  const onGpus = new Registry();
-  gpuMetrics(onGpus, { gpus: [], close: () => {} } as unknown as GpuTelemetry);
-  const exposition = `${await (await fetch(`${url}/metrics`)).text()}\n${await onGpus.metrics()}`;
-  const known = new Set([...exposition.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name!));
+  const { metrics, own } = await knownMetrics();
+  const known = new Set([...metrics, ...own].map(({ name }) => name));
   for (const { rules } of ruleGroups()) for (const { record } of rules) if (record) known.add(record);
   const expressions = [...ruleGroups().flatMap(({ rules }) => rules.map(({ expr }) => expr)), ...shown, ...asked];
   const variables = dashboard.templating.list.map(({ query }) => JSON.stringify(query));
