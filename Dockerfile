@@ -7,7 +7,7 @@
 ARG NODE_IMAGE=docker.io/library/node:24-bookworm-slim
 ARG CUDA_IMAGE=docker.io/nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04
 
-# What runs: production dependencies without the other platforms' binaries.
+# What runs: production dependencies without the other platforms' binaries, source maps and type declarations.
 FROM ${NODE_IMAGE} AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
@@ -17,6 +17,7 @@ RUN platform="$(node -p 'process.platform + "/" + process.arch')" \
  && find . -mindepth 2 -maxdepth 2 -type d ! -path "./$platform" -exec rm -r {} + \
  && find . -mindepth 1 -maxdepth 1 -type d -empty -delete \
  && test -f "$platform/onnxruntime_binding.node"
+RUN find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete
 
 # TypeScript -> dist/
 FROM ${NODE_IMAGE} AS build

@@ -86,6 +86,11 @@ export class Cluster {
     return (await this.balancerSays(undefined, 'backend_current_queue')) ?? 0;
   }
 
+  /** Requests that HAProxy has sent again, to the same replica or another. */
+  async triedAgain(): Promise<number> {
+    return (await this.balancerSays(undefined, 'backend_retry_warnings_total')) ?? 0;
+  }
+
   /** Requests that HAProxy has sent to replicas and that are not answered. */
   async sent(): Promise<number> {
     const sessions = this.replicas.map((replica) => this.balancerSays(replica, 'server_current_sessions'));

@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import sharp from 'sharp';
 import t from 'tap';
 import { backend, balancerConfig, Cluster, type Replica, waitingPlaces } from '../../k8s/cluster/cluster.js';
 import { readConfig } from '../../src/config.js';
@@ -27,14 +29,14 @@ interface Answers {
 }
 
 /** Clients that ask one request after another until they are stopped. */
-function load(url: string, clients: number, fields: Record<string, string | number>) {
+function load(url: string, clients: number, fields: Record<string, string | number>, picture = cottage) {
   const answers: Answers = { statuses: new Map(), dishonest: 0 };
   let stopped = false;
   const count = (status: number | string) => answers.statuses.set(status, (answers.statuses.get(status) ?? 0) + 1);
   const client = async () => {
     while (!stopped) {
       try {
-        const response = await fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, fields) });
+        const response = await fetch(`${url}/img2img`, { method: 'POST', body: form(picture, fields) });
         await response.arrayBuffer();
         count(response.status);
         if (response.status !== 200 && !response.headers.has('retry-after')) answers.dishonest++;
@@ -150,7 +152,13 @@ t.test('three replicas behind HAProxy', { skip }, async (t) => {
   });
 
   await t.test('kill -9 of a replica under load, five times, loses nothing', async (t) => {
-    const clients = load(cluster.url, 3, quick);
+    // The largest that the balancer has in its buffer, as docs/deploy.md states it. Noise cannot be compressed.
+    const raw = { width: 576, height: 576, channels: 3 } as const;
+    const picture = await sharp(randomBytes(3 * 576 * 576), { raw })
+      .png({ compressionLevel: 0 })
+      .toBuffer();
+    t.ok(picture.length > 990_000 && picture.length < 1_010_000, `${picture.length} bytes`);
+    const clients = load(cluster.url, 3, quick, picture);
     for (let i = 0; i < 5; i++) {
       const replica = cluster.replicas[i % 3]!;
       await clients.answered(10);
@@ -163,6 +171,7 @@ t.test('three replicas behind HAProxy', { skip }, async (t) => {
     }
     const { statuses } = await clients.stop();
     t.strictSame([...statuses.keys()], [200], JSON.stringify([...statuses]));
+    t.ok((await cluster.triedAgain()) > 0, 'some were tried again elsewhere');
   });
 });
 
@@ -174,7 +183,7 @@ t.test('a replica whose worker hangs leaves the rotation, comes back, and loses 
   });
   t.teardown(() => cluster.close());
   const clients = load(cluster.url, 3, quick);
-  for (let i = 0; i < 3; i++) {
+  for (let i = 0; i < 2; i++) {
     await clients.answered(10);
     const before = await Promise.all(cluster.replicas.map((replica) => cluster.timesOut(replica)));
     const body = form(cottage, { ...quick, prompt: '[hang@3 once]' });
@@ -190,7 +199,7 @@ t.test('a replica whose worker hangs leaves the rotation, comes back, and loses 
   const { statuses } = await clients.stop();
   t.strictSame([...statuses.keys()], [200], JSON.stringify([...statuses]));
   const ends = cluster.replicas.flatMap(({ log }) => log.filter(({ msg }) => /a worker ended/.test(String(msg))));
-  t.ok(ends.length >= 3);
+  t.ok(ends.length >= 2);
   for (const { reason } of ends) t.equal(reason, 'hang');
 });
 
