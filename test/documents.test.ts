@@ -14,6 +14,8 @@ const documents = [
   'docs/api.md',
   'docs/clients.md',
   'docs/deploy.md',
+  'docs/metrics.md',
+  'CHANGELOG.md',
   'docs/models.md',
   'bench/results-large.md',
   'test/reference/README.md',
@@ -47,6 +49,26 @@ t.test('every alert has its chapter in docs/deploy.md, and no chapter has lost i
   for (const { alert, annotations } of alerts) {
     t.equal(annotations?.runbook_url, `docs/deploy.md#${alert!.toLowerCase()}`);
   }
+});
+
+t.test("docs/deploy.md's alerts have the rules' numbers", async (t) => {
+  const chapters = new Map(
+    [...read('docs/deploy.md').matchAll(/^### (Img2img\w+)\n\n([^#]+)/gm)].map(([, alert, text]) => [alert!, text!]),
+  );
+  const inWords: Record<string, string> = { '2.5': 'three times', '0.5': 'half a second', '60': '60 s' };
+  let found = 0;
+  for (const { alert, expr, for: duration = '0m' } of ruleGroups().flatMap(({ rules }) => rules)) {
+    if (!alert) continue;
+    for (const [, threshold, unit] of expr.matchAll(/> ([\d.]+)( \* 0\.01)?/g)) {
+      const percent = `${Number((unit ? Number(threshold) : 100 * Number(threshold)).toPrecision(3))} %`;
+      t.match(chapters.get(alert), inWords[threshold!] ?? percent, `${alert}: above ${threshold}`);
+      found++;
+    }
+    const minutes = Number.parseInt(duration, 10);
+    if (minutes >= 5 && !/rate(30m|1h|6h|5m)/.test(expr))
+      t.match(chapters.get(alert), `${minutes} minutes`, `${alert}: for ${duration}`);
+  }
+  t.equal(found, 10);
 });
 
 t.test("docs/deploy.md's chapters are where its contents say, and its worked example is right", async (t) => {

@@ -1,5 +1,6 @@
 // What is published, where, and that its documentation says so.
 
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -8,8 +9,10 @@ import t from 'tap';
 import { metricsMarkdown } from '../../docs/metrics.js';
 import type { GpuTelemetry } from '../../src/engine/gpu.js';
 import { gpuMetrics } from '../../src/http/gpu-metrics.js';
+import { missing } from '../programs.js';
 import { startApp } from '../start.js';
 
+const skip = missing({ program: 'promtool', package: 'prometheus' });
 const document = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
 
 t.test(
@@ -70,6 +73,20 @@ t.test('GET /metrics on a port of its own', async (t) => {
     t.match(answer, /^HTTP\/1\.1 400 /);
     t.match(JSON.parse(answer.split('\r\n\r\n')[1]!), { status: 400, code: 'invalid_request' });
   });
+});
+
+t.test("a GPU's metrics pass Prometheus' linter too", { skip }, async (t) => {
+  const registry = new Registry();
+  const memory = { used: 1, total: 10 };
+  const gpus = [
+    { gpu: '0', uuid: 'GPU-0', name: 'n', driver: 'd', mig: false, memory, utilization: 0.5, peakBytes: 2 },
+  ];
+  gpuMetrics(registry, { gpus }, { status: { workers: [{ gpu: '0', gpuBudgetBytes: 8 }] } } as never);
+  const input = await registry.metrics();
+  t.equal([...input.matchAll(/^img2img_gpu_\w+\{/gm)].length, 6);
+  const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input, encoding: 'utf8' });
+  t.equal(`${stdout}${stderr}`, '');
+  t.equal(status, 0);
 });
 
 t.test('the memory budget of a GPU is what its worker may use; a GPU without a worker has none', async (t) => {

@@ -92,6 +92,19 @@ t.test('both autoscalers do the same', { skip }, async (t) => {
   t.equal(keda.maxReplicaCount, hpa.maxReplicas);
 });
 
+t.test('the worked example in docs/deploy.md is about the shipped numbers', { skip }, async (t) => {
+  const text = readFileSync(new URL('../../docs/deploy.md', import.meta.url), 'utf8');
+  const { MAX_CONCURRENT, MAX_QUEUE } = settings(build('cuda'));
+  const target = only(build('keda'), 'ScaledObject').spec.triggers[0].metadata.threshold;
+  const [, slots] = /^\| s \| .* \| (\S+) \|$/m.exec(text)!;
+  const [, share] = /^\| u \| .* \| (\S+) \|$/m.exec(text)!;
+  t.equal(slots, MAX_CONCURRENT);
+  t.equal(share, target);
+  const requestSeconds = 25 * 0.11;
+  const wait = Number(MAX_QUEUE) / (Number(slots) / requestSeconds);
+  t.match(text, `${MAX_QUEUE} → ${wait.toFixed(0)} s, and is answered after ${(wait + requestSeconds).toFixed(0)} s`);
+});
+
 t.test('the buckets have what is asked of them', async (t) => {
   const timeout = defaultConfig.REQUEST_TIMEOUT_MS / 1000;
   t.ok(requestBuckets.includes(timeout), 'what ended in time is told from what did not');
