@@ -104,7 +104,7 @@ export function createMetrics(engine: Engine, lifecycle: { readonly draining: bo
   });
   registry.registerMetric(requestDuration);
   const observeRequest = (labels: { model: string; outcome: string }, value: number, trace: Trace | undefined) =>
-    requestDuration.observe({ labels, value, ...(trace && { exemplarLabels: { trace_id: trace.traceId } }) });
+    requestDuration.observe({ labels, value, ...(trace?.sampled && { exemplarLabels: { trace_id: trace.traceId } }) });
   const stageDuration = new Histogram({
     name: 'img2img_stage_duration_seconds',
     help: 'Stages of a request.',

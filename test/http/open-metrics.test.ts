@@ -38,12 +38,21 @@ t.test('GET /metrics', async (t) => {
     }
   });
 
+  await t.test('has no exemplars of traces that nobody keeps', async (t) => {
+    const unsampled = { traceparent: `00-${'a'.repeat(32)}-00f067aa0ba902b7-00` };
+    const body = form(cottage, { steps: 1, width: 128, height: 128, seed: 1 });
+    t.equal((await fetch(`${url}/img2img`, { method: 'POST', headers: unsampled, body })).status, 200);
+    const { text } = await scrape('application/openmetrics-text');
+    t.match(text, /^img2img_images_total\{.*\} 2$/m);
+    t.notMatch(text, 'a'.repeat(32));
+  });
+
   await t.test('is plain text for everybody else, before and after', async (t) => {
     for (const accept of ['*/*', 'text/plain', 'text/html', '']) {
       const { type, text } = await scrape(accept);
       t.match(type, /^text\/plain; version=0\.0\.4/);
       t.notMatch(text, traceId);
-      t.match(text, /^# TYPE img2img_images_total counter\nimg2img_images_total\{.*\} 1$/m);
+      t.match(text, /^# TYPE img2img_images_total counter\nimg2img_images_total\{.*\} 2$/m);
     }
   });
 
