@@ -114,6 +114,15 @@ export class Cluster {
     return result.map(({ values }) => values.map(([seconds, value]) => ({ at: 1000 * seconds, value: Number(value) })));
   }
 
+  /** The traces that Prometheus has as exemplars of a metric in the last minutes. */
+  async tracesOf(metric: string): Promise<(string | undefined)[]> {
+    const [start, end] = [Date.now() / 1000 - 600, Date.now() / 1000 + 1];
+    const query = new URLSearchParams({ query: metric, start: String(start), end: String(end) });
+    const response = await fetch(`${this.prometheusUrl}/api/v1/query_exemplars?${query}`);
+    const { data } = (await response.json()) as { data: { exemplars: { labels: Record<string, string> }[] }[] };
+    return data.flatMap(({ exemplars }) => exemplars.map(({ labels }) => labels.trace_id));
+  }
+
   private async ask<T>(query: string): Promise<(T & { metric: Record<string, string> })[]> {
     const response = await fetch(`${this.prometheusUrl}/api/v1/query?query=${encodeURIComponent(query)}`);
     return ((await response.json()) as { data: { result: (T & { metric: Record<string, string> })[] } }).data.result;
@@ -200,6 +209,7 @@ export class Cluster {
       `--config.file=${config}`,
       `--storage.tsdb.path=${join(this.folder, 'data')}`,
       `--web.listen-address=${new URL(url).host}`,
+      '--enable-feature=exemplar-storage',
       '--log.level=error',
     ];
     this.run('prometheus', options);

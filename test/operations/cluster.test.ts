@@ -239,6 +239,12 @@ t.test(
     for (const ratio of await secondAfter(Date.now())) t.equal(ratio, 0, 'down again within two');
     await until('job:img2img_saturation_ratio:avg', (ratio) => ratio === 0);
     t.pass('and so does the recorded one');
+    const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+    const headers = { traceparent: `00-${traceId}-00f067aa0ba902b7-01` };
+    const traced = await fetch(`${cluster.url}/img2img`, { method: 'POST', headers, body: form(cottage, quick) });
+    t.equal(traced.status, 200);
+    while (!(await cluster.tracesOf('img2img_request_duration_seconds_bucket')).includes(traceId)) await sleep(100);
+    t.pass('a trace is an exemplar');
     const rate = await until(arrivals, (rate) => rate > 0);
     t.ok(rate > 0, "the balancer's metric that wakes the first replica is there");
   },
