@@ -79,6 +79,10 @@ export async function buildApp({ config, engine, gpus, spans, logger, lifecycle,
     if (request.method === 'POST') metrics.rejected(problem); // a probe that is told to wait is not shed work
   };
   registerProblems(app, count);
+  // Several parts, Fastify's among them, wait for the end of an answer; Node takes more than ten for a leak.
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.raw.setMaxListeners(20);
+  });
   await traceRequests(app, spans);
   countAnswers(app, metrics.registry);
   app.addHook('onRequest', async (request, reply) => {
