@@ -46,8 +46,8 @@ async function killed(): Promise<void> {
   });
   let victim = 0;
   const killer = setInterval(() => {
-    const { pid } = engine.status.workers[victim++ % 2]!;
-    if (pid !== undefined) process.kill(pid, 'SIGKILL');
+    const { pid, up } = engine.status.workers[victim++ % 2]!;
+    if (up) process.kill(pid!, 'SIGKILL');
   }, 5000);
   let lost = 0;
   let wrong = 0;
