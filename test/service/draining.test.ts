@@ -5,15 +5,25 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { cottage, form, type Service, startService } from '../start.js';
 
-/** More work than a test waits for. */
+/** More work than a test waits for, and time for it on however busy a machine. */
 const endless = { steps: 150, strength: 1, seed: 1, width: 512, height: 512 };
+const REQUEST_TIMEOUT_MS = String(24 * 3_600_000);
 
 /** Comes back once the request is on a worker. @returns how it ends, in a list so that it is not waited for */
 async function running({ url }: Service, fields: Record<string, number> = endless): Promise<Promise<unknown>[]> {
   const body = form(cottage, fields);
-  const answer = fetch(`${url}/img2img`, { method: 'POST', body }).catch((error: Error) => error);
+  let ended: unknown;
+  const answer = fetch(`${url}/img2img`, { method: 'POST', body })
+    .catch((error: Error) => error)
+    .then((end) => {
+      ended = end;
+      return end;
+    });
   const inFlight = async () => /^img2img_in_flight_requests 1$/m.test(await (await fetch(`${url}/metrics`)).text());
-  while (!(await inFlight())) await sleep(10);
+  while (!(await inFlight())) {
+    if (ended instanceof Response && ended.status !== 200) throw new Error(await ended.text());
+    await sleep(10);
+  }
   return [answer];
 }
 
@@ -59,7 +69,7 @@ async function listens(url: string): Promise<boolean> {
 }
 
 t.test('what comes over an open connection while the server closes is answered by the server itself', async (t) => {
-  const service = await startService(t, { DRAIN_DELAY_MS: '0', REQUEST_TIMEOUT_MS: '600000' });
+  const service = await startService(t, { DRAIN_DELAY_MS: '0', REQUEST_TIMEOUT_MS });
   const [other, readiness] = [await openConnection(service.url), await openConnection(service.url)];
   const [first] = await running(service, { ...endless, width: 128, height: 128 });
   service.process.kill('SIGTERM');
@@ -80,7 +90,11 @@ t.test('what comes over an open connection while the server closes is answered b
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   t.test(`a second ${signal} ends the process at once, with an error's exit code and without workers`, async (t) => {
-    const service = await startService(t, { DRAIN_DELAY_MS: '600000', DRAIN_DEADLINE_MS: '600000' });
+    const service = await startService(t, {
+      DRAIN_DELAY_MS: '600000',
+      DRAIN_DEADLINE_MS: '600000',
+      REQUEST_TIMEOUT_MS,
+    });
     const [answer] = await running(service);
     service.process.kill(signal);
     await service.logged(({ msg }) => /^draining/.test(String(msg)));
@@ -92,7 +106,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 
 t.test('the drain deadline ends the process in any case, with an error and without workers', async (t) => {
-  const service = await startService(t, { DRAIN_DELAY_MS: '0', DRAIN_DEADLINE_MS: '300' });
+  const service = await startService(t, { DRAIN_DELAY_MS: '0', DRAIN_DEADLINE_MS: '300', REQUEST_TIMEOUT_MS });
   const [answer] = await running(service);
   service.process.kill('SIGTERM');
   t.equal(await service.ended, 1);
