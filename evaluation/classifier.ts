@@ -6,10 +6,10 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Picture } from '../test/picture-statistics.js';
 
 const file = (name: string) => fileURLToPath(new URL(name, import.meta.url));
-/** The styles that it knows, and the share of untouched held-out drawings that it gets right. */
+/** The styles that it knows, and the shares of held-out drawings, untouched and disturbed, that it gets right. */
 export const { labels, accuracy } = JSON.parse(readFileSync(file('labels.json'), 'utf8')) as {
   labels: string[];
-  accuracy: number;
+  accuracy: { untouched: number; disturbed: number };
 };
 const session = await InferenceSession.create(file('classifier.onnx'), { intraOpNumThreads: 1 });
 

@@ -37,6 +37,8 @@ export interface Evaluation {
   style?: {
     share: number;
     pictures: number;
+    /** The same of the starters, before anything was done to them. */
+    ofStarters: number;
     styles: Record<string, { right: number; of: number; mistaken: string[] }>;
   };
   composition?: { influence: number; layout: number; distance: number; pictures: number }[];
@@ -119,12 +121,14 @@ export const sections = {
 
   async style(starters: readonly Starter[], repaint: Repaint) {
     const styles: Record<string, { right: number; of: number; mistaken: string[] }> = {};
+    let before = 0;
     await inTurn(starters, async (starter, i) => {
       const style = labels[i % labels.length]!;
       const turn = Math.floor(i / labels.length);
       const phrase = phrases[style]![turn % 2]!;
       // Every other prompt also says what the starter shows.
       const prompt = turn % 4 < 2 ? phrase : `${starter.content}, ${phrase}`;
+      if ((await styleOf(starter.picture)) === style) before++;
       const seen = await styleOf(await repaint(starter, { prompt }));
       styles[style] ??= { right: 0, of: 0, mistaken: [] };
       const entry = styles[style];
@@ -133,7 +137,7 @@ export const sections = {
       else entry.mistaken.push(seen);
     });
     const right = Object.values(styles).reduce((sum, entry) => sum + entry.right, 0);
-    return { share: right / starters.length, pictures: starters.length, styles };
+    return { share: right / starters.length, pictures: starters.length, ofStarters: before / starters.length, styles };
   },
 
   async composition(starters: readonly Starter[], repaint: Repaint) {

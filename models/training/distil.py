@@ -96,15 +96,15 @@ def main() -> None:
     def evaluate() -> dict[str, float]:
         """Mean squared error of predicted ends on held-out trajectories, by timestep."""
         torch.manual_seed(1)
-        batch = draw_batch(test_groups, np.random.default_rng(0), tokenizer, 32, None, 1.0)
+        batch = draw_batch(test_groups, np.random.default_rng(0), tokenizer, 16, None, 1.0)
         result = {}
         for first in (300, 500, 750, 950):
-            guidance = torch.full((32,), 7.5)
+            guidance = torch.full((16,), 7.5)
             latents, _, end = trajectory(teacher, batch, empty, guidance, first, device)
             with torch.no_grad():
                 text = teacher.text_encoder(batch.ids.to(device))
-                made = clean_prediction(average.module, latents[:32], torch.full((32,), first), text, guidance)
-            result[f"end_{first}"] = float((made - end[:32]).pow(2).mean())
+                made = clean_prediction(average.module, latents[:16], torch.full((16,), first), text, guidance)
+            result[f"end_{first}"] = float((made - end[:16]).pow(2).mean())
         torch.manual_seed(arguments.seed + step)
         return result
 
@@ -132,7 +132,7 @@ def main() -> None:
             average.update(student)
             step, points = step + 1, points + len(rows)
             running = loss.item() if running is None else 0.99 * running + 0.01 * loss.item()
-        if time.time() - reported > 120:
+        if time.time() - reported > 300:
             reported = time.time()
             log.write(step=step, points=points, loss=running, **evaluate())
             checkpoint.save(arguments.out, student, average, optimizer, step=step, points=points)

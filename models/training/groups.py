@@ -42,7 +42,10 @@ def _start_drawer() -> None:
 
 
 class Groups:
-    """The newest `capacity` groups of one size; `prepare` turns the pictures of a group into what is kept of them."""
+    """The newest `capacity` groups of one size; `prepare` turns the pictures of a group into what is kept of them.
+
+    A training starts when a tenth of them is there; the others come while it runs.
+    """
 
     def __init__(
         self, executor: ProcessPoolExecutor, seed: int, size: int, capacity: int, prepare: Callable[[np.ndarray], np.ndarray], ahead: int = 8
@@ -54,7 +57,7 @@ class Groups:
         self.pending: deque[Future] = deque()
         for _ in range(ahead):
             self._order()
-        while len(self.kept) < capacity:
+        while len(self.kept) < max(1, capacity // 10):
             self._take()
 
     def __len__(self) -> int:
@@ -77,6 +80,10 @@ class Groups:
             self.records[self.taken % self.capacity] = records
         self.taken += 1
 
+    def fill(self) -> None:
+        while len(self.kept) < self.capacity:
+            self._take()
+
     def refresh(self) -> None:
         """Take one more group if it has been drawn meanwhile."""
         if self.pending[0].done():
@@ -85,4 +92,6 @@ class Groups:
 
 def held_out(executor: ProcessPoolExecutor, size: int, number: int, prepare: Callable[[np.ndarray], np.ndarray]) -> Groups:
     """Groups that no training sees, always the same."""
-    return Groups(executor, HELD_OUT_SEED, size, number, prepare, ahead=1)
+    groups = Groups(executor, HELD_OUT_SEED, size, number, prepare, ahead=1)
+    groups.fill()
+    return groups

@@ -84,6 +84,7 @@ def main() -> None:
     if arguments.resume:
         progress = checkpoint.resume(arguments.out, model, average, optimizer, device)
         step, samples = progress["step"], progress["samples"]
+    warm_up = 20 if optimizer.state else 200
     log = Log(arguments.out / "log.jsonl")
     log.write(parameters=count_parameters([model.unet]), text_parameters=count_parameters([model.text_encoder]))
 
@@ -93,7 +94,7 @@ def main() -> None:
     started, reported, running, first_step = time.time(), time.time(), None, step
     while (share := (time.time() - started) / (arguments.minutes * 60)) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(share, step - first_step, arguments.peak_rate, arguments.hold)
+            group["lr"] = learning_rate(share, step - first_step, arguments.peak_rate, arguments.hold, warm_up)
         large = rng.random() < arguments.large[0] + (arguments.large[1] - arguments.large[0]) * (share > 0.6)
         size, number, crop = (256, arguments.batch // 4, None) if large else (256, arguments.batch, 16) if rng.random() < 0.25 else (128, arguments.batch, None)
         groups[size].refresh()
@@ -112,7 +113,7 @@ def main() -> None:
         average.update(model)
         step, samples = step + 1, samples + number
         running = loss.item() if running is None else 0.99 * running + 0.01 * loss.item()
-        if time.time() - reported > 120:
+        if time.time() - reported > 300:
             reported = time.time()
             drawn = sum(each.taken for each in groups.values())
             log.write(step=step, samples=samples, drawn=drawn, loss=running, **evaluate(average.module, test_groups, tokenizer, device))
