@@ -35,6 +35,7 @@ COPY --from=dependencies /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY package.json LICENSE ./
 COPY models/paintbox ./models/paintbox
+COPY models/paintbox-lcm ./models/paintbox-lcm
 
 FROM ${NODE_IMAGE} AS cpu
 ARG VERSION=unknown

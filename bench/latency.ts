@@ -73,6 +73,7 @@ const cases: [name: string, fields: Record<string, string | number>][] = [
   ['defaults, 128 x 128', { prompt: 'watercolor painting', seed: 1, width: 128, height: 128 }],
   ['defaults, 512 x 512', { prompt: 'watercolor painting', seed: 1, width: 512, height: 512 }],
   ['guidance 1, 256 x 256', { prompt: 'watercolor painting', seed: 1, guidance: 1 }],
+  ['paintbox-lcm, 256 x 256', { prompt: 'watercolor painting', seed: 1, model: 'paintbox-lcm' }],
 ];
 const rows: string[] = [];
 const probed: number[] = [];

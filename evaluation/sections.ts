@@ -141,7 +141,7 @@ export const sections = {
   },
 
   async composition(starters: readonly Starter[], repaint: Repaint) {
-    const some = starters.slice(0, 100);
+    const some = starters.slice(0, 50);
     return inTurn([0, 25, 50, 75, 100], async (influence) => {
       const values = await inTurn(some, async (starter, i) => {
         const prompt = phrases[labels[i % labels.length]!]![0]!;

@@ -9,6 +9,7 @@ const documents = [
   'src/README.md',
   'models/training/README.md',
   'models/paintbox/README.md',
+  'models/paintbox-lcm/README.md',
   'docs/tutorial.md',
   'SECURITY.md',
   'docs/api.md',

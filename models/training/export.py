@@ -1,10 +1,11 @@
 """Stage 5: write the trained networks as an ONNX folder in optimum's layout, and check it against PyTorch.
 
     python export.py --tokenizer runs/tokenizer --autoencoder runs/autoencoder --diffusion runs/diffusion --out ../paintbox
-    python export.py --tokenizer runs/tokenizer --autoencoder runs/autoencoder --diffusion runs/lcm --lcm --out ../paintbox-lcm
+    python export.py --tokenizer runs/tokenizer --autoencoder runs/autoencoder --diffusion runs/lcm --lcm --share ../paintbox --out ../paintbox-lcm
 
 Weights are stored as float16 followed by a Cast, which halves the files; all arithmetic stays float32. The folder is
 written beside the target first and its files are then moved over, so that a reader never sees half a file.
+A distilled variant differs in its UNet only: with --share, links to another folder's networks take the place of the others.
 """
 
 from __future__ import annotations
@@ -92,6 +93,15 @@ def store_as_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     graph.node.extend(casts + nodes)
     onnx.checker.check_model(model)
     return model
+
+
+def weights_of(path: Path) -> dict[str, Tensor]:
+    """All weights of a graph as float32, under the names that they have in PyTorch."""
+    graph = onnx.load(str(path)).graph
+    return {
+        tensor.name.removesuffix("_float16"): torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32))
+        for tensor in graph.initializer
+    }
 
 
 def export_graph(module: nn.Module, path: Path, inputs: dict[str, Tensor], output: str, axes: dict[str, dict[int, str]]) -> float:
@@ -242,12 +252,24 @@ def move_over(source: Path, target: Path) -> None:
             os.replace(part, destination)
 
 
+def share(folder: Path, other: Path) -> None:
+    """Replace every network but the UNet by a link to that of the other folder, which must have the same weights."""
+    for name in ("text_encoder", "vae_encoder", "vae_decoder"):
+        path, target = folder / name / "model.onnx", other / name / "model.onnx"
+        own, others = weights_of(path), weights_of(target)
+        if any(not np.allclose(value, others[key], atol=2e-3) for key, value in own.items()):
+            raise SystemExit(f"{name} is not that of {other}")
+        path.unlink()
+        path.symlink_to(os.path.relpath(target, path.parent))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--autoencoder", type=Path, help="without it: random weights")
     parser.add_argument("--diffusion", type=Path, help="without it: random weights")
     parser.add_argument("--lcm", action="store_true", help="--diffusion is what distil.py wrote")
+    parser.add_argument("--share", type=Path, metavar="FOLDER", help="link to the text encoder and autoencoder of this exported folder")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tolerance", type=float, default=2e-3)
     arguments = parser.parse_args()
@@ -270,6 +292,8 @@ def main() -> None:
         if max(differences.values()) > arguments.tolerance:
             raise SystemExit("the exported graphs do not agree with PyTorch")
         move_over(folder, arguments.out)
+    if arguments.share:
+        share(arguments.out, arguments.share)
 
 
 if __name__ == "__main__":

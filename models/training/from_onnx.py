@@ -12,25 +12,14 @@ import argparse
 import json
 from pathlib import Path
 
-import numpy as np
-import onnx
 import torch
-from onnx import numpy_helper
 from torch import Tensor
 
 import checkpoint
 from autoencoder import Autoencoder
 from denoiser import GUIDANCE_WIDTH, Denoiser
+from export import weights_of
 from tokenizer import Tokenizer
-
-
-def weights_of(path: Path) -> dict[str, Tensor]:
-    """All weights of a graph as float32, under the names that they have in PyTorch."""
-    graph = onnx.load(str(path)).graph
-    return {
-        tensor.name.removesuffix("_float16"): torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32))
-        for tensor in graph.initializer
-    }
 
 
 def load_into(module: torch.nn.Module, weights: dict[str, Tensor], prefix: str = "") -> None:

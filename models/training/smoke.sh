@@ -5,7 +5,7 @@ cd "$(dirname "$0")"
 export PYTHONDONTWRITEBYTECODE=1
 runs=$(mktemp -d)
 trap 'rm -rf "$runs"' EXIT
-few=(--minutes 0.03 --groups 2 2 --batch 4)
+few=(--minutes 0.03 --groups 2 2 --batch 4 --threads 1)
 for again in '' --resume; do
   [ -n "$again" ] || python3 tokenizer.py --out "$runs/tokenizer" --captions 2000
   python3 train_autoencoder.py --out "$runs/autoencoder" "${few[@]}" $again
@@ -14,7 +14,7 @@ for again in '' --resume; do
   python3 distil.py "${inputs[@]}" --diffusion "$runs/diffusion" --out "$runs/lcm" "${few[@]}" --sheet 2 $again
 done
 python3 export.py "${inputs[@]}" --diffusion "$runs/diffusion" --out "$runs/paintbox"
-python3 export.py "${inputs[@]}" --diffusion "$runs/lcm" --lcm --out "$runs/paintbox-lcm"
+python3 export.py "${inputs[@]}" --diffusion "$runs/lcm" --lcm --share "$runs/paintbox" --out "$runs/paintbox-lcm"
 python3 from_onnx.py --model ../paintbox --out "$runs/from-onnx"
 python3 curves.py --log "$runs/diffusion/log.jsonl" --out "$runs/diffusion.svg"
 largest=$(find "$runs"/{autoencoder,diffusion,lcm} -type f -printf '%s\n' | sort -n | tail -1)

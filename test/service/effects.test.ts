@@ -97,6 +97,32 @@ t.test('the shipped model', async (t) => {
     }
   });
 
+  await t.test('the four-step variant does what the words say too', async (t) => {
+    const model = 'paintbox-lcm';
+    const dry = await fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, { model, dry_run: 'true' }) });
+    t.match(await dry.json(), { parameters: { model, steps: 4, steps_run: 4, scheduler: 'lcm' } });
+    const cases: [
+      prompt: string,
+      statistic: (picture: Picture) => number,
+      name: string,
+      direction: 1 | -1,
+      by: number,
+    ][] = [
+      ['ink drawing', chroma, 'chroma', -1, 0.1],
+      ['blueprint', (picture) => towards(picture, blue), 'blue', 1, 0.1],
+      ['neon', brightness, 'brightness', -1, 0.1],
+      ['stained glass', edgeDensity, 'edge density', 1, 0.008],
+      ['black and white', chroma, 'chroma', -1, 0.1],
+      ['pink tones', (picture) => towards(picture, pink), 'pink', 1, 0.04],
+    ];
+    for (const [prompt, statistic, name, direction, by] of cases) {
+      const [without, asked] = [await measure(statistic, { model }), await measure(statistic, { model, prompt })];
+      const shown = `"${prompt}": ${name} ${without.toFixed(3)} -> ${asked.toFixed(3)}`;
+      t.comment(shown);
+      t.ok(direction * (asked - without) > by, shown);
+    }
+  });
+
   await t.test('guidance 3, 7, 10, 13 moves further along the prompt', async (t) => {
     const cases: [prompt: string, statistic: (picture: Picture) => number, name: string][] = [
       ['blueprint', (picture) => towards(picture, blue), 'blue'],
