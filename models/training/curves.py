@@ -15,8 +15,9 @@ COLOURS = ["#1b6ca8", "#c0392b", "#27814a", "#8e5ea2", "#c77d0a", "#3b3b3b", "#d
 
 
 def plot(rows: list[dict], across: str, names: list[str], title: str) -> str:
-    """Curves over `across`, the values on a logarithmic axis; a grey line where a training was started again."""
-    points = {name: [(row[across], row[name]) for row in rows if row.get(name)] for name in names}
+    """Curves over `across`, the values, as far as they are above 0, on a logarithmic axis; a grey line where a training was started again."""
+    points = {name: [(row[across], row[name]) for row in rows if row.get(name, 0) > 0] for name in names}
+    points = {name: curve for name, curve in points.items() if curve}
     values = [value for curve in points.values() for _, value in curve]
     low, high = math.log10(min(values)), math.log10(max(values))
     most = max(x for curve in points.values() for x, _ in curve)
