@@ -2,7 +2,7 @@
 // Everything runs on the stand-in device. Writes results-soak.md; ends with 1 when a limit is not kept.
 
 import { writeFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { engineSettings, readConfig } from '../src/config.js';
 import { Engine, EngineError } from '../src/engine/engine.js';
@@ -77,6 +77,7 @@ async function cancelled(): Promise<void> {
     const going = generate(engine, request(i, long), controller.signal).catch(() => undefined);
     await new Promise((resolve) => engine.once('step', resolve));
     await sleep(random() * 100);
+    await nextTurn(); // so that steps that have ended are heard before they are counted
     let steps = 0;
     const count = () => steps++;
     engine.on('step', count);
