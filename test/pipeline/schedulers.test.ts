@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { TorchGenerator } from '../../src/pipeline/noise.js';
 import {
-  classOfScheduler,
   createSchedule,
   createScheduler,
   type SchedulerName,
@@ -198,10 +197,9 @@ t.test('what a request comes to is known before it runs', async (t) => {
   }
 });
 
-t.test('names and classes map both ways', async (t) => {
+t.test("diffusers' classes and their configs are recognised", async (t) => {
   for (const name of schedulerNames) {
     const { cls, config } = dump.cases.find((dumped) => dumped.name === name)!;
-    t.equal(classOfScheduler(name), cls);
     t.equal(schedulerForClass(cls, config), name);
   }
   t.equal(schedulerForClass('EulerDiscreteScheduler', { use_karras_sigmas: null }), 'euler');

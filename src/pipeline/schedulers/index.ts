@@ -142,8 +142,3 @@ export function schedulerForClass(className: string, config: SchedulerConfig): S
   const told = keysOf(ofClass[0]![1].settings).map((key) => `${key} ${JSON.stringify(value(key))}`);
   throw new UnsupportedSchedulerError(`${className} with ${told.join(' and ')} is not supported`);
 }
-
-/** The class of diffusers that a name stands for. */
-export function classOfScheduler(name: SchedulerName): string {
-  return schedulers[name].class;
-}
