@@ -68,6 +68,7 @@ for (const guidance of guidances) {
 }
 
 const styles = [
+  'flat vector',
   'ink drawing',
   'comic',
   'pastel',
@@ -82,13 +83,15 @@ const styles = [
   'woodcut',
   'charcoal',
   'mosaic',
+  'low-poly',
+  'photo',
 ];
 const styleRows: Cell[][] = [];
 for (const starter of Object.values(starters)) {
   const made: Cell[] = [{ label: 'starter', picture: starter }];
   for (const style of styles)
     made.push({ label: style, picture: await img2img(starter, { prompt: style, influence: 25, seed }) });
-  for (let start = 0; start < made.length; start += 5) styleRows.push(made.slice(start, start + 5));
+  for (let start = 0; start < made.length; start += 6) styleRows.push(made.slice(start, start + 6));
 }
 
 const words = ['dark', 'bright', 'vivid', 'muted', 'pink tones'];

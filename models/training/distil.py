@@ -26,7 +26,7 @@ from groups import Groups, drawers, held_out
 from restyling import Batch, draw_batch, encoder_of
 from sample_sheet import PROMPTS, guided, lcm_repaint, make_sheet
 from tokenizer import Tokenizer
-from training import Average, Log, add_common_arguments, autocast, learning_rate, start
+from training import Average, Log, add_common_arguments, add_compile_argument, autocast, learning_rate, start
 
 TEACHER_STEPS = 8
 
@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--autoencoder", type=Path, required=True)
     parser.add_argument("--diffusion", type=Path, required=True, help="the teacher")
     add_common_arguments(parser, minutes=30)
+    add_compile_argument(parser)
     parser.add_argument("--groups", type=int, nargs=2, default=(500, 200), help="newest groups kept, of 128 and 256 pixels")
     parser.add_argument("--batch", type=int, default=16, help="trajectories at once at 16x16; half of it at 32x32")
     parser.add_argument("--peak-rate", type=float, default=4e-4)
@@ -86,6 +87,9 @@ def main() -> None:
     student.text_encoder.requires_grad_(False)
     optimizer = torch.optim.AdamW(student.unet.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0.0)
     average = Average(student, 0.995)
+    if arguments.compile:
+        teacher.unet.compile(dynamic=False)
+        student.unet.compile(dynamic=False)
     step, points = 0, 0
     if arguments.resume:
         progress = checkpoint.resume(arguments.out, student, average, optimizer, device)

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 FIELD_SIZE = 768
@@ -100,21 +101,18 @@ def _voronoi(rng: np.random.Generator, cell: tuple[float, float], angle: float, 
     return Cells(index, centres, (second - nearest) / 2)
 
 
-def _triangles(rng: np.random.Generator, cell: float, warp: float) -> Cells:
-    """Triangles of about `cell` pixels, bent by smooth noise."""
+def _triangles(rng: np.random.Generator, cell: int, jitter: float) -> Cells:
+    """Squares of `cell` pixels, corners moved by up to `jitter`, each cut into triangles 2n (upper left) and 2n + 1."""
     size = FIELD_SIZE
+    corners = torch.from_numpy(rng.uniform(-jitter, jitter, (1, 2, size // cell + 1, size // cell + 1)).astype(np.float32))
+    moved = F.interpolate(corners, (size + 1, size + 1), mode="bilinear", align_corners=True)[0, :, :size, :size]
     rows, columns = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")
-    u = (rows + warp * noise(rng, size, 2.6)) / cell
-    v = (columns + warp * noise(rng, size, 2.6)) / cell + rows / cell / 2
-    u, v = u - u.min(), v - v.min()
+    u, v = (rows + moved[0]) / cell + 1, (columns + moved[1]) / cell + 1
     i, j = u.floor(), v.floor()
-    upper = (u - i > v - j).long()
     number = int(j.max()) + 1
-    triangles, index = ((i.long() * number + j.long()) * 2 + upper).unique(return_inverse=True)
-    counts = torch.bincount(index.flatten()).float()
-    centres = torch.stack(
-        [torch.bincount(index.flatten(), weights=axis.flatten().float()) / counts for axis in (rows, columns)], 1
-    )
+    index = (i.long() * number + j.long()) * 2 + (u - i + v - j > 1).long()
+    counts = torch.bincount(index.flatten()).clamp(min=1).float()
+    centres = torch.stack([torch.bincount(index.flatten(), axis.flatten()) / counts for axis in (rows, columns)], 1)
     return Cells(index, centres.float(), torch.full((size, size), 9.0))
 
 
@@ -125,22 +123,24 @@ _CELL_KINDS = {
     "mosaic": (8.0, 8.0, 0.12, 0.0),
     "strokes": (22.0, 7.0, 0.9, 14.0),
 }
+#: Kinds on a lattice of so many pixels, which lies still in the picture: where it is not to be guessed, it is learnt.
+_LATTICE_STEPS = {"mosaic": 8, "triangles": 32}
 
 
 @lru_cache(maxsize=None)
 def _cell_fields(kind: str) -> list[Cells]:
     rng = np.random.default_rng(sum(kind.encode()))
     if kind == "triangles":
-        return [_triangles(rng, 24.0, 6.0) for _ in range(3)]
+        return [_triangles(rng, _LATTICE_STEPS[kind], 5.0) for _ in range(3)]
     rows, columns, jitter, warp = _CELL_KINDS[kind]
     angles = rng.uniform(0, np.pi, 4) if kind != "mosaic" else [0.0, 0.0]
     return [_voronoi(rng, (rows, columns), float(angle), jitter, warp) for angle in angles]
 
 
 def cells(rng: np.random.Generator, size: int, kind: str) -> Cells:
-    """A crop [size, size] of cells: "glass", "leaves", "mosaic" (8 px squares), "strokes" or "triangles"."""
+    """A crop [size, size] of cells: "glass", "leaves", "mosaic" (8 px squares), "strokes" or "triangles" (half squares of 32 px)."""
     fields = _cell_fields(kind)
-    return fields[rng.integers(len(fields))].crop(rng, size, step=8 if kind == "mosaic" else 1)
+    return fields[rng.integers(len(fields))].crop(rng, size, step=_LATTICE_STEPS.get(kind, 1))
 
 
 def paint_cells(picture: Tensor, pieces: Cells) -> Tensor:

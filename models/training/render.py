@@ -20,6 +20,8 @@ from scenes import draw_scene
 from styles import QUALITIES, STYLES, TONES
 
 VERSIONS = 6
+#: The versions that differ in one word.
+TWINS = (VERSIONS - 2, VERSIONS - 1)
 Rng = np.random.Generator
 
 #: Styles that carry their own, nearly colourless palette: tones and vivid colours would contradict them.
@@ -51,6 +53,17 @@ def random_record(rng: Rng, content: str) -> LookRecord:
     return {"style": style, "qualities": qualities, "tones": tones, "content": content}
 
 
+def twin_of(rng: Rng, record: LookRecord) -> LookRecord:
+    """The same look but for one word: a tone or quality less, or, where there is none, one more."""
+    if record["tones"]:
+        return {**record, "tones": []}
+    if record["qualities"]:
+        return {**record, "qualities": record["qualities"][1:]}
+    if record["style"] in COLOURLESS:
+        return {**record, "qualities": [str(rng.choice(["bright", "dark", "detailed", "blurry", "contrast"]))]}
+    return {**record, "tones": [str(rng.choice(list(TONES)))]}
+
+
 def apply_look(picture: Tensor, rng: Rng, record: LookRecord, photograph_like: bool) -> Tensor:
     """The picture [3, size, size] in 0..1 in the look that the record names."""
     if record["style"] and not (record["style"] == "photo" and photograph_like):
@@ -68,11 +81,17 @@ def to_bytes(picture: Tensor) -> np.ndarray:
 
 
 def render_group(rng: Rng, size: int) -> tuple[list[np.ndarray], list[LookRecord]]:
-    """One scene in VERSIONS looks; the first is plain."""
+    """One scene in VERSIONS looks; the first is plain, the last two (TWINS) differ in one word and in nothing else."""
     scene, content, photograph_like = draw_scene(rng, size)
     records = [plain_record(content, photograph_like)]
-    records += [random_record(rng, content) for _ in range(VERSIONS - 1)]
-    return [to_bytes(apply_look(scene.clamp(0, 1), rng, record, photograph_like)) for record in records], records
+    records += [random_record(rng, content) for _ in range(VERSIONS - 2)]
+    records.append(twin_of(rng, records[-1]))
+    seeds = rng.integers(2**32, size=VERSIONS)
+    seeds[TWINS[1]] = seeds[TWINS[0]]
+    return [
+        to_bytes(apply_look(scene.clamp(0, 1), np.random.default_rng(seed), record, photograph_like))
+        for seed, record in zip(seeds, records)
+    ], records
 
 
 def main() -> None:

@@ -26,11 +26,14 @@ from autoencoder import Autoencoder, to_tensor
 from captions import LookRecord, caption
 from diffusion import ALPHAS_CUMPROD, NOISE, SIGNAL, TRAIN_STEPS
 from groups import Groups
+from render import TWINS
 from tokenizer import Tokenizer
 from training import autocast
 
 #: Share of samples with the empty caption.
 EMPTY_CAPTIONS = 0.12
+#: Windows begin at multiples of so many latents, so that the stones and triangles of a style stay where they were.
+LATTICE = 4
 #: Share of captions that name only the look.
 LOOK_ONLY = 0.5
 #: The pull grows from 0 to its full value between these timesteps.
@@ -59,10 +62,12 @@ def encoder_of(autoencoder: Autoencoder, device: torch.device):
 
 
 def pick_starter(rng: np.random.Generator, records: list[LookRecord], version: int) -> int:
-    """A version to start from: the plain one mostly, any other sometimes.
+    """A version to start from: the twin or the plain one mostly, any other sometimes.
 
     A look without a style changes only qualities and tones, so it starts from a picture without a style.
     """
+    if version in TWINS and rng.random() < 0.4:
+        return sum(TWINS) - version
     if records[version]["style"] is None:
         others = [i for i, r in enumerate(records) if i != version and (i == 0 or r["style"] is None)]
         return int(rng.choice(others)) if others else version
@@ -89,7 +94,7 @@ def draw_batch(groups: Groups, rng: np.random.Generator, tokenizer: Tokenizer, n
                 starter = pick_starter(rng, records, version)
         pair = groups.kept[group][[version, starter]]
         if crop is not None:
-            top, left = rng.integers(pair.shape[-1] - crop + 1, size=2)
+            top, left = rng.integers((pair.shape[-1] - crop) // LATTICE + 1, size=2) * LATTICE
             pair = pair[:, :, top : top + crop, left : left + crop]
         latents.append(pair[0])
         starters.append(pair[1])
@@ -114,12 +119,12 @@ def draw_ways(number: int) -> Tensor:
     """How far each picture has come from the starter (0) to the wanted look (1).
 
     Mostly it is still the starter or anywhere on the way. Some have gone too far, where the pull brings them back, and
-    some the other way, as under a negative prompt: there the pull fades, so that nothing is driven away for ever.
+    some the other way, as under a negative prompt.
     """
     kind, share = torch.rand(number), torch.rand(number)
     way = torch.where(kind < 0.30, torch.zeros(number), share)
-    way = torch.where(kind > 0.70, 1 + 0.5 * share, way)
-    return torch.where(kind > 0.80, -0.8 * share, way)
+    way = torch.where(kind > 0.68, 1 + 0.5 * share, way)
+    return torch.where(kind > 0.80, -1.2 * share, way)
 
 
 def noised(batch: Batch, timesteps: Tensor, full_pull: float) -> tuple[Tensor, Tensor]:
@@ -128,7 +133,7 @@ def noised(batch: Batch, timesteps: Tensor, full_pull: float) -> tuple[Tensor, T
     signal, amount = SIGNAL[timesteps].view(-1, 1, 1, 1), NOISE[timesteps].view(-1, 1, 1, 1)
     way = torch.where(batch.restyle, draw_ways(number), 1.0).view(-1, 1, 1, 1)
     pull = full_pull * ((timesteps - PULL_FROM) / (PULL_FULL - PULL_FROM)).clamp(0, 1).view(-1, 1, 1, 1)
-    pull = pull * (1 + way / 0.2).clamp(0, 1)
+    pull = pull * (1 + way / 0.3).clamp(-0.5, 1)
     between = torch.lerp(batch.starter, batch.latents, way)
     noise = torch.randn_like(between)
     v = signal * noise - amount * between - pull / amount * (batch.latents - between)

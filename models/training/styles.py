@@ -40,6 +40,16 @@ def smooth(picture: Tensor, radius: int) -> Tensor:
     return batch[0, 0] if flat else batch[0]
 
 
+def kuwahara(picture: Tensor, radius: int) -> Tensor:
+    """Kuwahara's filter: each pixel becomes the mean of the calmest of the four squares of radius+1 pixels at whose corner it is."""
+    size = picture.shape[-1]
+    values = torch.cat([picture, luminance(picture)[None] ** 2])
+    means = F.avg_pool2d(F.pad(values[None], (radius,) * 4, mode="replicate"), radius + 1, 1)[0]
+    corners = torch.stack([means[:, y : y + size, x : x + size] for y in (0, radius) for x in (0, radius)])
+    variance = corners[:, 3] - torch.einsum("nchw,c->nhw", corners[:, :3], LUMINANCE) ** 2
+    return corners[:, :3].gather(0, variance.argmin(0).expand(1, 3, size, size))[0]
+
+
 def dilate(mask: Tensor, radius: int = 1) -> Tensor:
     """Widen the bright parts of a mask [size, size]."""
     return F.max_pool2d(mask[None, None], 2 * radius + 1, 1, radius)[0, 0]
@@ -83,18 +93,19 @@ def tinted(grey: Tensor, tone: tuple[float, float, float]) -> Tensor:
 
 
 def photo(picture: Tensor, rng: Rng) -> Tensor:
-    """Uneven light, surface texture, grain: makes a drawing look photographed."""
+    """Uneven light, dark corners, surface texture, grain: makes a drawing look photographed."""
     size = picture.shape[-1]
     y, x = grid(size)
     light = 1 + 0.08 * noise(rng, size, 1.8) + 0.06 * noise(rng, size, 1.2) + 0.2 * (0.5 - y / size) + 0.15 * (x / size - 0.5)
+    light = light * (1 - 0.6 * (torch.hypot(x / size - 0.5, y / size - 0.5) - 0.3).clamp(0, 1))
     picture = saturate(smooth(picture, 1) * 0.9 + 0.04, 0.85) * light
     return picture + 0.012 * noise(rng, size, 0.6)
 
 
 def flat(picture: Tensor, rng: Rng) -> Tensor:
-    """Large areas of even, clean colour."""
-    calm = smooth(smooth(picture, 2), 1)
-    return saturate(levels(calm, 5), 1.2) * 0.97 + 0.02
+    """Large areas of even, clean colour with crisp edges."""
+    calm = kuwahara(kuwahara(picture, 4), 4)
+    return saturate(levels(calm, 5), 1.35) * 0.97 + 0.02
 
 
 def ink(picture: Tensor, rng: Rng) -> Tensor:
@@ -235,10 +246,11 @@ def blueprint(picture: Tensor, rng: Rng) -> Tensor:
 
 
 def lowpoly(picture: Tensor, rng: Rng) -> Tensor:
-    """Flat triangles, each of one shade."""
+    """Flat triangles, each of one colour, lit from the upper left."""
     pieces = cells(rng, picture.shape[-1], "triangles")
-    shade = torch.from_numpy(rng.uniform(0.7, 1.3, len(pieces.centres)).astype(np.float32))[pieces.index]
-    return saturate(paint_cells(smooth(picture, 3), pieces), 1.15) * shade
+    lit = np.where(np.arange(len(pieces.centres)) % 2, 0.82, 1.18) * rng.uniform(0.92, 1.08, len(pieces.centres))
+    shade = torch.from_numpy(lit.astype(np.float32))[pieces.index]
+    return saturate(paint_cells(smooth(picture, 3), pieces), 1.2) * shade + (shade - 1) * 0.25
 
 
 def woodcut(picture: Tensor, rng: Rng) -> Tensor:

@@ -23,7 +23,7 @@ from groups import Groups, drawers, held_out
 from restyling import draw_batch, draw_timesteps, encoder_of, loss_weights, noised
 from sample_sheet import PROMPTS, guided_repaint, make_sheet
 from tokenizer import Tokenizer
-from training import Average, Log, add_common_arguments, autocast, count_parameters, learning_rate, start
+from training import Average, Log, add_common_arguments, add_compile_argument, autocast, count_parameters, learning_rate, start
 
 
 @torch.no_grad()
@@ -60,7 +60,9 @@ def main() -> None:
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--autoencoder", type=Path, required=True)
     add_common_arguments(parser, minutes=80)
+    add_compile_argument(parser)
     parser.add_argument("--groups", type=int, nargs=2, default=(3000, 1500), help="newest groups kept, of 128 and 256 pixels")
+    parser.add_argument("--redraw", type=int, default=2, help="steps between two new groups; drawing takes CPU time from learning")
     parser.add_argument("--batch", type=int, default=48, help="samples of 16x16 latents a step; a quarter of it at 32x32")
     parser.add_argument("--peak-rate", type=float, default=8e-4)
     parser.add_argument("--average", type=float, default=0.999, help="decay of the running average of the weights")
@@ -80,6 +82,8 @@ def main() -> None:
     model = Denoiser(len(tokenizer.ids)).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0.01)
     average = Average(model, arguments.average)
+    if arguments.compile:
+        model.compile(dynamic=False)
     step, samples = 0, 0
     if arguments.resume:
         progress = checkpoint.resume(arguments.out, model, average, optimizer, device)
@@ -97,7 +101,8 @@ def main() -> None:
             group["lr"] = learning_rate(share, step - first_step, arguments.peak_rate, arguments.hold, warm_up)
         large = rng.random() < arguments.large[0] + (arguments.large[1] - arguments.large[0]) * (share > 0.6)
         size, number, crop = (256, arguments.batch // 4, None) if large else (256, arguments.batch, 16) if rng.random() < 0.25 else (128, arguments.batch, None)
-        groups[size].refresh()
+        if step % arguments.redraw == 0:
+            groups[size].refresh()
         batch = draw_batch(groups[size], rng, tokenizer, number, crop, arguments.restyled)
         timesteps = draw_timesteps(number)
         noisy, wanted = noised(batch, timesteps, arguments.pull)

@@ -29,6 +29,10 @@ def add_common_arguments(parser: argparse.ArgumentParser, minutes: float) -> Non
     parser.add_argument("--seed", type=int, default=0)
 
 
+def add_compile_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--compile", action="store_true", help="fuse the network's operations: faster, after minutes; needs a C++ compiler on a CPU")
+
+
 def start(arguments: argparse.Namespace) -> tuple[torch.device, np.random.Generator]:
     """Prepare a stage: threads, seeds, OUT."""
     torch.set_num_threads(arguments.threads)
