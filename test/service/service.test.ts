@@ -9,8 +9,12 @@ import { cottage, form, startService } from '../start.js';
 
 const long = { steps: 150, strength: 1, seed: 1 };
 const quick = { steps: 2, width: 128, height: 128, seed: 1 };
-const post = (url: string, fields: Record<string, string | number>) =>
-  fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, fields) });
+/** The answer with its body read: Node's fetch fails where a server closes a connection while a body waits there, unread. */
+const post = async (url: string, fields: Record<string, string | number>) => {
+  const response = await fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, fields) });
+  const { status, headers } = response;
+  return new Response(await response.arrayBuffer(), { status, headers });
+};
 const inFlight = async (url: string) =>
   Number(/^img2img_in_flight_requests (\d+)/m.exec(await (await fetch(`${url}/metrics`)).text())?.[1]);
 
