@@ -4,7 +4,7 @@
 
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Img2ImgRequest } from '../src/engine/engine.js';
+import type { Img2ImgRequest } from '../src/engine/host/engine.js';
 import { generate, gpuTable, machine, quantile, randoms, request, startEngine } from './engine.js';
 
 const count = Number(process.argv[2] ?? 150);

@@ -4,7 +4,7 @@
 import { setMaxListeners } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { Engine, type EngineSettings, type Generated, type Img2ImgRequest } from '../src/engine/engine.js';
+import { Engine, type EngineSettings, type Generated, type Img2ImgRequest } from '../src/engine/host/engine.js';
 
 export const forever = new AbortController().signal;
 setMaxListeners(0, forever);

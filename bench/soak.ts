@@ -5,7 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { engineSettings, readConfig } from '../src/config.js';
-import { Engine, EngineError } from '../src/engine/engine.js';
+import { Engine, EngineError } from '../src/engine/host/engine.js';
 import { buildApp } from '../src/http/app.js';
 import { generate, machine, quantile, randoms, request, startEngine } from './engine.js';
 import { onePicture, residentMiB, startServer } from './server.js';

@@ -5,7 +5,7 @@ import { argv } from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { pino } from 'pino';
 import { engineSettings, readConfig } from '../src/config.js';
-import { Engine } from '../src/engine/engine.js';
+import { Engine } from '../src/engine/host/engine.js';
 import { buildApp } from '../src/http/app.js';
 
 const begin = '<!-- metrics: npm run docs:metrics -->';

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { pino } from 'pino';
 import { defaultConfig, engineSettings } from '../src/config.js';
-import { Engine } from '../src/engine/engine.js';
+import { Engine } from '../src/engine/host/engine.js';
 import { buildApp } from '../src/http/app.js';
 
 export const documentPath = new URL('./openapi.json', import.meta.url);

@@ -2,8 +2,8 @@
 
 import { envSchema } from 'env-schema';
 import { type Static, Type } from 'typebox';
-import type { EngineSettings } from './engine/engine.js';
-import type { StandInSettings } from './engine/stand-in.js';
+import type { EngineSettings } from './engine/host/engine.js';
+import type { StandInSettings } from './engine/shared/stand-in.js';
 import { requirement, type SchemaError } from './requirement.js';
 
 /** Node's timers take no more. */
@@ -62,7 +62,7 @@ const Settings = Type.Object({
   }),
   STAND_IN: Type.Optional(
     Type.String({
-      description: 'For tests: what `DEVICES=standin` costs, as JSON (`src/engine/stand-in.ts` says the keys)',
+      description: 'For tests: what `DEVICES=standin` costs, as JSON (`src/engine/shared/stand-in.ts` says the keys)',
     }),
   ),
   MAX_QUEUE: Type.Integer({

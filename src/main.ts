@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
 import { engineSettings, readConfig } from './config.js';
-import { type CatalogueEntry, Engine } from './engine/engine.js';
-import { GpuTelemetry, openGpuSource } from './engine/gpu.js';
+import { type CatalogueEntry, Engine } from './engine/host/engine.js';
+import { GpuTelemetry, openGpuSource } from './engine/shared/gpu/gpu.js';
 import { buildApp } from './http/app.js';
 import { createLogger } from './log.js';
 
@@ -31,7 +31,9 @@ engine.on('workerKiller', (details) =>
 engine.on('workerLog', ({ device, line }) => logger.warn({ device }, line));
 const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint } = config;
 const spans =
-  endpoint === undefined ? undefined : (await import('./http/spans.js')).openSpans({ endpoint, version, logger });
+  endpoint === undefined
+    ? undefined
+    : (await import('./http/server/spans.js')).openSpans({ endpoint, version, logger });
 const build = { version, revision: config.REVISION };
 const { app, metricsApp } = await buildApp({ config, engine, gpus, spans, logger, lifecycle, build });
 const listen = (server: typeof app, port: number) =>

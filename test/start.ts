@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import { engineSettings, readConfig } from '../src/config.js';
-import { Engine } from '../src/engine/engine.js';
+import { Engine } from '../src/engine/host/engine.js';
 import { buildApp } from '../src/http/app.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));

@@ -11,28 +11,34 @@ import Fastify, {
   type FastifyRequest,
 } from 'fastify';
 import { type Config, list } from '../config.js';
-import type { Engine } from '../engine/engine.js';
-
-import { registerDocs } from './docs.js';
-import { closeConnectionsWhenIdle } from './draining.js';
-import { bodyLimit } from './fields.js';
-import { pictureMaker } from './generation.js';
-import { gpuMetrics, type ReadableTelemetry } from './gpu-metrics.js';
-import { decorate, img2imgRoute } from './img2img.js';
-import { requireKeys } from './keys.js';
-import { type Build, countAnswers, createMetrics, metricsRoute } from './metrics.js';
+import type { Engine } from '../engine/host/engine.js';
+import { gpuMetrics, type ReadableTelemetry } from './metrics/gpu-metrics.js';
+import { type Build, countAnswers, createMetrics, metricsRoute } from './metrics/metrics.js';
 import { modelRoutes } from './models.js';
-import { openAiRoutes } from './openai.js';
-import { sendOpenAiError } from './openai-answers.js';
-import { probeRoutes } from './probes.js';
-import { answerBrokenHttp, type Problem, ProblemBody, registerProblems, sendProblem, toProblem } from './problems.js';
-import { limitRates } from './rate-limit.js';
-import { answerHeaders } from './report.js';
-import { sheetRoute } from './sheet.js';
-import { type Spans, traceRequests } from './trace.js';
-import { uploadBudget } from './upload-budget.js';
-import { webuiRoutes } from './webui.js';
-import { sendWebuiError } from './webui-answers.js';
+import { sendOpenAiError } from './openai/answers.js';
+import { openAiRoutes } from './openai/openai.js';
+import { bodyLimit } from './pictures/fields.js';
+import { pictureMaker } from './pictures/generation.js';
+import { decorate, img2imgRoute } from './pictures/img2img.js';
+import { answerHeaders } from './pictures/report.js';
+import {
+  answerBrokenHttp,
+  type Problem,
+  ProblemBody,
+  registerProblems,
+  sendProblem,
+  toProblem,
+} from './problems/problems.js';
+import { registerDocs } from './server/docs.js';
+import { closeConnectionsWhenIdle } from './server/draining.js';
+import { requireKeys } from './server/keys.js';
+import { probeRoutes } from './server/probes.js';
+import { limitRates } from './server/rate-limit.js';
+import { type Spans, traceRequests } from './server/trace.js';
+import { uploadBudget } from './server/upload-budget.js';
+import { sheetRoute } from './sheet/sheet.js';
+import { sendWebuiError } from './webui/answers.js';
+import { webuiRoutes } from './webui/webui.js';
 
 export interface AppOptions {
   readonly config: Config;

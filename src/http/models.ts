@@ -3,8 +3,8 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { Config } from '../config.js';
-import { type CatalogueEntry, type Engine, kinds, type ModelInfo, schedulerNames } from '../engine/engine.js';
-import { fieldProblem, problemResponses } from './problems.js';
+import { type CatalogueEntry, type Engine, kinds, type ModelInfo, schedulerNames } from '../engine/host/engine.js';
+import { fieldProblem, problemResponses } from './problems/problems.js';
 
 const Model = Type.Object(
   {

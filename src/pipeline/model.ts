@@ -1,10 +1,10 @@
 // A loaded model: its folder's facts, its sessions and its tokenizers.
 
 import { join } from 'node:path';
-import { type ModelFolder, readModelFolder } from './model-folder.js';
+import { type ModelFolder, readModelFolder } from './folder/model-folder.js';
+import { type DeviceOptions, loadSessions, type Sessions } from './onnx/sessions.js';
 import type { EncodedPrompt } from './prompt.js';
 import { PromptCache } from './prompt-cache.js';
-import { type DeviceOptions, loadSessions, type Sessions } from './sessions.js';
 import { loadTokenizer, type Tokenize } from './tokenizer.js';
 
 export interface Model {

@@ -4,7 +4,7 @@
 import type { Pixels } from '../pixels.js';
 import type { Generation } from './img2img.js';
 import type { Model } from './model.js';
-import { TorchGenerator } from './noise.js';
+import { TorchGenerator } from './numbers/noise.js';
 import { encodeStarters } from './vae.js';
 
 /** For red, green and blue: a weight per channel, and the constant; the sum is -1..1. */

@@ -1,8 +1,8 @@
 // Prompts -> what conditions the UNet. Source: diffusers, encode_prompt of the Stable Diffusion and Stable Diffusion XL pipelines.
 
+import { aliases } from './folder/signatures.js';
 import type { Model } from './model.js';
-import { type Row, runInRows } from './rows.js';
-import { aliases } from './signatures.js';
+import { type Row, runInRows } from './onnx/rows.js';
 import type { Tokens } from './tokenizer.js';
 
 /** What the text encoders make of a text. */

@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
-import { ModelFolderError } from './model-folder-error.js';
+import { ModelFolderError } from './folder/model-folder-error.js';
 
 export interface Tokens {
   readonly ids: readonly number[]; // [maxTokens]

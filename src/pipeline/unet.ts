@@ -2,8 +2,8 @@
 // Sources: diffusers, pipeline_stable_diffusion*_img2img.py; Luo et al. 2023 for the guidance embedding.
 
 import type { Model } from './model.js';
+import { joinRows, type Row } from './onnx/rows.js';
 import type { EncodedPrompt } from './prompt.js';
-import { joinRows, type Row } from './rows.js';
 
 /** What a row is conditioned on. */
 export interface Condition {

@@ -1,14 +1,14 @@
 // The VAE's two halves: starters -> latents as the UNet sees them, and back. Source: diffusers, prepare_latents and decode.
 
 import type { Pixels } from '../pixels.js';
-import { drawLatents, pixelsToSample, sampleToPixels } from './latents.js';
-import { type Mask, maskedSample } from './mask.js';
+import type { LatentScale } from './folder/model-folder.js';
+import { aliases } from './folder/signatures.js';
 import type { Model } from './model.js';
-import type { LatentScale } from './model-folder.js';
-import type { TorchGenerator } from './noise.js';
+import { drawLatents, pixelsToSample, sampleToPixels } from './numbers/latents.js';
+import { type Mask, maskedSample } from './numbers/mask.js';
+import type { TorchGenerator } from './numbers/noise.js';
 import { noiseInput } from './onnx/patch.js';
-import { runInRows } from './rows.js';
-import { aliases } from './signatures.js';
+import { runInRows } from './onnx/rows.js';
 
 export interface Starter {
   readonly pixels: Pixels;

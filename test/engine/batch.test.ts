@@ -1,6 +1,6 @@
 import t from 'tap';
-import { Batch, type BatchDevice } from '../../src/engine/batch.js';
-import type { GenerateMessage } from '../../src/engine/messages.js';
+import type { GenerateMessage } from '../../src/engine/shared/messages.js';
+import { Batch, type BatchDevice } from '../../src/engine/worker/batch.js';
 
 interface State {
   readonly id: number;

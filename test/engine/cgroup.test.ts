@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Cgroup } from '../../src/engine/cgroup.js';
+import { Cgroup } from '../../src/engine/host/cgroup.js';
 
 const none = { cpus: Number.POSITIVE_INFINITY, freeMemory: Number.POSITIVE_INFINITY, oomKills: 0 };
 

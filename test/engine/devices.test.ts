@@ -1,5 +1,5 @@
 import t from 'tap';
-import { type Gpu, parseDevices, threadsPerWorker } from '../../src/engine/devices.js';
+import { type Gpu, parseDevices, threadsPerWorker } from '../../src/engine/host/devices.js';
 
 const whole = (gpu: string) => ({ gpu, uuid: `GPU-${gpu}`, name: 'NVIDIA H100 80GB', mig: false });
 const instance = (gpu: string) => ({ gpu, uuid: `MIG-${gpu}`, name: 'NVIDIA H100 80GB MIG 1g.10gb', mig: true });

@@ -7,7 +7,7 @@ import {
   type EngineSettings,
   type GenerateOptions,
   type Img2ImgRequest,
-} from '../../src/engine/engine.js';
+} from '../../src/engine/host/engine.js';
 
 /** A GPU's cost of a UNet call by rows, in ms, stretched so that what the CPU takes for it hides behind. */
 const gpu = { 1: 66.8, 2: 73.2, 4: 96, 8: 170, 16: 332.8 };

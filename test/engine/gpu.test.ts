@@ -2,10 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { parseDevices } from '../../src/engine/devices.js';
-import { type GpuReading, type GpuSource, GpuTelemetry } from '../../src/engine/gpu.js';
-import { openNvidiaSmi, parseNvidiaSmi } from '../../src/engine/nvidia-smi.js';
-import { openNvml } from '../../src/engine/nvml.js';
+import { parseDevices } from '../../src/engine/host/devices.js';
+import { type GpuReading, type GpuSource, GpuTelemetry } from '../../src/engine/shared/gpu/gpu.js';
+import { openNvidiaSmi, parseNvidiaSmi } from '../../src/engine/shared/gpu/nvidia-smi.js';
+import { openNvml } from '../../src/engine/shared/gpu/nvml.js';
 import { missing } from '../programs.js';
 import { startService } from '../start.js';
 

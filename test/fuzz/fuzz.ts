@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { documentPath } from '../../openapi/document.js';
-import { problemCodes } from '../../src/http/problem-codes.js';
+import { problemCodes } from '../../src/http/problems/problem-codes.js';
 import { type Document, type FuzzRequest, requests } from './requests.js';
 
 const patienceMs = 120_000;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
 import t from 'tap';
-import { schedulerNames } from '../../src/engine/engine.js';
+import { schedulerNames } from '../../src/engine/host/engine.js';
 import { cottage, events, form, startApp } from '../start.js';
 
 const quick = { steps: 4, strength: 1, seed: 7, width: 128, height: 128 };

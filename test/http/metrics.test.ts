@@ -7,8 +7,8 @@ import { text } from 'node:stream/consumers';
 import { Registry } from 'prom-client';
 import t from 'tap';
 import { metricsMarkdown } from '../../docs/metrics.js';
-import type { GpuTelemetry } from '../../src/engine/gpu.js';
-import { gpuMetrics } from '../../src/http/gpu-metrics.js';
+import type { GpuTelemetry } from '../../src/engine/shared/gpu/gpu.js';
+import { gpuMetrics } from '../../src/http/metrics/gpu-metrics.js';
 import { missing } from '../programs.js';
 import { startApp } from '../start.js';
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { preferred } from '../../src/http/negotiation.js';
+import { preferred } from '../../src/http/server/negotiation.js';
 
 const offered = ['image/png', 'image/jpeg', 'image/webp', 'image/avif'];
 

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { documentPath, openapiDocument } from '../../openapi/document.js';
-import { problemCodes } from '../../src/http/problem-codes.js';
+import { problemCodes } from '../../src/http/problems/problem-codes.js';
 
 t.test('openapi.json is what the app serves (npm run docs:openapi)', async (t) => {
   t.equal(readFileSync(documentPath, 'utf8'), await openapiDocument());

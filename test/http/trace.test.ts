@@ -1,5 +1,5 @@
 import t from 'tap';
-import { parseTraceparent } from '../../src/http/trace.js';
+import { parseTraceparent } from '../../src/http/server/trace.js';
 
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
 const spanId = '00f067aa0ba902b7';

@@ -5,7 +5,7 @@ import sharp from 'sharp';
 import t from 'tap';
 import { backend, balancerConfig, Cluster, type Replica, waitingPlaces } from '../../k8s/cluster/cluster.js';
 import { readConfig } from '../../src/config.js';
-import { type ProblemCode, problemCodes } from '../../src/http/problem-codes.js';
+import { type ProblemCode, problemCodes } from '../../src/http/problems/problem-codes.js';
 import { missing } from '../programs.js';
 import { cottage, form } from '../start.js';
 import { arrivals } from './autoscaler-queries.js';

@@ -5,7 +5,7 @@ import t from 'tap';
 import { parse } from 'yaml';
 import { ruleGroups } from '../../k8s/rules.js';
 import { defaultConfig, readConfig } from '../../src/config.js';
-import { requestBuckets, stageBuckets } from '../../src/http/metrics.js';
+import { requestBuckets, stageBuckets } from '../../src/http/metrics/metrics.js';
 import { missing } from '../programs.js';
 import { build, type Manifest, only, overlays, seconds, settings } from './manifests.js';
 

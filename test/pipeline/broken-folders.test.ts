@@ -1,8 +1,8 @@
 import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { readModelFolder } from '../../src/pipeline/folder/model-folder.js';
 import { loadModel } from '../../src/pipeline/model.js';
-import { readModelFolder } from '../../src/pipeline/model-folder.js';
 import { startApp } from '../start.js';
 import { type FamilyName, node, rewriteGraph, type Variant, writeFolder } from './folders.js';
 

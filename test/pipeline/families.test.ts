@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { readModelFolder } from '../../src/pipeline/folder/model-folder.js';
 import {
   canShareCall,
   decode,
@@ -11,7 +12,6 @@ import {
   prepare,
 } from '../../src/pipeline/img2img.js';
 import { loadModel, type Model, releaseModel } from '../../src/pipeline/model.js';
-import { readModelFolder } from '../../src/pipeline/model-folder.js';
 import { generate as generateAll, reference, requestOf, type Case as SharedCase } from './cases.js';
 import { type FamilyName, families, node, rewriteGraph, type Variant, writeFolder } from './folders.js';
 

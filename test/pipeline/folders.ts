@@ -3,8 +3,8 @@
 import { cpSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { toHalf } from '../../src/pipeline/numbers/half.js';
 import { dataTypes, GraphFile, type GraphNode } from '../../src/pipeline/onnx/graph-file.js';
-import { toHalf } from '../../src/pipeline/onnx/half.js';
 import {
   bytesField,
   encodeMessage,

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Img2ImgRequest } from '../../src/pipeline/img2img.js';
-import { latentMask, restoreStarter } from '../../src/pipeline/mask.js';
 import { loadModel, type Model } from '../../src/pipeline/model.js';
+import { latentMask, restoreStarter } from '../../src/pipeline/numbers/mask.js';
 import type { Pixels } from '../../src/pixels.js';
 import { generate as generateAll, reference, type Case as SharedCase, requestOf as unmasked } from './cases.js';
 

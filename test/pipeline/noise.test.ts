@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { TorchGenerator } from '../../src/pipeline/noise.js';
+import { TorchGenerator } from '../../src/pipeline/numbers/noise.js';
 
 interface Draw {
   seed: number;

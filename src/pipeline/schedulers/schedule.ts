@@ -1,6 +1,6 @@
 // What every noise scheduler is, and how it reads its config. Names are diffusers'; source: its schedulers/scheduling_*.py.
 
-import type { TorchGenerator } from '../noise.js';
+import type { TorchGenerator } from '../numbers/noise.js';
 
 /** scheduler/scheduler_config.json, the keys that are read. What is absent takes the class's default, as in diffusers. */
 export interface SchedulerConfig {

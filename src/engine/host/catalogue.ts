@@ -1,0 +1,36 @@
+// The model folders as the workers see them, and which one a request means.
+
+import { EngineError } from '../shared/errors.js';
+import type { BrokenModel, FolderDigest, ModelInfo } from '../shared/messages.js';
+
+export type CatalogueEntry = ModelInfo | BrokenModel;
+
+/** One list of what several workers say: a folder that one of them cannot run is broken, one that any has loaded is loaded. */
+export function mergeCatalogues(catalogues: readonly (readonly CatalogueEntry[])[]): CatalogueEntry[] {
+  const merged = new Map<string, CatalogueEntry>();
+  for (const entry of catalogues.flat()) {
+    const known = merged.get(entry.name);
+    if (!known || !entry.runnable) merged.set(entry.name, entry);
+    else if (known.runnable) merged.set(entry.name, { ...known, loaded: known.loaded || entry.loaded });
+  }
+  return [...merged.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** By name. */
+export function digestsOf(catalogue: readonly CatalogueEntry[]): Record<string, FolderDigest> {
+  return Object.fromEntries(catalogue.flatMap((entry) => (entry.runnable ? [[entry.name, entry]] : [])));
+}
+
+/**
+ * The model of that name, or the first that runs.
+ * @throws EngineError model_not_found, model_not_runnable
+ */
+export function findModel(catalogue: readonly CatalogueEntry[], name?: string): ModelInfo {
+  const runnable = catalogue.filter((model) => model.runnable);
+  const found = name === undefined ? runnable[0] : catalogue.find((model) => model.name === name);
+  if (found?.runnable) return found;
+  if (found) throw new EngineError('model_not_runnable', `The model ${found.name} cannot run: ${found.reason}.`);
+  if (name === undefined) throw new EngineError('model_not_runnable', 'No model in this server can run.');
+  const known = runnable.map((model) => model.name).join(', ');
+  throw new EngineError('model_not_found', `There is no model ${JSON.stringify(name)}; there are: ${known}.`);
+}

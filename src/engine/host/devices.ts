@@ -1,0 +1,98 @@
+// DEVICES and THREADS -> what each worker runs on.
+
+import { existsSync, readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism, cpus } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { GpuReading } from '../shared/gpu/gpu.js';
+import { cgroup } from './cgroup.js';
+
+/** standin is the CPU with costs and faults on demand, for tests and simulations: see stand-in.ts. */
+export type Provider = 'cpu' | 'cuda' | 'standin';
+
+export interface Device {
+  /** As the settings name it: cpu, cuda:0, cuda:0:1. */
+  readonly name: string;
+  readonly provider: Provider;
+  /** The GPU as GpuReading names it; absent on the CPU. */
+  readonly gpu?: string;
+  /** What CUDA_VISIBLE_DEVICES must be for the worker to see its GPU and no other. */
+  readonly visible?: string;
+  /** The processor's own name, without spaces. */
+  readonly hardware: string;
+}
+
+/** What the driver says of a GPU, or of an instance of a split one. */
+export type Gpu = Pick<GpuReading, 'gpu' | 'uuid' | 'name' | 'mig'>;
+
+/**
+ * One device per worker.
+ * @param spec `auto`, or a comma list of `cpu`, `cpu*N` (N workers), `cuda:N`, `cuda:N:M` (an instance of a split GPU) and, for tests,
+ *   `standin`; auto takes all NVIDIA GPUs and instances where onnxruntime's CUDA provider is installed, else the CPU
+ * @param gpus what NVML or nvidia-smi tells; empty where neither is there
+ * @throws Error with a sentence for a spec that cannot be read
+ */
+export function parseDevices(
+  spec: string,
+  gpus: readonly Gpu[] = [],
+  hasProvider: () => boolean = hasCudaProvider,
+): Device[] {
+  if (spec === 'auto') {
+    const names = gpus.length > 0 ? gpus.map(({ gpu }) => gpu) : driverFolders().map((_, index) => String(index));
+    return names.length > 0 && hasProvider() ? names.map((name) => cuda(name, gpus)) : [cpu];
+  }
+  return spec.split(',').flatMap((part) => {
+    const match = /^(?:(cpu|standin)(?:\*([1-9]\d?))?|cuda:(\d{1,2}(?::\d{1,2})?))$/.exec(part.trim());
+    if (!match)
+      throw new Error(`DEVICES is ${JSON.stringify(spec)}; it must be auto or a list of cpu, cpu*N and cuda:N.`);
+    const [, onCpu, workers, gpu] = match;
+    if (gpu !== undefined) return [cuda(gpu, gpus)];
+    return Array<Device>(Number(workers ?? 1)).fill(onCpu === 'cpu' ? cpu : standIn);
+  });
+}
+
+/** Threads of one worker's model runs: the cores that this process may use, shared among the workers on the CPU. */
+export function threadsPerWorker(setting: number | undefined, devices: readonly Device[]): number {
+  if (setting !== undefined) return setting;
+  const sharing = devices.filter((device) => device.provider !== 'cuda').length;
+  return Math.max(1, Math.floor(Math.min(availableParallelism(), cgroup.cpus()) / Math.max(1, sharing)));
+}
+
+const cpu: Device = { name: 'cpu', provider: 'cpu', hardware: oneWord(cpus()[0]?.model ?? process.arch) };
+const standIn: Device = { ...cpu, name: 'standin', provider: 'standin' };
+
+/**
+ * CUDA sees an instance of a split GPU only by its UUID, and one per process; the first is meant where only the GPU is named.
+ * @throws Error where the driver says that there is no such instance
+ */
+function cuda(gpu: string, gpus: readonly Gpu[]): Device {
+  const found = gpus.find((one) => one.gpu === gpu) ?? gpus.find((one) => one.mig && one.gpu === `${gpu}:0`);
+  if (!found && gpu.includes(':'))
+    throw new Error(`DEVICES names cuda:${gpu}; the driver tells of no such instance of a split GPU.`);
+  return {
+    name: `cuda:${gpu}`,
+    provider: 'cuda',
+    gpu: found?.gpu ?? gpu,
+    visible: found?.mig ? found.uuid : gpu,
+    hardware: found ? oneWord(found.name) : `gpu-${gpu}`,
+  };
+}
+
+function oneWord(text: string): string {
+  return text.replace(/[^\w.-]+/g, '-').replace(/^-|-$/g, '');
+}
+
+/** onnxruntime's CUDA provider is a separate download. */
+function hasCudaProvider(): boolean {
+  const root = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
+  return existsSync(join(root, 'bin/napi-v6', process.platform, process.arch, 'libonnxruntime_providers_cuda.so'));
+}
+
+/** The driver's own list of GPUs, for where it has no library to ask. */
+function driverFolders(): string[] {
+  try {
+    return readdirSync('/proc/driver/nvidia/gpus');
+  } catch {
+    return [];
+  }
+}

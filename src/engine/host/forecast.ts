@@ -1,0 +1,113 @@
+// What requests will take: time, rows and memory, from what the workers measured and what runs and waits now.
+
+import { createSchedule } from '../../pipeline/schedulers/index.js';
+import type { ModelInfo } from '../shared/messages.js';
+import { rowBudgetFor } from '../shared/row-budget.js';
+import type { CatalogueEntry } from './catalogue.js';
+import type { FairQueue } from './fair-queue.js';
+import { predictNeed, usableShare } from './memory.js';
+import { type Planned, plan } from './plan.js';
+import type { Pool, PoolSettings } from './pool.js';
+import type { Estimate, PlannedJob } from './requests.js';
+import { StepTimes } from './step-times.js';
+import { remainingMs, type Task } from './task.js';
+
+/** What is assumed of a model that no worker has run yet, ms per picture. */
+export const unknownWorkMs = 1000;
+
+export class Forecast {
+  readonly times = new StepTimes();
+
+  constructor(
+    private readonly settings: Pick<PoolSettings, 'maxConcurrent' | 'standIn'>,
+    private readonly pool: Pool,
+    private readonly queue: FairQueue<Task>,
+  ) {}
+
+  /** What a worker measured when it loaded a model. */
+  learn(model: CatalogueEntry): void {
+    if (model.runnable && model.capacities) this.times.warmedUp(model.name, model.capacities);
+  }
+
+  /** What these jobs would meet if they came now. */
+  estimate(jobs: readonly PlannedJob[]): Estimate {
+    const planned = this.planWith(jobs);
+    const waitMs = Math.min(...planned.map(({ startMs }) => startMs));
+    const durationMs = Math.max(...planned.map(({ endMs }) => endMs)) - waitMs;
+    const needs = jobs.map((job) => this.memoryNeed(job));
+    const memoryBytes = needs.includes(undefined) ? undefined : Math.max(...(needs as number[]));
+    return { waitMs, durationMs, memoryBytes };
+  }
+
+  /** What a job takes on a device that is as busy as it should be, ms. */
+  workOf(job: PlannedJob): number {
+    const info = this.infoOf(job.model);
+    if (!info) return unknownWorkMs;
+    const { width, height } = job.request.pixels;
+    const pixels = width * height;
+    const rows = Math.max(
+      this.rowsOf(job),
+      this.settings.maxConcurrent === undefined ? rowBudgetFor(info.capacities ?? [], width, height) : this.rowsOf(job),
+    );
+    const callMs = this.times.callMs(job.model, pixels, rows);
+    if (callMs === undefined) return unknownWorkMs;
+    const { unetCalls } = createSchedule(job.request, info.schedulerConfig, info.latentConsistency);
+    return unetCalls * callMs + this.times.codecMs(job.model, pixels);
+  }
+
+  /** Guidance above 1 takes a second row, unless it goes in as an embedding. */
+  rowsOf({ model, request }: PlannedJob): number {
+    return request.guidanceScale > 1 && !this.infoOf(model)?.guidanceEmbedded ? 2 : 1;
+  }
+
+  /** When all that waits, and after it these works, would start and end. */
+  plan(works: readonly number[]): Planned[] {
+    const now = performance.now();
+    const workers = this.pool.lanes
+      .filter(({ worker }) => worker.state === 'ready')
+      .map((lane) => ({
+        count: this.pool.slotsOf(lane),
+        remainingMs: [...lane.tasks.values()].map((task) => remainingMs(task, now)),
+      }));
+    return plan(workers, [...[...this.queue].map(({ work }) => work), ...works]);
+  }
+
+  private planWith(jobs: readonly PlannedJob[]): Planned[] {
+    return this.plan(jobs.map((job) => this.workOf(job))).slice(-jobs.length);
+  }
+
+  /** What a job needs of its device while it runs, on top of the model; undefined where nothing was measured. */
+  memoryNeed(job: PlannedJob): number | undefined {
+    const { bytesPerPixel } = this.settings.standIn ?? {};
+    if (bytesPerPixel !== undefined) return bytesPerPixel * pixelsOf(job) * this.rowsOf(job);
+    return predictNeed(this.infoOf(job.model)?.memoryNeeds ?? [], pixelsOf(job));
+  }
+
+  /** What a request of the model may use: free memory, and what a worker keeps from those before. */
+  memoryFor(model: string): number {
+    const { memoryBytes } = this.settings.standIn ?? {};
+    if (memoryBytes !== undefined) return memoryBytes;
+    const free = Math.max(...this.pool.lanes.map(({ worker }) => this.pool.freeOf(worker.device)));
+    return usableShare * free + keptBy(this.infoOf(model));
+  }
+
+  /** The same of one GPU, for the model that has kept most; undefined where nobody tells what is free. */
+  gpuBudget(gpu: string): number | undefined {
+    const free = this.pool.freeGpuMemory(gpu);
+    return free === undefined ? undefined : usableShare * free + Math.max(0, ...this.pool.models.map(keptBy));
+  }
+
+  private infoOf(name: string): ModelInfo | undefined {
+    const info = this.pool.models.find((model) => model.name === name);
+    return info?.runnable ? info : undefined;
+  }
+}
+
+export function pixelsOf({ request }: PlannedJob): number {
+  return request.pixels.width * request.pixels.height;
+}
+
+function keptBy(model: CatalogueEntry | undefined): number {
+  const needs = (model?.runnable && model.memoryNeeds) || [];
+  return Math.max(0, ...needs.map(({ bytes }) => bytes));
+}

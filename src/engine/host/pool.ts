@@ -1,0 +1,177 @@
+// The workers, one per device, and what runs on each. It knows places, not the queue in front of them.
+
+import type { ExitCause } from '../shared/faults.js';
+import type { FromWorker } from '../shared/messages.js';
+import { rowBudgetFor } from '../shared/row-budget.js';
+import type { StandInSettings } from '../shared/stand-in.js';
+import { type CatalogueEntry, digestsOf, mergeCatalogues } from './catalogue.js';
+import { type Device, type Gpu, parseDevices, threadsPerWorker } from './devices.js';
+import { freeMemory } from './memory.js';
+import { remainingMs, runsAlone, type Task } from './task.js';
+import { WorkerProcess } from './worker-process.js';
+
+export interface PoolSettings {
+  readonly modelsDir: string;
+  /** Where patched graphs are kept. */
+  readonly cacheDir: string;
+  /** As parseDevices reads it. */
+  readonly devices: string;
+  /** Per worker; absent for as many as the cores allow. */
+  readonly threads: number | undefined;
+  /** Requests that run on one worker at the same time; absent for as many as it measures to be worthwhile. */
+  readonly maxConcurrent: number | undefined;
+  /** A worker that does not end a step in this time is replaced. */
+  readonly stepTimeoutMs: number;
+  /** Bytes of weights that each worker may have loaded; absent for half of the free memory, shared out. */
+  readonly modelMemoryBytes: number | undefined;
+  /** What is known of the GPUs; absent without one. */
+  readonly gpus?: { readonly gpus: readonly Gpu[]; freeBytes(gpu: string): number | undefined } | undefined;
+  readonly standIn: StandInSettings | undefined;
+}
+
+/** A worker and the tasks that run on it, by id. */
+export interface Lane {
+  readonly index: number;
+  readonly worker: WorkerProcess;
+  readonly tasks: Map<number, Task>;
+  /** What the worker last said of the model folders. */
+  models: readonly CatalogueEntry[];
+}
+
+export interface PoolEvents {
+  message(lane: Lane, message: FromWorker): void;
+  /** The lane's worker ended, unasked; its tasks are still on it. */
+  exit(lane: Lane, cause: ExitCause): void;
+  stderr(lane: Lane, line: string): void;
+}
+
+/** After this many failed starts in a row a worker is not waited for any more. */
+const hopelessStarts = 3;
+/** A task at most so long, against what is left of those that run, need not wait for them: it takes turns with them. */
+const shortShare = 1 / 8;
+/** What loading a model counts for when a worker is chosen, ms. */
+const loadPenaltyMs = 10_000;
+
+export class Pool {
+  readonly lanes: readonly Lane[];
+
+  /** @throws Error with a sentence for devices that cannot be read */
+  constructor(
+    private readonly settings: PoolSettings,
+    events: PoolEvents,
+  ) {
+    const devices = parseDevices(settings.devices, settings.gpus?.gpus);
+    const threads = threadsPerWorker(settings.threads, devices);
+    const { modelsDir, cacheDir, standIn, maxConcurrent, stepTimeoutMs } = settings;
+    const sharing = devices.filter(({ gpu }) => gpu === undefined).length;
+    this.lanes = devices.map((device, index) => {
+      const worker = new WorkerProcess(
+        device,
+        () => ({
+          modelsDir,
+          cacheDir,
+          threads,
+          measureRows: maxConcurrent === undefined,
+          modelMemoryBytes:
+            settings.modelMemoryBytes ?? this.freeOf(device) / 2 / (device.gpu === undefined ? sharing : 1),
+          standIn,
+          digests: digestsOf(this.models),
+        }),
+        {
+          message: (message) => events.message(lane, message),
+          exit: (cause) => events.exit(lane, cause),
+          stderr: (line) => events.stderr(lane, line),
+        },
+        stepTimeoutMs,
+      );
+      const lane: Lane = { index, worker, tasks: new Map(), models: [] };
+      return lane;
+    });
+  }
+
+  start(): void {
+    for (const { worker } of this.lanes) worker.start();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.lanes.map(({ worker }) => worker.close()));
+  }
+
+  get models(): CatalogueEntry[] {
+    return mergeCatalogues(this.lanes.map((lane) => lane.models));
+  }
+
+  /** Bytes that a device can still give: its GPU's, or the machine's. */
+  freeOf({ gpu }: Device): number {
+    return (gpu === undefined ? undefined : this.freeGpuMemory(gpu)) ?? freeMemory();
+  }
+
+  /** undefined where nobody tells. */
+  freeGpuMemory(gpu: string): number | undefined {
+    return this.settings.gpus?.freeBytes(gpu);
+  }
+
+  /** Tasks that can run at the same time. */
+  get slots(): number {
+    return this.lanes.reduce((sum, lane) => sum + this.slotsOf(lane), 0);
+  }
+
+  get inFlight(): number {
+    return this.lanes.reduce((sum, { tasks }) => sum + tasks.size, 0);
+  }
+
+  get hasReadyWorker(): boolean {
+    return this.lanes.some(({ worker }) => worker.state === 'ready');
+  }
+
+  get isHopeless(): boolean {
+    return this.lanes.every(({ worker }) => worker.state !== 'ready' && worker.failedStarts >= hopelessStarts);
+  }
+
+  /** Guided requests of the native size that a worker runs at the same time; others count by their rows. */
+  slotsOf(lane: Lane): number {
+    const { maxConcurrent } = this.settings;
+    if (maxConcurrent !== undefined) return maxConcurrent;
+    const loaded = lane.models.find((model) => model.runnable && model.capacities);
+    if (!loaded?.runnable) return 1;
+    const { native } = loaded.size;
+    return Math.max(1, Math.floor(rowBudgetFor(loaded.capacities ?? [], native, native) / 2));
+  }
+
+  /** The ready worker with room for a task that has the least to do. */
+  laneFor(task: Task): Lane | undefined {
+    const now = performance.now();
+    const cost = new Map<Lane, number>();
+    for (const lane of this.lanes) {
+      if (lane.worker.state !== 'ready' || !this.hasRoom(lane, task, now)) continue;
+      const work = [...lane.tasks.values()].reduce((sum, other) => sum + remainingMs(other, now), 0);
+      cost.set(lane, work + (this.isLoaded(lane, task.message.model) ? 0 : loadPenaltyMs));
+    }
+    return [...cost.keys()].sort((a, b) => cost.get(a)! - cost.get(b)!)[0];
+  }
+
+  private hasRoom(lane: Lane, task: Task, now: number): boolean {
+    const others = [...lane.tasks.values()];
+    if (others.length === 0) return true;
+    if (runsAlone(task) || others.some(runsAlone)) return false;
+    return this.fits(lane, others, task) || isShort(task, others, now);
+  }
+
+  private fits(lane: Lane, others: readonly Task[], task: Task): boolean {
+    const { maxConcurrent } = this.settings;
+    if (maxConcurrent !== undefined) return others.length < maxConcurrent;
+    const model = lane.models.find(({ name }) => name === task.message.model);
+    const { width, height } = task.message.request.pixels;
+    const budget = rowBudgetFor((model?.runnable && model.capacities) || [], width, height);
+    return others.reduce((sum, other) => sum + other.rows, task.rows) <= budget;
+  }
+
+  private isLoaded(lane: Lane, name: string): boolean {
+    return lane.models.some((model) => model.name === name && model.runnable && model.loaded);
+  }
+}
+
+/** One at a time, and only beside longer ones: they are slowed down for a moment, not starved. */
+function isShort(task: Task, others: readonly Task[], now: number): boolean {
+  return task.work > 0 && others.every((other) => task.work <= shortShare * remainingMs(other, now));
+}

@@ -1,0 +1,162 @@
+// A worker as the HTTP process sees it: a child process that is forked, watched, and forked again with backoff when it ends.
+
+import { type ChildProcess, fork } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { ExitCause } from '../shared/faults.js';
+import type { FromWorker, StartMessage, ToWorker } from '../shared/messages.js';
+import { cgroup } from './cgroup.js';
+import type { Device } from './devices.js';
+
+const backoffMs = { first: 200, max: 30_000 };
+/** A worker that was ready for this long starts again at the first backoff. */
+const healthyMs = 10_000;
+/** Reading, checking and loading gigabytes may take this long without a word. */
+const loadTimeoutMs = 600_000;
+
+export interface WorkerEvents {
+  message(message: FromWorker): void;
+  /** The process ended, unasked. */
+  exit(cause: ExitCause): void;
+  /** A line that the process wrote to stderr, onnxruntime's log among them. */
+  stderr(line: string): void;
+}
+
+export class WorkerProcess {
+  state: 'starting' | 'ready' | 'down' = 'down';
+  restarts = 0;
+  /** Starts in a row that never came to ready. */
+  failedStarts = 0;
+  /** What its process had at its last report, bytes. */
+  memoryBytes: number | undefined;
+  /** Ends in a row without a healthy time between them. */
+  private failures = 0;
+  private lastWords: ExitCause | undefined;
+  private oomKillsBefore = 0;
+  /** Ends a process of which nothing is heard. */
+  private watchdog: NodeJS.Timeout | undefined;
+  private child: ChildProcess | undefined;
+  private readyAt = 0;
+  private restartTimer: NodeJS.Timeout | undefined;
+  private closing = false;
+
+  constructor(
+    readonly device: Device,
+    private readonly settings: () => Omit<StartMessage, 'type' | 'provider' | 'gpu'>,
+    private readonly events: WorkerEvents,
+    private readonly stepTimeoutMs: number,
+  ) {}
+
+  get pid(): number | undefined {
+    return this.child?.pid;
+  }
+
+  start(): void {
+    const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.')); // .ts under a loader, .js when compiled
+    const child = fork(fileURLToPath(new URL(`../worker/worker${extension}`, import.meta.url)), {
+      serialization: 'advanced', // raw bytes for pictures; the default JSON is thirty times slower
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: workerEnvironment(this.device),
+    });
+    this.child = child;
+    this.state = 'starting';
+    this.lastWords = undefined;
+    this.oomKillsBefore = cgroup.oomKills();
+    this.expectSignWithin(loadTimeoutMs);
+    child.on('message', (message) => this.receive(message as FromWorker));
+    child.on('error', (error) => {
+      this.events.stderr(error.message);
+      // never started: there will be no exit
+      if (child.pid === undefined) this.ended({ reason: 'exit', detail: error.message });
+    });
+    child.on('exit', (code, signal) => this.ended(this.causeOf(code, signal)));
+    for (const stream of [child.stdout!, child.stderr!]) {
+      createInterface({ input: stream }).on('line', (line) => line.trim() !== '' && this.events.stderr(line));
+    }
+    const { provider, gpu } = this.device;
+    this.send({ type: 'start', provider, gpu, ...this.settings() });
+  }
+
+  send(message: ToWorker): void {
+    // A message to a process that just ended is lost; its exit event follows and settles what was sent.
+    if (this.child?.connected) this.child.send(message, () => {});
+    if (message.type === 'generate') this.watchdog ?? this.expectSignWithin(this.stepTimeoutMs);
+  }
+
+  /** Ends the process for good. A model run cannot be interrupted otherwise. */
+  async close(): Promise<void> {
+    this.closing = true;
+    clearTimeout(this.restartTimer);
+    clearTimeout(this.watchdog);
+    const child = this.child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await exited;
+  }
+
+  private receive(message: FromWorker): void {
+    switch (message.type) {
+      case 'ready':
+        this.state = 'ready';
+        this.readyAt = performance.now();
+        this.failedStarts = 0;
+        break;
+      case 'busy':
+        clearTimeout(this.watchdog);
+        this.watchdog = undefined;
+        if (message.doing !== 'nothing') {
+          this.expectSignWithin(message.doing === 'load' ? loadTimeoutMs : this.stepTimeoutMs);
+        }
+        return;
+      case 'fatal':
+        this.lastWords = { reason: message.reason, detail: message.message };
+        return;
+      case 'memory':
+        this.memoryBytes = message.bytes;
+    }
+    this.events.message(message);
+  }
+
+  private expectSignWithin(ms: number): void {
+    const child = this.child;
+    clearTimeout(this.watchdog);
+    this.watchdog = setTimeout(() => {
+      this.lastWords = { reason: 'hang', detail: `nothing was heard of it for ${ms} ms` };
+      child?.kill('SIGKILL');
+    }, ms);
+  }
+
+  private causeOf(code: number | null, signal: NodeJS.Signals | null): ExitCause {
+    if (this.lastWords) return this.lastWords;
+    if (signal === null) return { reason: 'exit', detail: `exit code ${code}` };
+    const isOom = signal === 'SIGKILL' && cgroup.oomKills() > this.oomKillsBefore;
+    return { reason: isOom ? 'oom' : 'signal', detail: signal };
+  }
+
+  private ended(cause: ExitCause): void {
+    clearTimeout(this.watchdog);
+    this.watchdog = undefined;
+    this.memoryBytes = undefined;
+    const wasHealthy = this.state === 'ready' && performance.now() - this.readyAt > healthyMs;
+    if (this.state === 'starting') this.failedStarts++;
+    this.state = 'down';
+    if (this.closing) return;
+    this.failures = wasHealthy ? 1 : this.failures + 1;
+    this.restarts++;
+    const delay = Math.min(backoffMs.first * 2 ** (this.failures - 1), backoffMs.max);
+    this.restartTimer = setTimeout(() => this.start(), delay);
+    this.events.exit(cause);
+  }
+}
+
+function workerEnvironment(device: Device): NodeJS.ProcessEnv {
+  const { API_KEYS: _, ...environment } = process.env;
+  return {
+    ...environment,
+    ORT_DISABLE_TELEMETRY: '1',
+    MALLOC_MMAP_THRESHOLD_: '131072', // glibc then gives the memory of released sessions back
+    CUDA_DEVICE_ORDER: 'PCI_BUS_ID',
+    CUDA_VISIBLE_DEVICES: device.visible ?? '', // a worker sees only its device
+  };
+}

@@ -1,0 +1,130 @@
+// What crosses the process boundary between the HTTP process and a worker. Plain data; pictures as raw RGB bytes.
+
+import type { Kind } from '../../pipeline/folder/family.js';
+import type { ModelFolder } from '../../pipeline/folder/model-folder.js';
+import type { SizeRange } from '../../pipeline/folder/unet-facts.js';
+import type { Img2ImgRequest, Timings } from '../../pipeline/img2img.js';
+import type { SchedulerName } from '../../pipeline/schedulers/index.js';
+import type { SchedulerConfig } from '../../pipeline/schedulers/schedule.js';
+import type { Pixels } from '../../pixels.js';
+import type { Provider } from '../host/devices.js';
+import type { MemoryNeed } from '../host/memory.js';
+import type { Capacity } from './row-budget.js';
+import type { StandInSettings } from './stand-in.js';
+
+/** A folder's digest, and the stamp of sizes and times that it was made at. */
+export interface FolderDigest {
+  readonly stamp: string;
+  readonly digest: string;
+}
+
+/** What a worker knows of one model folder. */
+export interface ModelInfo {
+  readonly name: string;
+  readonly title: string;
+  readonly description: string;
+  readonly kind: Kind;
+  readonly exporter: ModelFolder['exporter'];
+  readonly precision: ModelFolder['precision'];
+  /** Every step runs, whatever the strength, and with the scheduler lcm only. */
+  readonly latentConsistency: boolean;
+  /** The guidance goes in as an embedding: a negative prompt is never computed. */
+  readonly guidanceEmbedded: boolean;
+  readonly license: string | null;
+  readonly runnable: true;
+  readonly loaded: boolean;
+  /** sha256 over the folder. */
+  readonly digest: string;
+  readonly stamp: string;
+  readonly size: SizeRange;
+  readonly defaults: { readonly steps: number; readonly guidance: number; readonly scheduler: SchedulerName };
+  readonly schedulerConfig: SchedulerConfig;
+  /** What the worker measured when it loaded the model; absent until then. */
+  readonly capacities?: readonly Capacity[];
+  readonly memoryNeeds?: readonly MemoryNeed[];
+}
+
+/** A folder that cannot run, and why. */
+export interface BrokenModel {
+  readonly name: string;
+  readonly runnable: false;
+  readonly reason: string;
+}
+
+export interface Result {
+  readonly pixels: Pixels;
+  /** The VAE's encoder drew by itself: the seed does not decide all of the picture. */
+  readonly drawUnseeded: boolean;
+  /** Tokens of the prompts that did not fit the text encoder. */
+  readonly droppedTokens: { readonly prompt: number; readonly negativePrompt: number };
+  readonly unetCalls: number;
+  readonly timings: Timings;
+  /** Time inside model runs while the request was on the device, ms; all the rest is overhead. */
+  readonly modelRunMs: number;
+}
+
+export interface StartMessage {
+  readonly type: 'start';
+  readonly modelsDir: string;
+  readonly cacheDir: string;
+  readonly provider: Provider;
+  /** As GpuReading names it; absent on the CPU. */
+  readonly gpu: string | undefined;
+  readonly threads: number;
+  /** Whether the row budget is to be measured: nobody has said how many requests share the steps. */
+  readonly measureRows: boolean;
+  /** Bytes of weights that may be loaded at the same time; a single larger model is loaded all the same. */
+  readonly modelMemoryBytes: number;
+  readonly standIn: StandInSettings | undefined;
+  /** Digests of folders that did not change since, by name: hashing gigabytes takes long. */
+  readonly digests: Readonly<Record<string, FolderDigest>>;
+}
+export interface GenerateMessage {
+  readonly type: 'generate';
+  readonly id: number;
+  readonly model: string;
+  readonly request: Img2ImgRequest;
+  /** Whether anybody listens to its steps, and looks at previews of them. */
+  readonly wantsProgress: boolean;
+  readonly preview: boolean;
+  /** Workers that ended while they ran it. */
+  readonly deaths: number;
+}
+export type ToWorker = StartMessage | GenerateMessage | { readonly type: 'abort'; readonly id: number };
+
+export type FromWorker =
+  | { readonly type: 'models'; readonly models: readonly (ModelInfo | BrokenModel)[]; readonly onnxruntime: string }
+  | { readonly type: 'ready' }
+  /** What is known of one model has changed: it was loaded for its first request, or does not load. */
+  | { readonly type: 'model'; readonly model: ModelInfo | BrokenModel }
+  /** What it begins to do, and whether that may take long: until the next message nothing can be heard of it. */
+  | { readonly type: 'busy'; readonly doing: 'load' | 'run' | 'nothing' }
+  /** One UNet call; pixels are those of one picture. */
+  | {
+      readonly type: 'step';
+      readonly model: string;
+      readonly pixels: number;
+      readonly rows: number;
+      readonly ms: number;
+    }
+  | { readonly type: 'modelLoaded'; readonly model: string; readonly component: string; readonly ms: number }
+  | { readonly type: 'promptCache'; readonly hits: number; readonly misses: number }
+  /** Resident memory of its process. */
+  | { readonly type: 'memory'; readonly bytes: number }
+  /** Last words: it ends now. */
+  | { readonly type: 'fatal'; readonly reason: 'oom' | 'execution_provider'; readonly message: string }
+  /** A request took a step; only for those that want to know. */
+  | {
+      readonly type: 'progress';
+      readonly id: number;
+      readonly progress: { readonly step: number; readonly steps: number; readonly preview?: Pixels };
+    }
+  | { readonly type: 'done'; readonly id: number; readonly result: Result }
+  /** The one request failed; the worker goes on. */
+  | {
+      readonly type: 'failed';
+      readonly id: number;
+      readonly code: 'internal' | 'model_not_runnable' | 'too_large_for_device';
+      readonly message: string;
+    }
+  | { readonly type: 'aborted'; readonly id: number };

@@ -1,0 +1,137 @@
+// The first runs of a model that was just loaded: arenas are allocated, kernels chosen, and what calls take and need is
+// measured, so that the first request meets a device that is known. Lives in the worker.
+
+import * as img2img from '../../pipeline/img2img.js';
+import type { Model } from '../../pipeline/model.js';
+import type { MemoryNeed } from '../host/memory.js';
+import { isOutOfMemory } from '../shared/faults.js';
+import { type CallTime, type Capacity, measureRowBudget } from '../shared/row-budget.js';
+import type { MemoryGauge } from './memory-gauge.js';
+
+export interface Warmth {
+  readonly capacities: readonly Capacity[];
+  readonly memoryNeeds: readonly MemoryNeed[];
+}
+
+type Call = Capacity['calls'][number];
+
+export interface WarmUpOptions {
+  /** One UNet call; a stand-in makes it cost what it should. */
+  readonly denoise: (model: Model, generations: readonly img2img.Generation[]) => Promise<void>;
+  /** Whether cost is the CPU's time. Wall time tells nothing there: others use the cores too. */
+  readonly onCpu: boolean;
+  readonly measureRows: boolean;
+  readonly memory: MemoryGauge;
+}
+
+/** Measuring may take this long; a model whose calls take longer has nothing to gain from more rows. */
+const measuringMs = { onCpu: 1_500, onGpu: 10_000 };
+/** Calls that are timed per number of rows, after one that chooses kernels; the fastest counts, so that what disturbs one does not decide. */
+const timedCalls = { onCpu: 2, onGpu: 5 };
+/** Length of the schedule that measured calls walk along: more than are made with one generation. */
+const measuredSteps = 40;
+
+/** Runs the native size, and the largest and the smallest while there is time. */
+export async function warmUp(model: Model, options: WarmUpOptions): Promise<Warmth> {
+  const end = performance.now() + (options.onCpu ? measuringMs.onCpu : measuringMs.onGpu);
+  const { ran, memoryNeeds } = await runSizes(model, end, options);
+  const capacities: Capacity[] = [];
+  for (const { side, call } of ran) {
+    const budget = options.measureRows
+      ? await measureRowBudget((rows) => ifItFits(() => timeCalls(model, side, rows, end, options)))
+      : { maxRows: undefined, calls: [] };
+    capacities.push({ width: side, height: side, maxRows: budget.maxRows, calls: withCall(budget.calls, call) });
+  }
+  return { capacities, memoryNeeds };
+}
+
+/** What one guided request takes and needs, by size: before there are more rows, whose memory an arena would keep. */
+async function runSizes(
+  model: Model,
+  end: number,
+  options: WarmUpOptions,
+): Promise<{ ran: { side: number; call: Call }[]; memoryNeeds: MemoryNeed[] }> {
+  const { min, native, max } = model.folder.size;
+  const { memory } = options;
+  const ran: { side: number; call: Call }[] = [];
+  const memoryNeeds: MemoryNeed[] = [];
+  const loaded = await memory.used();
+  let nativeMs = 0;
+  for (const side of new Set([native, max, min])) {
+    // The pixels' share, and half as much again for attention, which grows faster.
+    if (performance.now() + 1.5 * nativeMs * (side / native) ** 2 > end) continue;
+    const start = performance.now();
+    memory.forgetPeak();
+    const call =
+      side > native ? await ifItFits(() => runWhole(model, side, options)) : await runWhole(model, side, options);
+    if (!call) continue;
+    if (side === native) nativeMs = performance.now() - start;
+    const peak = await memory.peak();
+    // What the arena keeps hides what a smaller size needs.
+    if (peak !== undefined && loaded !== undefined && side >= native) {
+      memoryNeeds.push({ pixels: side ** 2, bytes: Math.max(0, peak - loaded) });
+    }
+    ran.push({ side, call });
+  }
+  return { ran, memoryNeeds };
+}
+
+/** A guided request of one step, encoders and decoder included. */
+async function runWhole(model: Model, side: number, { denoise }: WarmUpOptions): Promise<Call> {
+  const generations = await img2img.prepare(model, [warmUpRequest(model, side, 2, 1)]);
+  let ms = 0;
+  while (!img2img.isDone(generations[0]!)) {
+    const start = performance.now();
+    await denoise(model, generations);
+    ms = performance.now() - start;
+  }
+  await img2img.decode(model, generations);
+  return { rows: img2img.rowsOf(generations[0]!), ms };
+}
+
+/** More than the memory has room for is more than the device should get. */
+async function ifItFits<T>(run: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await run();
+  } catch (error) {
+    if (isOutOfMemory(error)) return undefined;
+    throw error;
+  }
+}
+
+/** @returns undefined when the calls would not end in time */
+async function timeCalls(
+  model: Model,
+  side: number,
+  rows: number,
+  end: number,
+  { denoise, onCpu }: WarmUpOptions,
+): Promise<CallTime | undefined> {
+  const generations: img2img.Generation[] = [];
+  while (generations.length < rows) {
+    if (performance.now() > end) return undefined;
+    generations.push(...(await img2img.prepare(model, [warmUpRequest(model, side, 1, measuredSteps)])));
+  }
+  let best: CallTime | undefined;
+  for (let call = 0; call <= (onCpu ? timedCalls.onCpu : timedCalls.onGpu); call++) {
+    if (performance.now() > end) return undefined;
+    const cpu = process.cpuUsage();
+    const start = performance.now();
+    await denoise(model, generations);
+    const ms = performance.now() - start;
+    const { user, system } = process.cpuUsage(cpu);
+    const cost = onCpu ? (user + system) / 1000 : ms;
+    if (call > 0 && (!best || cost < best.cost)) best = { rows, ms, cost };
+  }
+  return best;
+}
+
+function warmUpRequest({ folder }: Model, side: number, guidanceScale: number, steps: number): img2img.Img2ImgRequest {
+  const pixels = { data: new Uint8Array(side ** 2 * 3), width: side, height: side };
+  const { scheduler } = folder.defaults;
+  return { pixels, prompt: '', negativePrompt: '', strength: 1, guidanceScale, steps, scheduler, seed: 0 };
+}
+
+function withCall(calls: Capacity['calls'], call: Call): Capacity['calls'] {
+  return calls.some(({ rows }) => rows === call.rows) ? calls : [...calls, call];
+}

@@ -1,0 +1,103 @@
+// Entry of a worker: one child process per device. Runs batches of requests step by step, and speaks messages.
+// A model run blocks this process; between two of them the event loop turns, so that joins and aborts take effect at the next step.
+
+import { constants, setPriority } from 'node:os';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { onnxruntimeVersion } from '../../pipeline/onnx/sessions.js';
+import { isOutOfMemory } from '../shared/faults.js';
+import { openGpuSource } from '../shared/gpu/gpu.js';
+import type { FromWorker, StartMessage, ToWorker } from '../shared/messages.js';
+import { Batch } from './batch.js';
+import { type OnDevice, WorkerDevice } from './device.js';
+import { gpuMemory, type MemoryGauge, processMemory } from './memory-gauge.js';
+import { ModelStore } from './model-store.js';
+import { warmUp } from './warm-up.js';
+
+let batch: Batch<OnDevice>;
+let stepping = false;
+
+process.on('message', (message: ToWorker) => {
+  switch (message.type) {
+    case 'start':
+      start(message).catch(die);
+      break;
+    case 'generate':
+      batch.add(message);
+      run().catch(die);
+      break;
+    case 'abort':
+      batch.abort(message.id);
+  }
+});
+
+// The HTTP process decides when a worker ends: by leaving, or by SIGKILL. Signals to the whole process group are not for us.
+process.on('disconnect', () => process.exit(0));
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'] as const) process.on(signal, () => {});
+
+async function start(options: StartMessage): Promise<void> {
+  const provider = options.provider === 'cuda' ? 'cuda' : 'cpu';
+  // Where pictures take the whole CPU, the HTTP process must not wait for it: probes and refusals come at once.
+  if (provider === 'cpu') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+  const { standIn, measureRows } = options;
+  const memory = await memoryOf(options);
+  const store = new ModelStore(
+    { ...options, provider },
+    {
+      loading: () => send({ type: 'busy', doing: 'load' }),
+      warmUp: async (model) => {
+        const warmth = await warmUp(model, {
+          denoise: (model, generations) => device.call(model, generations),
+          onCpu: provider === 'cpu' && standIn?.callMs === undefined,
+          measureRows,
+          memory,
+        });
+        await device.preparePreviews(model);
+        return warmth;
+      },
+      changed: (model) => send({ type: 'model', model }),
+      componentLoaded: (model, component, ms) => send({ type: 'modelLoaded', model, component, ms }),
+    },
+  );
+  const device = new WorkerDevice(
+    store,
+    options.provider === 'standin' ? (standIn ?? {}) : undefined,
+    () => batch.running,
+    send,
+  );
+  batch = new Batch(device);
+  await store.open();
+  send({ type: 'models', models: store.models, onnxruntime: onnxruntimeVersion });
+  send({ type: 'memory', bytes: process.memoryUsage.rss() });
+  send({ type: 'busy', doing: 'nothing' });
+  send({ type: 'ready' });
+}
+
+async function memoryOf({ gpu }: StartMessage): Promise<MemoryGauge> {
+  return gpu === undefined ? processMemory : gpuMemory(await openGpuSource(), gpu);
+}
+
+async function run(): Promise<void> {
+  if (stepping) return;
+  stepping = true;
+  while (!batch.isIdle) {
+    send({ type: 'busy', doing: 'run' });
+    await batch.step();
+    await nextTurn();
+  }
+  stepping = false;
+  send({ type: 'busy', doing: 'nothing' });
+}
+
+function send(message: FromWorker): void {
+  if (process.connected) process.send!(message);
+}
+
+/** What should not happen (a failed UNet call, a bug): the worker ends, and the engine starts a new one. */
+function die(error: unknown): void {
+  const text = `${error instanceof Error ? error.stack : error}`;
+  process.stderr.write(`${text}\n`);
+  const reason = isOutOfMemory(error) ? 'oom' : 'execution_provider';
+  const lastWords: FromWorker = { type: 'fatal', reason, message: text.split('\n')[0]! };
+  // Without a parent the words reach nobody, and disconnect ends the process.
+  process.send?.(lastWords, () => process.exit(1));
+}

@@ -1,0 +1,185 @@
+// The fields of POST /v1/images/edits: OpenAI's names, and ours where OpenAI has none. What OpenAI's mean is OpenAI's to say.
+
+import { type Static, Type } from 'typebox';
+import type { Config } from '../../config.js';
+import { formBody } from '../pictures/fields.js';
+
+const picture = (description: string) => Type.String({ format: 'binary', description });
+const choice = <T extends string>(values: T[], description: string, initial: T) =>
+  Type.Optional(Type.Enum(values, { type: 'string', default: initial, description }));
+
+export function editForm(config: Config) {
+  const { negative_prompt, strength, influence, guidance, steps, scheduler, seed } = formBody(config).properties;
+  return Type.Object(
+    {
+      image: Type.Optional(
+        picture(
+          `The starter picture, at most ${config.MAX_UPLOAD_BYTES} bytes; one, under this name or as \`image[]\`.`,
+        ),
+      ),
+      'image[]': Type.Optional(picture('The same; the name that clients give to a list.')),
+      prompt: Type.String({
+        minLength: 1,
+        maxLength: config.MAX_PROMPT_CHARS,
+        description: 'What to move towards.',
+        examples: ['watercolor painting, pastel'],
+      }),
+      mask: Type.Optional(
+        picture(
+          'A picture of which the transparent places are repainted; it is fitted to the answer as the starter is.',
+        ),
+      ),
+      model: Type.Optional(
+        Type.String({
+          minLength: 1,
+          description: 'A name from `GET /v1/models`, or an alias of `MODEL_ALIASES`. Absent means the first.',
+        }),
+      ),
+      n: Type.Optional(
+        Type.Integer({
+          minimum: 1,
+          maximum: config.MAX_N,
+          default: 1,
+          description: 'Pictures, each with its own seed.',
+        }),
+      ),
+      size: Type.Optional(
+        Type.String({
+          pattern: '^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$',
+          default: 'auto',
+          description:
+            "`auto`, which keeps the starter's aspect at about the model's native area, or width x height, multiples of the model's step.",
+          examples: ['auto', '256x256'],
+        }),
+      ),
+      quality: choice(
+        ['auto', 'low', 'medium', 'high', 'standard', 'hd'],
+        "The work that is put in: `low` is half the model's default steps, `high` and `hd` are twice as many; the others leave them. `steps` beats it.",
+        'auto',
+      ),
+      background: choice(['auto', 'opaque', 'transparent'], 'Pictures are opaque: `transparent` is refused.', 'auto'),
+      output_format: choice(['png', 'jpeg', 'webp'], 'Format of the pictures.', 'png'),
+      output_compression: Type.Optional(
+        Type.Integer({ minimum: 0, maximum: 100, default: 100, description: 'Quality of JPEG and WebP; not for PNG.' }),
+      ),
+      response_format: choice(['b64_json', 'url'], 'Pictures are not stored: `url` is refused.', 'b64_json'),
+      stream: Type.Optional(
+        Type.Boolean({
+          default: false,
+          description: 'Answer with events: `image_edit.partial_image` on the way, `image_edit.completed` per picture.',
+        }),
+      ),
+      partial_images: Type.Optional(
+        Type.Integer({
+          minimum: 0,
+          maximum: 3,
+          default: 0,
+          description:
+            'With `stream`: how many previews of the first picture to send on the way, made from its latents; fewer if it has fewer steps.',
+        }),
+      ),
+      input_fidelity: Type.Optional(
+        Type.String({ maxLength: 100, description: 'Has no effect: send `influence` or `strength`.' }),
+      ),
+      user: Type.Optional(Type.String({ maxLength: 1000, description: 'Has no effect.' })),
+      negative_prompt,
+      strength,
+      influence,
+      guidance,
+      steps,
+      scheduler,
+      seed,
+    },
+    { additionalProperties: false },
+  );
+}
+
+export type EditBody = Static<ReturnType<typeof editForm>>;
+
+/** Names of what was sent and changes nothing. */
+export function withoutEffect(body: EditBody): string[] {
+  const { stream = false, output_format = 'png' } = body;
+  const names = [
+    'input_fidelity',
+    'user',
+    ...(stream ? [] : ['partial_images']),
+    ...(output_format === 'png' ? ['output_compression'] : []),
+  ];
+  return names.filter((name) => name in body);
+}
+
+const Usage = Type.Object(
+  {
+    total_tokens: Type.Integer(),
+    input_tokens: Type.Integer(),
+    output_tokens: Type.Integer(),
+    input_tokens_details: Type.Object({ text_tokens: Type.Integer(), image_tokens: Type.Integer() }),
+  },
+  { description: 'All zero: nothing is billed' },
+);
+
+/** What OpenAI's clients read; this server counts no tokens. */
+export const noUsage: Static<typeof Usage> = {
+  total_tokens: 0,
+  input_tokens: 0,
+  output_tokens: 0,
+  input_tokens_details: { text_tokens: 0, image_tokens: 0 },
+};
+
+const about = {
+  background: Type.Literal('opaque'),
+  output_format: Type.String(),
+  quality: Type.String(),
+  size: Type.String({ description: 'Width x height' }),
+};
+
+/** An event's data. */
+export const EditEvent = Type.Object(
+  {
+    type: Type.Enum(['image_edit.partial_image', 'image_edit.completed'], { type: 'string' }),
+    b64_json: Type.String(),
+    created_at: Type.Integer({ description: 'Unix time in seconds' }),
+    ...about,
+    partial_image_index: Type.Optional(Type.Integer()),
+    seed: Type.Optional(Type.Integer({ description: "This server's addition" })),
+    usage: Type.Optional(Usage),
+  },
+  { $id: 'EditEvent' },
+);
+
+export const Edited = Type.Object(
+  {
+    created: Type.Integer({ description: 'Unix time in seconds' }),
+    data: Type.Array(
+      Type.Object({
+        b64_json: Type.String({ description: 'The picture in base64' }),
+        seed: Type.Integer({ description: "This server's addition" }),
+      }),
+    ),
+    ...about,
+    usage: Usage,
+  },
+  { $id: 'Edited' },
+);
+
+export const OpenAiModel = Type.Object(
+  {
+    id: Type.String({ description: 'What the field `model` takes' }),
+    object: Type.Literal('model'),
+    created: Type.Integer(),
+    owned_by: Type.String(),
+  },
+  { $id: 'OpenAiModel' },
+);
+
+export const OpenAiError = Type.Object(
+  {
+    error: Type.Object({
+      message: Type.String({ description: 'A sentence for a person: field, value and limit' }),
+      type: Type.String(),
+      param: Type.Union([Type.String(), Type.Null()], { description: 'The field that is wrong' }),
+      code: Type.String({ description: "Stable; a problem's code, or OpenAI's word for it" }),
+    }),
+  },
+  { $id: 'OpenAiError' },
+);

@@ -1,0 +1,232 @@
+// The one way to pictures, for every route that makes some: what a client sent -> a plan, every default settled and the
+// starter decoded -> the engine -> encoded pictures, with what is to be told about them. Routes translate to it and from it.
+
+import type { Config } from '../../config.js';
+import {
+  type Engine,
+  EngineError,
+  type EngineErrorCode,
+  type Estimate,
+  type Generated,
+  type GenerateOptions,
+  type Job,
+} from '../../engine/host/engine.js';
+import { type Conversion, decode, decodeMask, inspect, type MaskReading, type Starter } from '../../image/decode.js';
+import { encode } from '../../image/encode.js';
+import { PictureError } from '../../image/picture-error.js';
+import type { Pixels } from '../../pixels.js';
+import type { Metrics } from '../metrics/metrics.js';
+import type { ProblemCode } from '../problems/problem-codes.js';
+import { fieldProblem } from '../problems/problems.js';
+import type { Trace } from '../server/trace.js';
+import type { Img2ImgBody } from './fields.js';
+import { type Parameters, settle } from './parameters.js';
+import { ranParameters } from './report.js';
+import { type StageTimes, stageTimesOf, tellStages } from './stages.js';
+import { type Warning, warningsFor } from './warnings.js';
+
+/** What a client wants, in the field names of POST /img2img. */
+export interface Order {
+  /** One per picture, with seeds (eachSeed); all are of the same starter. */
+  readonly bodies: readonly Img2ImgBody[];
+  /** The starter as it was uploaded. */
+  readonly image: Buffer | undefined;
+  /** What is repainted, as it was uploaded; everything without one. */
+  readonly mask?: Buffer | undefined;
+  readonly maskReading?: MaskReading | undefined;
+  /** What the route itself leaves without effect. */
+  readonly warnings?: readonly Warning[];
+}
+
+/** What will run: one entry per picture. */
+export interface Plan {
+  readonly pictures: readonly PlannedPicture[];
+  readonly starter: Starter;
+  readonly warnings: readonly Warning[];
+  readonly decodeMs: number;
+}
+
+export interface PlannedPicture {
+  readonly body: Img2ImgBody;
+  readonly parameters: Parameters;
+  readonly job: Job;
+  readonly converted: readonly Conversion[];
+}
+
+export interface MadePicture {
+  /** In the format that was asked for. */
+  readonly bytes: Buffer;
+  readonly parameters: Parameters;
+  readonly result: Generated;
+  readonly warnings: readonly Warning[];
+}
+
+export interface Made {
+  readonly pictures: readonly MadePicture[];
+  /** Of several pictures the sums, and the longest time in the queue. */
+  readonly stageTimes: StageTimes;
+  readonly modelRunMs: number;
+  /** Of all pictures, each once. */
+  readonly warnings: readonly Warning[];
+}
+
+export interface RunOptions extends GenerateOptions {
+  /** How long the body took to come in, ms. */
+  readonly uploadMs: number;
+  readonly trace: Trace | undefined;
+}
+
+/** What plan and run can end with, besides what is wrong with the body itself. */
+export const makingProblems = [
+  'model_not_found',
+  'upload_too_large',
+  'unsupported_picture',
+  'undecodable_picture',
+  'picture_too_large',
+  'size_not_supported',
+  'too_large_for_device',
+  'unsupported_combination',
+  'model_not_runnable',
+  'overloaded',
+  'deadline_unattainable',
+  'internal',
+  'request_kills_worker',
+  'draining',
+  'not_ready',
+  'worker_lost',
+  'deadline_exceeded',
+] as const satisfies readonly ProblemCode[];
+
+export interface PictureMaker {
+  /** @throws Problem, PictureError, SizeError, EngineError for what cannot run */
+  plan(order: Order): Promise<Plan>;
+  /** What a plan would meet if it came now. */
+  estimate(plan: Plan): Estimate;
+  /** Runs all pictures of a plan, or none. @throws EngineError */
+  run(plan: Plan, options: RunOptions): Promise<Made>;
+}
+
+export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): PictureMaker {
+  return {
+    async plan({ bodies, image, mask, maskReading, warnings = [] }) {
+      const start = performance.now();
+      if (!image) throw fieldProblem('invalid_request', 'image', 'image is missing.');
+      const models = bodies.map((body) => engine.model(body.model));
+      engine.assertRoom();
+      const starter = await inspect(image, config.MAX_INPUT_PIXELS);
+      const maskPicture = mask && (await inspectMask(mask, starter, config.MAX_INPUT_PIXELS));
+      const settled: Parameters[] = [];
+      for (const [i, body] of bodies.entries())
+        settled.push(await settle(body, models[i]!, starter, config.MAX_PIXELS));
+      engine.assertRoom(
+        settled.map(({ model, request, size }) => ({ model: model.name, request: { ...request, pixels: size } })),
+      );
+      // Pictures of one size share the decoded starter.
+      const decoded = new Map<
+        string,
+        Promise<{ pixels: Pixels; mask: Uint8Array | undefined; converted: Conversion[] }>
+      >();
+      const decodeFor = async ({ size, fit, background }: Parameters) => ({
+        ...(await decode(starter, size, fit, background)),
+        mask: maskPicture && (await aboutMask(decodeMask(maskPicture, size, fit, maskReading))),
+      });
+      const pictures = settled.map(async (parameters, i) => {
+        const key = `${parameters.size.width}x${parameters.size.height}`;
+        const decoding = decoded.get(key) ?? decodeFor(parameters);
+        decoded.set(key, decoding);
+        const { pixels, mask, converted } = await decoding;
+        const job = { model: parameters.model.name, request: { ...parameters.request, pixels, mask } };
+        return { body: bodies[i]!, parameters, job, converted };
+      });
+      return { pictures: await Promise.all(pictures), starter, warnings, decodeMs: performance.now() - start };
+    },
+
+    estimate: (plan) => engine.estimate(plan.pictures.map(({ job }) => job)),
+
+    async run(plan, { uploadMs, trace, ...options }) {
+      const start = performance.now();
+      const seconds = () => (plan.decodeMs + performance.now() - start) / 1000;
+      const model = plan.pictures[0]!.parameters.model.name;
+      try {
+        const results = await engine.generate(
+          plan.pictures.map(({ job }) => job),
+          options,
+        );
+        const encodeStart = performance.now();
+        const pictures = await Promise.all(
+          plan.pictures.map((planned, i) => finish(planned, plan.starter, results[i]!)),
+        );
+        const outside = { upload: uploadMs, decode: plan.decodeMs, encode: performance.now() - encodeStart };
+        const stageTimes = stageTimesOf(results, outside);
+        if (trace) tellStages(trace, results, outside, start, encodeStart);
+        metrics.generated(
+          seconds(),
+          stageTimes,
+          pictures.map(({ parameters, result }) => ({ model: parameters.model.name, result })),
+          trace,
+        );
+        return {
+          pictures,
+          stageTimes,
+          modelRunMs: results.reduce((sum, { modelRunMs }) => sum + modelRunMs, 0),
+          warnings: [...new Set([...plan.warnings, ...pictures.flatMap(({ warnings }) => warnings)])],
+        };
+      } catch (error) {
+        const outcome = error instanceof EngineError && outcomes[error.code];
+        if (outcome) metrics.failed(model, seconds(), outcome, trace);
+        throw error;
+      }
+    },
+  };
+}
+
+/** A mask is fitted as the starter is, so that it must have its proportions: a pixel more or less is rounding. */
+async function inspectMask(bytes: Buffer, starter: Starter, maxPixels: number): Promise<Starter> {
+  const mask = await aboutMask(inspect(bytes, maxPixels));
+  const expected = (mask.width * starter.height) / starter.width;
+  if (Math.abs(mask.height - expected) <= Math.max(1, mask.width / starter.width)) return mask;
+  const detail = `mask is ${mask.width} x ${mask.height}; it must have the proportions of the starter, which is ${starter.width} x ${starter.height}.`;
+  throw fieldProblem('unsupported_combination', 'mask', detail);
+}
+
+async function aboutMask<T>(decoding: Promise<T>): Promise<T> {
+  try {
+    return await decoding;
+  } catch (error) {
+    throw error instanceof PictureError ? fieldProblem(error.code, 'mask', `mask: ${error.message}`) : error;
+  }
+}
+
+async function finish(
+  { body, parameters, converted }: PlannedPicture,
+  starter: Starter,
+  result: Generated,
+): Promise<MadePicture> {
+  const { format, quality, embedParameters, request } = parameters;
+  const { prompt, negativePrompt, strength } = request;
+  const bytes = await encode(result.pixels, {
+    format,
+    quality,
+    source: strength === 1 ? 'trainedAlgorithmicMedia' : 'compositeWithTrainedAlgorithmicMedia',
+    parameters: embedParameters
+      ? { prompt, negative_prompt: negativePrompt, ...ranParameters(parameters, result) }
+      : undefined,
+  });
+  return {
+    bytes,
+    parameters,
+    result,
+    warnings: warningsFor(body, parameters, starter, converted, result),
+  };
+}
+
+/** How accepted work can end without a picture. What was refused was not accepted. */
+const outcomes: Partial<Record<EngineErrorCode, 'error' | 'cancelled' | 'deadline'>> = {
+  cancelled: 'cancelled',
+  interrupted: 'cancelled',
+  deadline_exceeded: 'deadline',
+  worker_lost: 'error',
+  request_kills_worker: 'error',
+  model_not_runnable: 'error',
+  internal: 'error',
+};

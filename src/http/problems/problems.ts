@@ -1,0 +1,257 @@
+// Every error as application/problem+json (RFC 9457), Fastify's own included.
+
+import type { Socket } from 'node:net';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { type Static, Type } from 'typebox';
+import { EngineError, type EngineErrorCode } from '../../engine/host/engine.js';
+import { PictureError } from '../../image/picture-error.js';
+import { SizeError } from '../../image/size.js';
+import { requirement, type SchemaError } from '../../requirement.js';
+import { type ProblemCode, problemCodes } from './problem-codes.js';
+
+/** One bad field: where it is and what is wrong with it. */
+export interface FieldError {
+  readonly pointer: string;
+  readonly detail: string;
+}
+
+export class Problem extends Error {
+  /** @param more reason: what the refusal is counted under, where the code does not say it */
+  constructor(
+    readonly code: ProblemCode,
+    detail: string,
+    readonly more: {
+      readonly errors?: readonly FieldError[];
+      readonly retryAfter?: number | undefined;
+      readonly reason?: string;
+    } = {},
+  ) {
+    super(detail);
+  }
+
+  get status(): number {
+    return problemCodes[this.code][0];
+  }
+}
+
+/** A problem about one field of the request. */
+export function fieldProblem(code: ProblemCode, field: string, detail: string): Problem {
+  return new Problem(code, detail, { errors: [{ pointer: `#/${field}`, detail }] });
+}
+
+export const ProblemBody = Type.Object(
+  {
+    type: Type.String({ description: 'A URI reference that names the kind of problem' }),
+    title: Type.String(),
+    status: Type.Integer(),
+    detail: Type.String({ description: 'A sentence for a person: field, value and limit' }),
+    instance: Type.String({ description: 'The path that was asked for' }),
+    code: Type.Enum(Object.keys(problemCodes), { type: 'string', description: 'Stable; for programs' }),
+    request_id: Type.String(),
+    errors: Type.Optional(
+      Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }), {
+        description: 'One entry per bad field',
+      }),
+    ),
+  },
+  { $id: 'Problem' },
+);
+
+/** Response schemas for a route that can answer with these problems, one per status. */
+export function problemResponses(...codes: ProblemCode[]): Record<number, object> {
+  return responsesFor(codes, 'application/problem+json', 'Problem', (problem) =>
+    document(problem, '/img2img', 'a1b2c3'),
+  );
+}
+
+/**
+ * The same for routes whose clients expect another shape.
+ * @param schema its $id
+ * @param body what such an answer looks like, for the examples
+ */
+export function responsesFor(
+  codes: readonly ProblemCode[],
+  mediaType: string,
+  schema: string,
+  body: (problem: Problem) => object,
+): Record<number, object> {
+  const responses: Record<number, object> = {};
+  const example = (code: ProblemCode) => {
+    const [, title, meaning] = problemCodes[code];
+    return [
+      code,
+      { summary: title, value: body(new Problem(code, `${meaning[0]!.toUpperCase()}${meaning.slice(1)}.`)) },
+    ];
+  };
+  for (const status of new Set(codes.map((code) => problemCodes[code][0]))) {
+    const names = codes.filter((code) => problemCodes[code][0] === status);
+    responses[status] = {
+      description: names.map((code) => `\`${code}\`: ${problemCodes[code][2]}.`).join(' '),
+      ...(status === 401 && { headers: { 'WWW-Authenticate': Type.String() } }),
+      ...((status === 429 || status === 503) && {
+        headers: { 'Retry-After': Type.Integer({ description: 'Seconds' }) },
+      }),
+      content: { [mediaType]: { schema: Type.Ref(schema), examples: Object.fromEntries(names.map(example)) } },
+    };
+  }
+  return responses;
+}
+
+export function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
+  if (problem.more.retryAfter !== undefined) reply.header('retry-after', String(problem.more.retryAfter));
+  const body = JSON.stringify(problemBody(request, problem));
+  return reply.status(problem.status).type('application/problem+json').send(body);
+}
+
+/** The problem document. */
+export function problemBody(request: FastifyRequest, problem: Problem): Static<typeof ProblemBody> {
+  return document(problem, request.url.split('?')[0]!, request.id);
+}
+
+function document(problem: Problem, instance: string, requestId: string): Static<typeof ProblemBody> {
+  const [status, title] = problemCodes[problem.code];
+  return {
+    type: `/docs#${problem.code}`,
+    title,
+    status,
+    detail: problem.message,
+    instance,
+    code: problem.code,
+    request_id: requestId,
+    ...(problem.more.errors && { errors: [...problem.more.errors] }),
+  };
+}
+
+/** For what is no HTTP, has headers without end, or comes too slowly: there is no request to answer, only a socket. */
+export function answerBrokenHttp(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  const [status, phrase] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? [431, 'Request Header Fields Too Large']
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? [408, 'Request Timeout']
+        : [400, 'Bad Request'];
+  const body = JSON.stringify({
+    type: '/docs#invalid_request',
+    title: phrase,
+    status,
+    detail: `${phrase}.`,
+    code: 'invalid_request',
+  });
+  // A client that does not close its side would keep the socket otherwise.
+  setTimeout(() => socket.destroy(), 1000).unref();
+  socket.end(
+    `HTTP/1.1 ${status} ${phrase}\r\nContent-Type: application/problem+json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}
+
+/** What is not a field of ours can be anything, a prompt that stands in the wrong place too. */
+export const notAField = 'is not a field of this request';
+
+/** Details quote what was sent, prompts included; the log does not. */
+export function logProblem(request: FastifyRequest, problem: Problem, error: unknown): void {
+  const fields = problem.more.errors?.map(({ pointer, detail }) => (detail.includes(notAField) ? 'unknown' : pointer));
+  const facts = { code: problem.code, fields };
+  if (error instanceof EngineError && error.code === 'cancelled') request.log.info('the client left');
+  else if (problem.status >= 500) request.log.error({ ...facts, err: error }, 'request failed');
+  else request.log.info(facts, 'request refused');
+}
+
+/** For all routes of `app`. @param write the shape that the routes' clients expect */
+export function registerProblems(
+  app: FastifyInstance,
+  onProblem: (request: FastifyRequest, problem: Problem) => void,
+  write: typeof sendProblem = sendProblem,
+): void {
+  const send = (request: FastifyRequest, reply: FastifyReply, problem: Problem) => {
+    onProblem(request, problem);
+    return write(request, reply, problem);
+  };
+
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const problem = toProblem(error, error.validationContext === 'headers' ? request.headers : request.body);
+    logProblem(request, problem, error);
+    return send(request, reply, problem);
+  });
+  app.setNotFoundHandler((request, reply) =>
+    send(
+      request,
+      reply,
+      new Problem('not_found', `There is no ${request.method} ${request.url.split('?')[0]}; see /docs.`),
+    ),
+  );
+}
+
+const engineProblems: Record<EngineErrorCode, ProblemCode> = {
+  overloaded: 'overloaded',
+  deadline_unattainable: 'deadline_unattainable',
+  too_large_for_device: 'too_large_for_device',
+  not_ready: 'not_ready',
+  worker_lost: 'worker_lost',
+  request_kills_worker: 'request_kills_worker',
+  model_not_found: 'model_not_found',
+  model_not_runnable: 'model_not_runnable',
+  deadline_exceeded: 'deadline_exceeded',
+  cancelled: 'internal', // nobody is left to read it
+  interrupted: 'internal', // answered by the route that can interrupt
+  shutting_down: 'draining',
+  internal: 'internal',
+};
+
+/** Codes of Fastify and its plugins that are the client's doing. Their other errors below 500 are invalid requests. */
+const fastifyProblems: Record<string, ProblemCode> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
+  FST_INVALID_MULTIPART_CONTENT_TYPE: 'unsupported_media_type',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'upload_too_large',
+  FST_REQ_FILE_TOO_LARGE: 'upload_too_large',
+};
+
+/** @param sent what a validation error is about: the body, or the headers */
+export function toProblem(error: FastifyError | Error, sent?: unknown): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof PictureError) return fieldProblem(error.code, 'image', error.message);
+  if (error instanceof SizeError) return fieldProblem('size_not_supported', error.field, error.message);
+  if (error instanceof EngineError) {
+    const code = engineProblems[error.code];
+    const detail = code === 'internal' ? internalDetail : error.message;
+    if (error.code.startsWith('model_')) return fieldProblem(code, 'model', detail);
+    return new Problem(code, detail, { retryAfter: error.retryAfter });
+  }
+  if ('validation' in error && error.validation) return validationProblem(error.validation, sent);
+  const { code = '', statusCode = 500 } = error as FastifyError;
+  const known = fastifyProblems[code];
+  if (known) return new Problem(known, error.message);
+  if (statusCode === 503) return new Problem('draining', 'The server shuts down.', { retryAfter: 1 });
+  if (statusCode < 500) return new Problem('invalid_request', error.message);
+  return new Problem('internal', internalDetail);
+}
+
+const internalDetail = 'Something went wrong in the server; its log says what, under this request id.';
+
+function validationProblem(validation: readonly SchemaError[], sent: unknown): Problem {
+  const errors = validation.map((error) => {
+    const parent = error.instancePath.slice(1);
+    switch (error.keyword) {
+      case 'required':
+        return fieldError(String(error.params.missingProperty), 'is missing');
+      case 'additionalProperties':
+        return fieldError(String(error.params.additionalProperty), notAField);
+      default: {
+        const value = (sent as Record<string, unknown> | null | undefined)?.[parent];
+        if (parent === '') return { pointer: '#', detail: `The body ${requirement(error)}.` };
+        return fieldError(parent, `is ${shown(value)}; it ${requirement(error)}`);
+      }
+    }
+  });
+  return new Problem('invalid_request', errors.map(({ detail }) => detail).join(' '), { errors });
+}
+
+function fieldError(field: string, complaint: string): FieldError {
+  return { pointer: `#/${field.replaceAll('~', '~0').replaceAll('/', '~1')}`, detail: `${field} ${complaint}.` };
+}
+
+/** A value for an error text: short, and quoted as JSON. */
+export function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'absent';
+  return text.length > 60 ? `${text.slice(0, 57)}… (${text.length - 2} characters)` : text;
+}

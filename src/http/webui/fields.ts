@@ -1,0 +1,161 @@
+// The fields of POST /sdapi/v1/img2img: the names and defaults of AUTOMATIC1111's web UI. A null counts as absent, as there.
+
+import { type Static, Type } from 'typebox';
+import type { Config } from '../../config.js';
+import { maxSeed } from '../pictures/fields.js';
+import { samplers, schedules } from './samplers.js';
+
+export function webuiBody({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
+  const text = (description: string, examples: string[]) =>
+    Type.Optional(Type.String({ maxLength: MAX_PROMPT_CHARS, default: '', description, examples }));
+  const count = (initial: number, maximum: number, description: string) =>
+    Type.Optional(Type.Integer({ minimum: 1, maximum, default: initial, description }));
+  const flag = (initial: boolean, description: string) =>
+    Type.Optional(Type.Boolean({ default: initial, description }));
+  return Type.Object(
+    {
+      init_images: Type.Array(Type.String({ description: 'base64 or a `data:` URI' }), {
+        minItems: 1,
+        maxItems: 1,
+        description: 'The starter picture; one.',
+      }),
+      prompt: text('What to move towards.', ['watercolor painting, pastel']),
+      negative_prompt: text('What to move away from.', ['blurry, dark']),
+      denoising_strength: Type.Optional(
+        Type.Number({ minimum: 0, maximum: 1, default: 0.75, description: 'Our `strength`.' }),
+      ),
+      cfg_scale: Type.Optional(Type.Number({ minimum: 0, maximum: 30, default: 7, description: 'Our `guidance`.' })),
+      steps: count(50, MAX_STEPS, 'Length of the full schedule.'),
+      sampler_name: Type.Optional(
+        Type.String({
+          maxLength: 100,
+          description: `${samplers.map(({ name }) => `\`${name}\``).join(', ')}. Absent means \`sampler_index\`.`,
+          examples: ['Euler a'],
+        }),
+      ),
+      sampler_index: Type.Optional(
+        Type.String({ maxLength: 100, default: 'Euler', description: 'The older name of `sampler_name`.' }),
+      ),
+      scheduler: Type.Optional(
+        Type.String({
+          maxLength: 100,
+          description: `${schedules.map((name) => `\`${name}\``).join(', ')}; absent means \`automatic\`: Karras for the DPM++ samplers, else uniform.`,
+        }),
+      ),
+      seed: Type.Optional(
+        Type.Integer({
+          minimum: -1,
+          maximum: maxSeed,
+          default: -1,
+          description: '-1 draws one; picture i uses seed + i.',
+        }),
+      ),
+      batch_size: count(1, MAX_N, `Pictures; \`batch_size\` times \`n_iter\` at most ${MAX_N}.`),
+      n_iter: count(1, MAX_N, 'Times `batch_size`.'),
+      width: count(512, 16_384, "Width of the answer, a multiple of the model's step."),
+      height: count(512, 16_384, "Height of the answer, a multiple of the model's step."),
+      resize_mode: Type.Optional(
+        Type.Integer({
+          minimum: 0,
+          maximum: 2,
+          default: 0,
+          description: "0 stretches, 1 cuts to fill, 2 fits and fills the rest with the picture's edges.",
+        }),
+      ),
+      mask: Type.Optional(
+        Type.String({ minLength: 1, description: 'base64 or a `data:` URI; white is repainted, the rest stays.' }),
+      ),
+      mask_blur: Type.Optional(
+        Type.Integer({
+          minimum: 0,
+          maximum: 64,
+          default: 4,
+          description: "Softens the mask's edges, in pixels of the answer.",
+        }),
+      ),
+      inpainting_mask_invert: Type.Optional(
+        Type.Integer({ minimum: 0, maximum: 1, default: 0, description: '1 repaints what is black.' }),
+      ),
+      inpainting_fill: Type.Optional(
+        Type.Integer({
+          minimum: 0,
+          maximum: 3,
+          default: 0,
+          description: 'Has no effect: what is repainted starts from the picture itself, which is 1.',
+        }),
+      ),
+      inpaint_full_res: flag(true, 'Has no effect: the whole picture is computed, which is false.'),
+      override_settings: Type.Optional(
+        Type.Object(
+          {
+            sd_model_checkpoint: Type.Optional(
+              Type.String({ minLength: 1, description: 'A title, name or hash of `sd-models`.' }),
+            ),
+          },
+          { description: 'Of these only the model has an effect.' },
+        ),
+      ),
+      send_images: flag(true, 'False leaves the pictures out of the answer.'),
+      include_init_images: flag(false, 'True leaves the starter in `parameters`.'),
+      force_task_id: Type.Optional(
+        Type.String({ minLength: 1, maxLength: 200, description: 'A name for `progress` and `interrupt`.' }),
+      ),
+      script_name: Type.Optional(Type.String({ maxLength: 1000, description: 'Refused: there are no scripts.' })),
+      alwayson_scripts: Type.Optional(
+        Type.Object({}, { description: 'Refused unless it is empty: there are no extensions, and so no ControlNet.' }),
+      ),
+    },
+    {
+      description:
+        'What the web UI has beyond these fields is taken, and named in `Img2img-Ignored-Fields` where it asks for something.',
+    },
+  );
+}
+
+export type WebuiBody = Static<ReturnType<typeof webuiBody>>;
+
+/** Values that ask for nothing, of fields that have no effect here; clients send many of them with every request. */
+const neutral: Readonly<Record<string, readonly unknown[]>> = {
+  restore_faces: [false],
+  tiling: [false],
+  subseed: [-1, 0],
+  subseed_strength: [0],
+  seed_resize_from_h: [-1, 0],
+  seed_resize_from_w: [-1, 0],
+  eta: [0, 1],
+  s_churn: [0],
+  s_tmin: [0],
+  s_tmax: [0],
+  s_noise: [1],
+  s_min_uncond: [0],
+  image_cfg_scale: [1.5],
+  initial_noise_multiplier: [1],
+  save_images: [false],
+  do_not_save_samples: [false, true],
+  do_not_save_grid: [false, true],
+  override_settings_restore_afterwards: [false, true],
+  disable_extra_networks: [false, true],
+  refiner_checkpoint: [''],
+  refiner_switch_at: [0],
+  infotext: [''],
+  mask_blur_x: [4],
+  mask_blur_y: [4],
+  inpaint_full_res_padding: [0],
+};
+
+const isEmpty = (value: unknown) =>
+  (Array.isArray(value) && value.length === 0) ||
+  (typeof value === 'object' && value !== null && Object.keys(value).length === 0);
+
+/** Names of what was sent, asks for something, and changes nothing. */
+export function withoutEffect(body: WebuiBody, known: object): string[] {
+  const own = Object.entries(body)
+    .filter(([name, value]) => !Object.hasOwn(known, name) && !isEmpty(value) && !neutral[name]?.includes(value))
+    .map(([name]) => name);
+  const ofMasks = [
+    ...(body.mask !== undefined && body.inpainting_fill !== 1 ? ['inpainting_fill'] : []),
+    ...(body.mask !== undefined && body.inpaint_full_res !== false ? ['inpaint_full_res'] : []),
+  ];
+  const settings = Object.keys(body.override_settings ?? {}).filter((name) => name !== 'sd_model_checkpoint');
+  return [...own, ...ofMasks, ...settings.map((name) => `override_settings.${name}`)];
+}

@@ -1,0 +1,92 @@
+// What a request of the web UI asks for, in our words.
+
+import type { Img2ImgBody } from '../pictures/fields.js';
+import { fieldProblem } from '../problems/problems.js';
+import type { WebuiBody } from './fields.js';
+import { findSampler, type Sampler, type Schedule, samplers, schedulerOf, schedules } from './samplers.js';
+
+export interface WebuiRequest {
+  readonly body: Img2ImgBody;
+  /** Pictures, each with a seed of its own. */
+  readonly n: number;
+  readonly maskReading: { readonly blur: number; readonly invert: boolean };
+  readonly sampler: Sampler;
+  readonly schedule: Schedule;
+}
+
+const fits = ['fill', 'cover', 'extend'] as const;
+
+/**
+ * @param model that the request names; absent for the default
+ * @throws Problem for what this server does not have
+ */
+export function readRequest(sent: WebuiBody, maxN: number, model: string | undefined): WebuiRequest {
+  refuseScripts(sent);
+  const n = count(sent, maxN);
+  const { sampler, schedule } = samplerOf(sent);
+  return { body: translate(sent, sampler, schedule, model), n, maskReading: reading(sent), sampler, schedule };
+}
+
+/** The web UI's masks are white where to repaint, as ours, but blurred. */
+const reading = ({ mask_blur = 4, inpainting_mask_invert = 0 }: WebuiBody) => ({
+  blur: mask_blur,
+  invert: inpainting_mask_invert === 1,
+});
+
+function refuseScripts({ script_name = '', alwayson_scripts = {} }: WebuiBody): void {
+  const names = [...(script_name === '' ? [] : [script_name]), ...Object.keys(alwayson_scripts)];
+  if (names.length === 0) return;
+  const field = script_name === '' ? 'alwayson_scripts' : 'script_name';
+  const detail = `${field} asks for ${JSON.stringify(names.join(', ').slice(0, 100))}; this server has no scripts and no extensions.`;
+  throw fieldProblem('unsupported_combination', field, detail);
+}
+
+function count({ batch_size = 1, n_iter = 1 }: WebuiBody, max: number): number {
+  const n = batch_size * n_iter;
+  if (n <= max) return n;
+  const detail = `batch_size times n_iter is ${n}; it must be at most ${max}.`;
+  throw fieldProblem('invalid_request', 'n_iter', detail);
+}
+
+function samplerOf(sent: WebuiBody): { sampler: Sampler; schedule: Schedule } {
+  const name = sent.sampler_name ?? sent.sampler_index ?? 'Euler';
+  const found = findSampler(name);
+  if (!found) {
+    const offered = samplers.map((sampler) => sampler.name).join(', ');
+    throw fieldProblem(
+      'invalid_request',
+      'sampler_name',
+      `sampler_name is ${JSON.stringify(name)}; there are: ${offered}.`,
+    );
+  }
+  const asked = (sent.scheduler ?? 'automatic').toLowerCase();
+  const schedule = found.schedule ?? schedules.find((one) => one === asked);
+  if (!schedule) {
+    const detail = `scheduler is ${JSON.stringify(sent.scheduler)}; there are: ${schedules.join(', ')}.`;
+    throw fieldProblem('invalid_request', 'scheduler', detail);
+  }
+  return { sampler: found.sampler, schedule };
+}
+
+function translate(sent: WebuiBody, sampler: Sampler, schedule: Schedule, model: string | undefined): Img2ImgBody {
+  const scheduler = schedulerOf(sampler, schedule);
+  if (!scheduler) {
+    const detail = `The sampler ${sampler.name} has no ${schedule} schedule here.`;
+    throw fieldProblem('unsupported_combination', 'scheduler', detail);
+  }
+  return {
+    image: '',
+    prompt: sent.prompt ?? '',
+    negative_prompt: sent.negative_prompt ?? '',
+    strength: sent.denoising_strength ?? 0.75,
+    guidance: sent.cfg_scale ?? 7,
+    steps: sent.steps ?? 50,
+    scheduler,
+    seed: sent.seed ?? -1,
+    width: sent.width ?? 512,
+    height: sent.height ?? 512,
+    fit: fits[sent.resize_mode ?? 0]!,
+    ...(model !== undefined && { model }),
+    format: 'png',
+  };
+}

@@ -1,0 +1,188 @@
+// What kind of folder is this? Reads a model folder in diffusers' layout (ONNX, of any exporter), without onnxruntime.
+// Sources of the defaults: diffusers' model configs; exporters leave some keys out.
+
+import { existsSync, readdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { type GraphFacts, graphFacts } from '../onnx/graph-facts.js';
+import { dataTypes } from '../onnx/graph-file.js';
+import { type SchedulerName, schedulerForClass, schedulerNames } from '../schedulers/index.js';
+import { type SchedulerConfig, stableDiffusionConfig, UnsupportedSchedulerError } from '../schedulers/schedule.js';
+import { number, readJson } from './configs.js';
+import { type Family, familyOf, type Kind, kindDefaults, kindOf } from './family.js';
+import { ModelFolderError } from './model-folder-error.js';
+import { checkSignatures, type Exporter, exporterOf } from './signatures.js';
+import { type TextEncoderFacts, textEncoderFacts, textEncoders } from './text-encoders.js';
+import { guidanceWidth, halvings, inpaints, latentChannels, type SizeRange, sizeRange } from './unet-facts.js';
+
+export const components = ['text_encoder', 'text_encoder_2', 'unet', 'vae_encoder', 'vae_decoder'] as const;
+export type Component = (typeof components)[number];
+export interface ModelFolder {
+  readonly name: string;
+  readonly path: string;
+  readonly title: string;
+  readonly description: string;
+  readonly license: string | null;
+  readonly family: Family;
+  readonly kind: Kind;
+  readonly exporter: Exporter;
+  readonly precision: 'fp32' | 'fp16' | 'mixed';
+  /** The graphs, by component; a text encoder may be absent. */
+  readonly graphs: Readonly<Partial<Record<Component, string>>>;
+  /** Those that there are, in the order in which their embeddings are joined. */
+  readonly textEncoders: readonly TextEncoderFacts[];
+  readonly schedulerConfig: SchedulerConfig;
+  readonly defaults: { readonly steps: number; readonly guidance: number; readonly scheduler: SchedulerName };
+  /** 0..1, how far a guided prediction is brought back to the spread of the prompt's; 0 is off. */
+  readonly guidanceRescale: number;
+  /** Width of the guidance's embedding, where the UNet takes one. */
+  readonly guidanceWidth: number | undefined;
+  readonly size: SizeRange;
+  /** Of the latents that the UNet predicts. */
+  readonly latentChannels: number;
+  /** The UNet also takes a mask and the latents of the masked starter. */
+  readonly inpaints: boolean;
+  /** Of the latents that the VAE's encoder gives. */
+  readonly vaeChannels: number;
+  /** The distribution's parameters, or a draw that the graph made. */
+  readonly encoderGives: 'latent_parameters' | 'latent_sample';
+  /** Pixels per latent, along one side. */
+  readonly vaeScale: number;
+  readonly latentScale: LatentScale;
+  /** An empty negative prompt is zeros instead of the encoded empty text. */
+  readonly zerosForEmptyPrompt: boolean;
+  /** Refiners take an aesthetic score instead of the target size. */
+  readonly wantsAestheticScore: boolean;
+}
+
+/** latents = (VAE's - mean) / std * factor */
+export interface LatentScale {
+  readonly factor: number;
+  /** Per channel; absent for 0. */
+  readonly mean: readonly number[] | undefined;
+  /** Per channel; absent for 1. */
+  readonly std: readonly number[] | undefined;
+}
+
+/** Names of the folders below `modelsDir` that look like models: those with a model_index.json or a component's folder. */
+export function findModelFolders(modelsDir: string): string[] {
+  if (!existsSync(modelsDir)) return [];
+  return readdirSync(modelsDir, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
+    .map((entry) => entry.name)
+    .filter((name) => ['model_index.json', ...components].some((part) => existsSync(join(modelsDir, name, part))))
+    .sort();
+}
+
+/**
+ * @param provider that is to run it: some graphs run on CUDA only
+ * @throws ModelFolderError when something is missing or not supported
+ */
+export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFolder {
+  const index = readJson(path, 'model_index.json');
+  const className = String(index._class_name ?? 'unknown');
+  const { architecture } = familyOf(className, false);
+  const unet = readJson(path, 'unet/config.json', {});
+  const vae = { ...readJson(path, 'vae_encoder/config.json', {}), ...readJson(path, 'vae_decoder/config.json', {}) };
+  const settings = readJson(path, 'img2img.json', {});
+  const { _class_name: schedulerClass, ...schedulerConfig } = readJson(path, 'scheduler/scheduler_config.json');
+
+  const refiner = architecture === 'sdxl' && !existsSync(join(path, 'text_encoder'));
+  const present: readonly Component[] = components.filter((component) =>
+    component === 'text_encoder' ? !refiner : component !== 'text_encoder_2' || architecture === 'sdxl',
+  );
+  const graphs = Object.fromEntries(present.map((component) => [component, join(path, component, 'model.onnx')]));
+  const facts = Object.fromEntries(
+    present.map((component) => [component, factsOf(component, graphs[component]!, provider)]),
+  ) as Record<Component, GraphFacts>;
+  checkSignatures(facts);
+
+  const family = familyOf(className, facts.unet.inputs.has('timestep_cond'));
+  const turbo = settings.turbo ?? /turbo/i.test(`${basename(path)} ${index._name_or_path ?? ''}`);
+  const velocity = schedulerConfig.prediction_type === 'v_prediction';
+  const kind = kindOf({ ...family, turbo: turbo === true, refiner, velocity });
+
+  const vaeScale = 2 ** halvings(vae, facts.vae_encoder);
+  return {
+    name: basename(path),
+    path,
+    title: String(settings.title ?? basename(path)),
+    description: String(settings.description ?? ''),
+    license: settings.license === undefined ? null : String(settings.license),
+    family,
+    kind,
+    exporter: exporterOf(facts),
+    precision: precisionOf(Object.values(facts)),
+    graphs,
+    textEncoders: textEncoders
+      .filter((component) => present.includes(component))
+      .map((component) => textEncoderFacts(path, component, facts[component], family, number(settings.clip_skip) ?? 0)),
+    schedulerConfig:
+      architecture === 'sd' && !family.latentConsistency ? stableDiffusionConfig(schedulerConfig) : schedulerConfig,
+    defaults: {
+      steps: number(settings.defaults?.steps) ?? kindDefaults[kind].steps,
+      guidance: number(settings.defaults?.guidance) ?? kindDefaults[kind].guidance,
+      scheduler: defaultScheduler(settings.defaults?.scheduler, String(schedulerClass), schedulerConfig),
+    },
+    guidanceRescale: shareOf('guidance_rescale', settings.guidance_rescale ?? 0),
+    guidanceWidth: guidanceWidth(facts.unet, unet),
+    size: sizeRange(settings.size ?? {}, facts.unet, unet, vaeScale, architecture),
+    latentChannels: latentChannels(facts.unet, unet),
+    inpaints: inpaints(facts.unet, unet),
+    vaeChannels: number(vae.latent_channels) ?? latentChannels(facts.unet, unet),
+    encoderGives: facts.vae_encoder.outputs.has('latent_parameters') ? 'latent_parameters' : 'latent_sample',
+    vaeScale,
+    latentScale: {
+      // Older exports leave it out.
+      factor: number(vae.scaling_factor) ?? (family.architecture === 'sdxl' ? 0.13025 : 0.18215),
+      mean: Array.isArray(vae.latents_mean) ? vae.latents_mean : undefined,
+      std: Array.isArray(vae.latents_std) ? vae.latents_std : undefined,
+    },
+    zerosForEmptyPrompt: family.architecture === 'sdxl' && index.force_zeros_for_empty_prompt !== false,
+    wantsAestheticScore: index.requires_aesthetics_score === true,
+  };
+}
+
+function factsOf(component: Component, path: string, provider: 'cpu' | 'cuda'): GraphFacts {
+  if (!existsSync(path)) throw new ModelFolderError(`${component}/model.onnx is missing`);
+  let facts: GraphFacts;
+  try {
+    facts = graphFacts(path);
+  } catch (error) {
+    throw new ModelFolderError(`${component}/model.onnx cannot be read: ${(error as Error).message}`);
+  }
+  if (provider === 'cpu' && facts.cudaOnly.length > 0) {
+    throw new ModelFolderError(
+      `${component}/model.onnx was optimised for CUDA (it has ${facts.cudaOnly.join(', ')}), and this server runs on the CPU; use a GPU or the export before the optimisation`,
+    );
+  }
+  return facts;
+}
+
+function shareOf(name: string, value: unknown): number {
+  const share = number(value);
+  if (share !== undefined && share >= 0 && share <= 1) return share;
+  throw new ModelFolderError(`img2img.json has ${name} ${JSON.stringify(value)}; it must be 0 to 1`);
+}
+
+function precisionOf(graphs: readonly GraphFacts[]): ModelFolder['precision'] {
+  const types = new Set(graphs.flatMap(({ weightTypes }) => [...weightTypes]));
+  if (types.size > 1) return 'mixed';
+  return types.has(dataTypes.float16) ? 'fp16' : 'fp32';
+}
+
+function defaultScheduler(wanted: unknown, className: string, config: SchedulerConfig): SchedulerName {
+  if (wanted !== undefined) {
+    if ((schedulerNames as unknown[]).includes(wanted)) return wanted as SchedulerName;
+    throw new ModelFolderError(
+      `img2img.json names the scheduler ${JSON.stringify(wanted)} (known: ${schedulerNames.join(', ')})`,
+    );
+  }
+  try {
+    return schedulerForClass(className, config);
+  } catch (error) {
+    if (!(error instanceof UnsupportedSchedulerError)) throw error;
+    throw new ModelFolderError(
+      `${error.message}; name another one in img2img.json: {"defaults": {"scheduler": "ddim"}}`,
+    );
+  }
+}

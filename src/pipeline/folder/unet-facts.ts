@@ -1,0 +1,69 @@
+// What a UNet takes and makes, from its graph and its config.
+
+import type { GraphFacts } from '../onnx/graph-facts.js';
+import { type Json, number } from './configs.js';
+import { ModelFolderError } from './model-folder-error.js';
+
+/** Output sizes that a model can make, in pixels. */
+export interface SizeRange {
+  readonly native: number;
+  readonly multiple: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+/** How often sides are halved. A config's own word counts: a graph may go down a level without a convolution. */
+export function halvings(config: Json, facts: GraphFacts): number {
+  return Array.isArray(config.block_out_channels) ? config.block_out_channels.length - 1 : facts.halvings;
+}
+
+/** What the settings say, else what the graph and its config do: SD's UNets halve sides three times, SDXL's twice. */
+export function sizeRange(
+  settings: Json,
+  facts: GraphFacts,
+  config: Json,
+  vaeScale: number,
+  architecture: string,
+): SizeRange {
+  const [, , height, width] = facts.inputs.get('sample')?.shape ?? [];
+  if (typeof height === 'number' || typeof width === 'number') {
+    if (height !== width) {
+      throw new ModelFolderError(
+        `unet was exported for latents of ${height} x ${width} only; export it with dynamic axes`,
+      );
+    }
+    const fixed = Number(height) * vaeScale;
+    return { native: fixed, multiple: fixed, min: fixed, max: fixed };
+  }
+  const sampleSize = number(config.sample_size) ?? (architecture === 'sdxl' ? 128 : 64);
+  const native = number(settings.native) ?? sampleSize * vaeScale;
+  const multiple = number(settings.multiple) ?? vaeScale * 2 ** halvings(config, facts);
+  const min = number(settings.min) ?? Math.max(multiple, native / 2);
+  return { native, multiple, min, max: number(settings.max) ?? native * 2 };
+}
+
+export function guidanceWidth({ inputs }: GraphFacts, config: Json): number | undefined {
+  const input = inputs.get('timestep_cond');
+  if (!input) return undefined;
+  const width = number(input.shape?.[1]) ?? number(config.time_cond_proj_dim);
+  if (width !== undefined) return width;
+  throw new ModelFolderError(
+    'unet takes timestep_cond, and unet/config.json has no time_cond_proj_dim that tells its width',
+  );
+}
+
+export function latentChannels(facts: GraphFacts, config: Json): number {
+  const channels = facts.outputs.values().next().value?.shape?.[1];
+  return typeof channels === 'number' ? channels : (number(config.out_channels) ?? 4);
+}
+
+/** @throws ModelFolderError for UNets that want something else beside the latents, as InstructPix2Pix' does */
+export function inpaints(facts: GraphFacts, config: Json): boolean {
+  const channels = facts.inputs.get('sample')?.shape?.[1] ?? config.in_channels;
+  const latents = latentChannels(facts, config);
+  if (typeof channels !== 'number' || channels === latents) return false;
+  if (channels === 2 * latents + 1) return true;
+  throw new ModelFolderError(
+    `unet takes ${channels} channels, which is not supported (supported: ${latents}, and ${2 * latents + 1} for inpainting)`,
+  );
+}

@@ -1,0 +1,179 @@
+// The graphs of a model as onnxruntime sessions. The only file that loads onnxruntime.
+// Facts about onnxruntime-node 1.30 that decide its shape: run() blocks the process; extra feeds are ignored in silence,
+// so names are taken from the metadata; sessions must be released by hand; a float16 tensor has to hold a Uint16Array.
+
+import { dirname } from 'node:path';
+import { env, InferenceSession, Tensor } from 'onnxruntime-node';
+import type { Component, ModelFolder } from '../folder/model-folder.js';
+import { ModelFolderError } from '../folder/model-folder-error.js';
+import { fromHalf, toHalf } from '../numbers/half.js';
+import { patched } from './patch.js';
+
+export const onnxruntimeVersion: string = env.versions.node ?? env.versions.common;
+
+export interface DeviceOptions {
+  readonly provider: 'cpu' | 'cuda';
+  /** Threads of one model run on the CPU. */
+  readonly threads: number;
+  /** Where patched graphs are kept. */
+  readonly cacheDir: string;
+}
+
+/** A dense array for a graph's input; the session casts it to the dtype that the graph declares. */
+export interface Input {
+  readonly data: Float32Array | readonly number[];
+  readonly dims: readonly number[];
+}
+
+/** A graph's output in float32. */
+export interface Output {
+  readonly data: Float32Array;
+  readonly dims: readonly number[];
+}
+
+type Dtype = 'float32' | 'float16' | 'float64' | 'int64' | 'int32';
+interface InputMeta {
+  readonly type: Dtype;
+  /** Numbers are fixed, names are free. */
+  readonly shape: readonly (number | string)[];
+}
+
+export class Session {
+  /** Wall time of all runs so far, in ms: the floor that the service's overhead is measured against. */
+  runMs = 0;
+  /** What loading it took, ms. */
+  loadMs = 0;
+
+  private constructor(
+    private readonly session: InferenceSession,
+    private readonly inputs: ReadonlyMap<string, InputMeta>,
+  ) {}
+
+  /**
+   * @param original of a patched graph: the file beside which its external weights lie
+   * @throws ModelFolderError when the graph does not load
+   */
+  static async load(component: Component, path: string, device: DeviceOptions, original = path): Promise<Session> {
+    try {
+      const session = await InferenceSession.create(path, {
+        executionProviders: device.provider === 'cuda' ? [{ name: 'cuda', deviceId: 0 }, 'cpu'] : ['cpu'],
+        intraOpNumThreads: device.threads,
+        interOpNumThreads: 1,
+        graphOptimizationLevel: 'all',
+        logSeverityLevel: 3,
+        ...(original !== path && {
+          extra: { session: { model_external_initializers_file_folder_path: dirname(original) } },
+        }),
+      });
+      const inputs = session.inputMetadata.map((meta): [string, InputMeta] => {
+        if (!meta.isTensor) throw new Error(`its input ${meta.name} is not a tensor`);
+        return [meta.name, { type: meta.type as Dtype, shape: meta.shape }];
+      });
+      return new Session(session, new Map(inputs));
+    } catch (error) {
+      throw new ModelFolderError(`${component}/model.onnx does not load: ${(error as Error).message}`);
+    }
+  }
+
+  takes(input: string): boolean {
+    return this.inputs.has(input);
+  }
+
+  /** Of names that mean the same, the one that this graph has. */
+  nameOf(names: readonly string[]): string {
+    return names.find((name) => this.inputs.has(name))!;
+  }
+
+  /** The declared shape of an input: numbers are fixed, names are free. */
+  shapeOf(input: string): readonly (number | string)[] {
+    return this.inputs.get(input)!.shape;
+  }
+
+  /**
+   * One model run. Blocks the process until it ends.
+   * @param outputs names of those that are wanted; the first one if absent
+   */
+  async run(
+    feeds: Readonly<Record<string, Input>>,
+    outputs: readonly string[] = this.session.outputNames.slice(0, 1),
+  ): Promise<Output[]> {
+    const tensors: Record<string, Tensor> = {};
+    for (const [name, { data, dims }] of Object.entries(feeds)) {
+      tensors[name] = toTensor(this.inputs.get(name)!.type, data, dims);
+    }
+    const start = performance.now();
+    const results = await this.session.run(tensors, outputs);
+    this.runMs += performance.now() - start;
+    return outputs.map((name) => ({ data: toFloats(results[name]!), dims: results[name]!.dims }));
+  }
+
+  async release(): Promise<void> {
+    await this.session.release();
+  }
+}
+
+export type Sessions = Readonly<
+  Record<Exclude<Component, 'text_encoder' | 'text_encoder_2'>, Session> &
+    Partial<Record<'text_encoder' | 'text_encoder_2', Session>>
+>;
+
+/** Loads a folder's graphs, patched where that gives a timestep per row and a seeded draw. */
+export async function loadSessions({ graphs }: ModelFolder, device: DeviceOptions): Promise<Sessions> {
+  const loaded: Partial<Record<Component, Session>> = {};
+  try {
+    for (const [component, path] of Object.entries(graphs) as [Component, string][]) {
+      const start = performance.now();
+      const better = patchOf(component, path, device.cacheDir);
+      loaded[component] = await Session.load(component, better ?? path, device, path);
+      loaded[component].loadMs = performance.now() - start;
+    }
+    return loaded as Sessions;
+  } catch (error) {
+    for (const session of Object.values(loaded)) await session.release();
+    throw error;
+  }
+}
+
+function patchOf(component: Component, path: string, cacheDir: string): string | undefined {
+  try {
+    if (component === 'unet') return patched(path, 'perRowTimestep', cacheDir);
+    if (component === 'vae_encoder') return patched(path, 'noiseAsInput', cacheDir);
+    return undefined;
+  } catch (error) {
+    // The model runs without, and says what is lost: equal timesteps only share a call, the draw is not seeded.
+    process.stderr.write(`${component} could not be patched: ${(error as Error).message}\n`);
+    return undefined;
+  }
+}
+
+function toTensor(type: Dtype, data: Input['data'], dims: readonly number[]): Tensor {
+  switch (type) {
+    case 'float32':
+      return new Tensor('float32', data instanceof Float32Array ? data : Float32Array.from(data), dims);
+    case 'float64':
+      return new Tensor('float64', Float64Array.from(data), dims);
+    case 'float16':
+      return halfTensor(toHalf(data), dims);
+    case 'int64':
+      return new Tensor(
+        'int64',
+        BigInt64Array.from(data, (x) => BigInt(Math.trunc(x))),
+        dims,
+      );
+    case 'int32':
+      return new Tensor('int32', Int32Array.from(data, Math.trunc), dims);
+  }
+}
+
+/** Where there is a Float16Array (Node 24), the tensor makes one, and the native side then fails on it. */
+function halfTensor(halves: Uint16Array, dims: readonly number[]): Tensor {
+  const tensor = new Tensor('float16', halves, dims);
+  (tensor as unknown as { cpuData: Uint16Array }).cpuData = halves;
+  return tensor;
+}
+
+function toFloats({ type, data }: Tensor): Float32Array {
+  if (type === 'float32') return data as Float32Array;
+  const { buffer, byteOffset, length } = data as Uint16Array;
+  return fromHalf(new Uint16Array(buffer, byteOffset, length));
+}
