@@ -5,7 +5,7 @@ import { encodePreview } from '../../image/encode.js';
 import type { Made, MadePicture, Plan } from '../pictures/generation.js';
 import type { Parameters } from '../pictures/parameters.js';
 import type { Narrator } from '../pictures/progress-stream.js';
-import type { ProblemCode } from '../problems/problem-codes.js';
+import { problemKind } from '../problems/problem-codes.js';
 import type { Problem } from '../problems/problems.js';
 import { type EditBody, noUsage } from './fields.js';
 
@@ -50,17 +50,11 @@ export function editEvents(body: EditBody, plan: Plan): Narrator {
   };
 }
 
-/** OpenAI's words, where it has some of its own. */
-const openAiCodes: Partial<Record<ProblemCode, string>> = {
-  unauthorized: 'invalid_api_key',
-  rate_limited: 'rate_limit_exceeded',
-};
-
 export function openAiError(problem: Problem) {
   const type =
     problem.status >= 500 ? 'server_error' : problem.status === 429 ? 'rate_limit_error' : 'invalid_request_error';
   const param = problem.more.errors?.[0]?.pointer.replace(/^#\/?/, '') || null;
-  return { error: { message: problem.message, type, param, code: openAiCodes[problem.code] ?? problem.code } };
+  return { error: { message: problem.message, type, param, code: problemKind(problem.code).openAi ?? problem.code } };
 }
 
 export function sendOpenAiError(_request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {

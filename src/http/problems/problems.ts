@@ -3,10 +3,11 @@
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
-import { EngineError, type EngineErrorCode } from '../../engine/host/engine.js';
+import { EngineError } from '../../engine/host/engine.js';
 import { PictureError } from '../../image/picture-error.js';
 import { SizeError } from '../../image/size.js';
 import { requirement, type SchemaError } from '../../requirement.js';
+import { engineEnds } from './engine-ends.js';
 import { type ProblemCode, problemCodes } from './problem-codes.js';
 
 /** One bad field: where it is and what is wrong with it. */
@@ -30,7 +31,7 @@ export class Problem extends Error {
   }
 
   get status(): number {
-    return problemCodes[this.code][0];
+    return problemCodes[this.code].status;
   }
 }
 
@@ -77,16 +78,16 @@ export function responsesFor(
 ): Record<number, object> {
   const responses: Record<number, object> = {};
   const example = (code: ProblemCode) => {
-    const [, title, meaning] = problemCodes[code];
+    const { title, meaning } = problemCodes[code];
     return [
       code,
       { summary: title, value: body(new Problem(code, `${meaning[0]!.toUpperCase()}${meaning.slice(1)}.`)) },
     ];
   };
-  for (const status of new Set(codes.map((code) => problemCodes[code][0]))) {
-    const names = codes.filter((code) => problemCodes[code][0] === status);
+  for (const status of new Set(codes.map((code) => problemCodes[code].status))) {
+    const names = codes.filter((code) => problemCodes[code].status === status);
     responses[status] = {
-      description: names.map((code) => `\`${code}\`: ${problemCodes[code][2]}.`).join(' '),
+      description: names.map((code) => `\`${code}\`: ${problemCodes[code].meaning}.`).join(' '),
       ...(status === 401 && { headers: { 'WWW-Authenticate': Type.String() } }),
       ...((status === 429 || status === 503) && {
         headers: { 'Retry-After': Type.Integer({ description: 'Seconds' }) },
@@ -109,7 +110,7 @@ export function problemBody(request: FastifyRequest, problem: Problem): Static<t
 }
 
 function document(problem: Problem, instance: string, requestId: string): Static<typeof ProblemBody> {
-  const [status, title] = problemCodes[problem.code];
+  const { status, title } = problemCodes[problem.code];
   return {
     type: `/docs#${problem.code}`,
     title,
@@ -182,22 +183,6 @@ export function registerProblems(
   );
 }
 
-const engineProblems: Record<EngineErrorCode, ProblemCode> = {
-  overloaded: 'overloaded',
-  deadline_unattainable: 'deadline_unattainable',
-  too_large_for_device: 'too_large_for_device',
-  not_ready: 'not_ready',
-  worker_lost: 'worker_lost',
-  request_kills_worker: 'request_kills_worker',
-  model_not_found: 'model_not_found',
-  model_not_runnable: 'model_not_runnable',
-  deadline_exceeded: 'deadline_exceeded',
-  cancelled: 'internal', // nobody is left to read it
-  interrupted: 'internal', // answered by the route that can interrupt
-  shutting_down: 'draining',
-  internal: 'internal',
-};
-
 /** Codes of Fastify and its plugins that are the client's doing. Their other errors below 500 are invalid requests. */
 const fastifyProblems: Record<string, ProblemCode> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
@@ -212,7 +197,7 @@ export function toProblem(error: FastifyError | Error, sent?: unknown): Problem 
   if (error instanceof PictureError) return fieldProblem(error.code, 'image', error.message);
   if (error instanceof SizeError) return fieldProblem('size_not_supported', error.field, error.message);
   if (error instanceof EngineError) {
-    const code = engineProblems[error.code];
+    const code = engineEnds[error.code].problem;
     const detail = code === 'internal' ? internalDetail : error.message;
     if (error.code.startsWith('model_')) return fieldProblem(code, 'model', detail);
     return new Problem(code, detail, { retryAfter: error.retryAfter });
