@@ -17,10 +17,12 @@ import { type Build, countAnswers, createMetrics, metricsRoute } from './metrics
 import { modelRoutes } from './models.js';
 import { sendOpenAiError } from './openai/answers.js';
 import { openAiRoutes } from './openai/openai.js';
-import { bodyLimit } from './pictures/fields.js';
-import { pictureMaker } from './pictures/generation.js';
-import { decorate, img2imgRoute } from './pictures/img2img.js';
+import type { FieldTable } from './pictures/field.js';
+import { fields as allFields } from './pictures/fields.js';
+import { img2imgRoute } from './pictures/img2img.js';
+import { pictureMaker } from './pictures/maker.js';
 import { answerHeaders } from './pictures/report.js';
+import { decorate, type Kitchen } from './pictures/route.js';
 import {
   answerBrokenHttp,
   type Problem,
@@ -51,18 +53,24 @@ export interface AppOptions {
   /** Shared with whoever drains. */
   readonly lifecycle: { draining: boolean };
   readonly build: Build;
+  /** Of requests for pictures. */
+  readonly fields?: FieldTable;
 }
 
+/** Bytes of the largest body: its pictures as base64, which adds a third, and the other fields. */
+const bodyLimit = (config: Config): number => Math.ceil(2 * config.MAX_UPLOAD_BYTES * 1.4) + 65_536;
+
 /** The application, and with METRICS_PORT a second one for the metrics. Neither listens yet. */
-export async function buildApp({ config, engine, gpus, spans, logger, lifecycle, build }: AppOptions) {
+export async function buildApp(options: AppOptions) {
+  const { config, engine, gpus, spans, logger, lifecycle, build, fields = allFields } = options;
   const app: FastifyInstance = Fastify({
     loggerInstance: logger,
     bodyLimit: bodyLimit(config),
     requestIdHeader: false,
     genReqId: ({ headers }) => acceptableId(headers['x-request-id']) ?? randomUUID(),
     routerOptions: { maxParamLength: 200 },
-    // Unknown fields are errors, and JSON is not coerced; the form's text is, before validation.
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: true } },
+    // Unknown fields are errors, defaults are the table of fields' to fill in, and JSON is not coerced; the form's text is, before.
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false, allErrors: true } },
     requestTimeout: config.UPLOAD_TIMEOUT_MS,
     keepAliveTimeout: config.IDLE_TIMEOUT_MS,
     http: {
@@ -74,10 +82,11 @@ export async function buildApp({ config, engine, gpus, spans, logger, lifecycle,
   });
   const metrics = createMetrics(engine, lifecycle, build);
   if (gpus) gpuMetrics(metrics.registry, gpus, engine);
-  const maker = pictureMaker(config, engine, metrics);
+  const maker = pictureMaker(config, fields, engine, metrics);
   const budget = uploadBudget({ maxBytes: bodyLimit(config), maxTotalBytes: config.MAX_UPLOADS_BYTES }, () =>
     engine.assertRoom(),
   );
+  const kitchen: Kitchen = { config, fields, maker, budget };
   decorate(app);
   app.removeContentTypeParser('text/plain');
   app.addSchema(ProblemBody);
@@ -105,7 +114,7 @@ export async function buildApp({ config, engine, gpus, spans, logger, lifecycle,
     await app.register(cors, {
       origin: origins.includes('*') ? '*' : origins,
       exposedHeaders: [
-        ...Object.keys(answerHeaders),
+        ...Object.keys(answerHeaders(fields)),
         'Retry-After',
         'RateLimit-Limit',
         'RateLimit-Remaining',
@@ -128,20 +137,20 @@ export async function buildApp({ config, engine, gpus, spans, logger, lifecycle,
   });
   await registerDocs(app, build.version);
   app.after(() => {
-    img2imgRoute(app, config, maker, budget);
-    sheetRoute(app, config, maker, budget);
+    img2imgRoute(app, kitchen);
+    sheetRoute(app, kitchen);
     modelRoutes(app, config, engine);
     app.register(
       async (scope) => {
         registerProblems(scope, count, sendOpenAiError);
-        openAiRoutes(scope, { config, engine, maker, budget });
+        openAiRoutes(scope, kitchen, engine);
       },
       { prefix: '/v1' },
     );
     app.register(
       async (scope) => {
         registerProblems(scope, count, sendWebuiError);
-        webuiRoutes(scope, { config, engine, maker, budget, version: build.version });
+        webuiRoutes(scope, kitchen, engine, build.version);
       },
       { prefix: '/sdapi/v1' },
     );

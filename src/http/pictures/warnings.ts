@@ -2,7 +2,7 @@
 
 import type { Generated } from '../../engine/host/engine.js';
 import type { Conversion, Starter } from '../../image/decode.js';
-import type { Img2ImgBody } from './fields.js';
+import type { Sent } from './fields.js';
 import type { Parameters } from './parameters.js';
 
 export const warningCodes = {
@@ -32,7 +32,7 @@ const conversions = {
 
 /** @param result what is known only of a picture that was made */
 export function warningsFor(
-  body: Img2ImgBody,
+  sent: Sent,
   parameters: Parameters,
   starter: Starter,
   converted: readonly Conversion[],
@@ -42,7 +42,7 @@ export function warningsFor(
   const { strength, guidanceScale, prompt, negativePrompt } = parameters.request;
   const guided = guidanceScale > 1 && !parameters.model.guidanceEmbedded;
   const noStep = schedule.stepsRun === 0;
-  const sizeAsked = body.width !== undefined || body.height !== undefined;
+  const sizeAsked = sent.width !== undefined || sent.height !== undefined;
   const sameSize = size.width === starter.width && size.height === starter.height;
   const cases: readonly [boolean, Warning][] = [
     [(result?.droppedTokens.prompt ?? 0) > 0, 'prompt_truncated'],
@@ -52,7 +52,7 @@ export function warningsFor(
     [noStep && (prompt !== '' || negativePrompt !== ''), 'prompts_unused'],
     [noStep && strength > 0, 'strength_rounded_to_no_step'],
     [!sizeAsked && !sameSize, 'size_chosen'],
-    [body.quality !== undefined && parameters.format === 'png', 'quality_unused'],
+    [sent.quality !== undefined && parameters.values.format === 'png', 'quality_unused'],
   ];
   return [
     ...cases.filter(([applies]) => applies).map(([, code]) => code),

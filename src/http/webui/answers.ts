@@ -2,7 +2,7 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import type { Made, MadePicture } from '../pictures/generation.js';
+import type { Made, MadePicture } from '../pictures/making.js';
 import type { ProblemCode } from '../problems/problem-codes.js';
 import { type Problem, responsesFor } from '../problems/problems.js';
 import type { WebuiBody } from './fields.js';
