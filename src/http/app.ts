@@ -15,7 +15,7 @@ import type { Engine } from '../engine/host/engine.js';
 import { gpuMetrics, type ReadableTelemetry } from './metrics/gpu-metrics.js';
 import { type Build, countAnswers, createMetrics, metricsRoute } from './metrics/metrics.js';
 import { modelRoutes } from './models.js';
-import { sendOpenAiError } from './openai/answers.js';
+import { openAiShape } from './openai/answers.js';
 import { openAiRoutes } from './openai/openai.js';
 import type { FieldTable } from './pictures/field.js';
 import { fields as allFields } from './pictures/fields.js';
@@ -31,6 +31,8 @@ import {
   sendProblem,
   toProblem,
 } from './problems/problems.js';
+import { gateBodies, smallBody } from './server/body-gate.js';
+import { parseBoundedJson } from './server/bounded-json.js';
 import { registerDocs } from './server/docs.js';
 import { closeConnectionsWhenIdle } from './server/draining.js';
 import { requireKeys } from './server/keys.js';
@@ -39,7 +41,7 @@ import { limitRates } from './server/rate-limit.js';
 import { type Spans, traceRequests } from './server/trace.js';
 import { uploadBudget } from './server/upload-budget.js';
 import { sheetRoute } from './sheet/sheet.js';
-import { sendWebuiError } from './webui/answers.js';
+import { webuiShape } from './webui/answers.js';
 import { webuiRoutes } from './webui/webui.js';
 
 export interface AppOptions {
@@ -57,15 +59,12 @@ export interface AppOptions {
   readonly fields?: FieldTable;
 }
 
-/** Bytes of the largest body: its pictures as base64, which adds a third, and the other fields. */
-const bodyLimit = (config: Config): number => Math.ceil(2 * config.MAX_UPLOAD_BYTES * 1.4) + 65_536;
-
 /** The application, and with METRICS_PORT a second one for the metrics. Neither listens yet. */
 export async function buildApp(options: AppOptions) {
   const { config, engine, gpus, spans, logger, lifecycle, build, fields = allFields } = options;
   const app: FastifyInstance = Fastify({
     loggerInstance: logger,
-    bodyLimit: bodyLimit(config),
+    bodyLimit: smallBody,
     requestIdHeader: false,
     genReqId: ({ headers }) => acceptableId(headers['x-request-id']) ?? randomUUID(),
     routerOptions: { maxParamLength: 200 },
@@ -83,10 +82,7 @@ export async function buildApp(options: AppOptions) {
   const metrics = createMetrics(engine, lifecycle, build);
   if (gpus) gpuMetrics(metrics.registry, gpus, engine);
   const maker = pictureMaker(config, fields, engine, metrics);
-  const budget = uploadBudget({ maxBytes: bodyLimit(config), maxTotalBytes: config.MAX_UPLOADS_BYTES }, () =>
-    engine.assertRoom(),
-  );
-  const kitchen: Kitchen = { config, fields, maker, budget };
+  const kitchen: Kitchen = { config, fields, maker, assertRoom: () => engine.assertRoom() };
   decorate(app);
   app.removeContentTypeParser('text/plain');
   app.addSchema(ProblemBody);
@@ -125,6 +121,9 @@ export async function buildApp(options: AppOptions) {
   }
   requireKeys(app, list(config.API_KEYS));
   if (config.RATE_LIMIT !== undefined) await limitRates(app, config.RATE_LIMIT);
+  const budget = uploadBudget(config.MAX_UPLOADS_BYTES);
+  gateBodies(app, budget);
+  parseBoundedJson(app);
   await app.register(multipart, {
     throwFileSizeLimit: true,
     limits: {
@@ -142,14 +141,14 @@ export async function buildApp(options: AppOptions) {
     modelRoutes(app, config, engine);
     app.register(
       async (scope) => {
-        registerProblems(scope, count, sendOpenAiError);
+        registerProblems(scope, count, openAiShape);
         openAiRoutes(scope, kitchen, engine);
       },
       { prefix: '/v1' },
     );
     app.register(
       async (scope) => {
-        registerProblems(scope, count, sendWebuiError);
+        registerProblems(scope, count, webuiShape);
         webuiRoutes(scope, kitchen, engine, build.version);
       },
       { prefix: '/sdapi/v1' },
@@ -159,9 +158,10 @@ export async function buildApp(options: AppOptions) {
   });
   const { registry } = metrics;
   if (config.METRICS_PORT === undefined) return { app, metricsApp: undefined, registry };
-  const metricsApp: FastifyInstance = Fastify({ loggerInstance: logger, ...answersToAnything });
+  const metricsApp: FastifyInstance = Fastify({ loggerInstance: logger, bodyLimit: smallBody, ...answersToAnything });
   metricsApp.addSchema(ProblemBody);
   registerProblems(metricsApp, () => {});
+  gateBodies(metricsApp, budget);
   metricsRoute(metricsApp, registry);
   return { app, metricsApp, registry };
 }

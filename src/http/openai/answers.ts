@@ -1,12 +1,11 @@
 // What POST /v1/images/edits answers: OpenAI's shapes of pictures, events and errors.
 
-import type { FastifyReply, FastifyRequest } from 'fastify';
 import { encodePreview } from '../../image/encode.js';
 import type { Narrator } from '../pictures/events.js';
 import type { Made, MadePicture, Plan } from '../pictures/making.js';
 import type { Parameters } from '../pictures/parameters.js';
 import { problemKind } from '../problems/problem-codes.js';
-import type { Problem } from '../problems/problems.js';
+import type { Problem, ProblemShape } from '../problems/problems.js';
 import { type EditBody, noUsage } from './fields.js';
 
 const now = () => Math.floor(Date.now() / 1000);
@@ -57,10 +56,4 @@ export function openAiError(problem: Problem) {
   return { error: { message: problem.message, type, param, code: problemKind(problem.code).openAi ?? problem.code } };
 }
 
-export function sendOpenAiError(_request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
-  if (problem.more.retryAfter !== undefined) reply.header('retry-after', String(problem.more.retryAfter));
-  return reply
-    .status(problem.status)
-    .type('application/json')
-    .send(JSON.stringify(openAiError(problem)));
-}
+export const openAiShape: ProblemShape = { type: 'application/json', body: openAiError };

@@ -6,8 +6,8 @@ import { type TObject, Type } from 'typebox';
 import type { Config } from '../../config.js';
 import type { Progress } from '../../engine/host/engine.js';
 import type { ProblemCode } from '../problems/problem-codes.js';
+import { smallBody } from '../server/body-gate.js';
 import { deadlineSignal, timeoutHeader } from '../server/deadline.js';
-import type { UploadBudget } from '../server/upload-budget.js';
 import { type FieldTypes, type PictureSource, readBody } from './body.js';
 import { answerWithEvents, type Narrator } from './events.js';
 import type { FieldTable } from './field.js';
@@ -21,7 +21,8 @@ export interface Kitchen {
   readonly config: Config;
   readonly fields: FieldTable;
   readonly maker: PictureMaker;
-  readonly budget: UploadBudget;
+  /** @throws EngineError when no picture can be made now anyway */
+  readonly assertRoom: () => void;
 }
 
 export interface PicturePath<Body> {
@@ -83,7 +84,7 @@ export interface Follower {
 
 export function pictureRoute<Body>(
   app: FastifyInstance,
-  { config, maker, budget }: Kitchen,
+  { config, maker, assertRoom }: Kitchen,
   { path, about, form, json, pictures, success, problems, negotiates, tidy, understand }: PicturePath<Body>,
 ): void {
   app.post(
@@ -111,7 +112,8 @@ export function pictureRoute<Body>(
           ),
         },
       },
-      onRequest: budget,
+      bodyLimit: bodyLimitOf(config, new Set(pictures.map(({ slot }) => slot)).size),
+      onRequest: async () => assertRoom(),
       preValidation: async (request, reply) => {
         if (tidy && isObject(request.body)) tidy(request.body);
         await readBody(request, form?.properties as FieldTypes | undefined, pictures, config.MAX_UPLOAD_BYTES);
@@ -155,6 +157,11 @@ export function pictureRoute<Body>(
       }
     },
   );
+}
+
+/** Bytes: the pictures as base64, which adds a third and some line breaks; prompts, of which JSON may escape every character. */
+function bodyLimitOf({ MAX_UPLOAD_BYTES, MAX_PROMPT_CHARS }: Config, pictures: number): number {
+  return Math.ceil(pictures * MAX_UPLOAD_BYTES * 1.4) + 2 * 6 * MAX_PROMPT_CHARS + smallBody;
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;

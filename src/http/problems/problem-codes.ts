@@ -26,6 +26,12 @@ export const problemCodes = {
   },
   not_found: { status: 404, title: 'Not found', meaning: 'there is no such route', rejectedAs: null },
   model_not_found: { status: 404, title: 'Model not found', meaning: 'there is no such model', rejectedAs: null },
+  method_not_allowed: {
+    status: 405,
+    title: 'Method not allowed',
+    meaning: 'the path is there, and does not take this method; `Allow` says which it takes',
+    rejectedAs: null,
+  },
   not_acceptable: {
     status: 406,
     title: 'Not acceptable',

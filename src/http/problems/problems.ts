@@ -25,6 +25,7 @@ export class Problem extends Error {
       readonly errors?: readonly FieldError[];
       readonly retryAfter?: number | undefined;
       readonly reason?: string;
+      readonly headers?: Readonly<Record<string, string>>;
     } = {},
   ) {
     super(detail);
@@ -98,10 +99,30 @@ export function responsesFor(
   return responses;
 }
 
-export function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
-  if (problem.more.retryAfter !== undefined) reply.header('retry-after', String(problem.more.retryAfter));
-  const body = JSON.stringify(problemBody(request, problem));
-  return reply.status(problem.status).type('application/problem+json').send(body);
+/** The shape in which an error is sent. */
+export interface ProblemShape {
+  readonly type: string;
+  readonly body: (problem: Problem, request: FastifyRequest) => object;
+}
+
+const problemShape: ProblemShape = {
+  type: 'application/problem+json',
+  body: (problem, request) => problemBody(request, problem),
+};
+
+export function sendProblem(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  problem: Problem,
+  { type, body }: ProblemShape = problemShape,
+): FastifyReply {
+  const { retryAfter, headers = {} } = problem.more;
+  if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
+  return reply
+    .headers(headers)
+    .status(problem.status)
+    .type(type)
+    .send(JSON.stringify(body(problem, request)));
 }
 
 /** The problem document. */
@@ -158,15 +179,15 @@ export function logProblem(request: FastifyRequest, problem: Problem, error: unk
   else request.log.info(facts, 'request refused');
 }
 
-/** For all routes of `app`. @param write the shape that the routes' clients expect */
+/** For all routes of `app`. @param shape that the routes' clients expect */
 export function registerProblems(
   app: FastifyInstance,
   onProblem: (request: FastifyRequest, problem: Problem) => void,
-  write: typeof sendProblem = sendProblem,
+  shape: ProblemShape = problemShape,
 ): void {
   const send = (request: FastifyRequest, reply: FastifyReply, problem: Problem) => {
     onProblem(request, problem);
-    return write(request, reply, problem);
+    return sendProblem(request, reply, problem, shape);
   };
 
   app.setErrorHandler((error: FastifyError, request, reply) => {
@@ -213,8 +234,11 @@ export function toProblem(error: FastifyError | Error, sent?: unknown): Problem 
 
 const internalDetail = 'Something went wrong in the server; its log says what, under this request id.';
 
+/** Bad fields that are told together. */
+const mostErrors = 20;
+
 function validationProblem(validation: readonly SchemaError[], sent: unknown): Problem {
-  const errors = validation.map((error) => {
+  const errors = validation.slice(0, mostErrors).map((error) => {
     const parent = error.instancePath.slice(1);
     switch (error.keyword) {
       case 'required':
@@ -228,15 +252,20 @@ function validationProblem(validation: readonly SchemaError[], sent: unknown): P
       }
     }
   });
-  return new Problem('invalid_request', errors.map(({ detail }) => detail).join(' '), { errors });
+  const sentences = errors.map(({ detail }) => detail);
+  if (validation.length > mostErrors) sentences.push(`And ${validation.length - mostErrors} more.`);
+  return new Problem('invalid_request', sentences.join(' '), { errors });
 }
 
-function fieldError(field: string, complaint: string): FieldError {
+function fieldError(name: string, complaint: string): FieldError {
+  const field = name.length > 100 ? `${name.slice(0, 99)}…` : name;
   return { pointer: `#/${field.replaceAll('~', '~0').replaceAll('/', '~1')}`, detail: `${field} ${complaint}.` };
 }
 
 /** A value for an error text: short, and quoted as JSON. */
 export function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'absent';
-  return text.length > 60 ? `${text.slice(0, 57)}… (${text.length - 2} characters)` : text;
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'a list' : 'an object';
+  const text = JSON.stringify(typeof value === 'string' ? value.slice(0, 60) : value) ?? 'absent';
+  const length = typeof value === 'string' ? value.length : text.length;
+  return length > 60 ? `${text.slice(0, 57)}… (${length} characters)` : text;
 }

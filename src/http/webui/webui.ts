@@ -45,7 +45,7 @@ export function webuiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Engi
         field: 'init_images',
         inJson: ({ init_images }) => Array.isArray(init_images) && init_images[0],
       },
-      { slot: 'mask', field: 'mask' },
+      { slot: 'mask', field: 'mask', inJson: ({ mask }) => mask },
     ],
     success: {
       description: 'The pictures; none if the request was interrupted.',
