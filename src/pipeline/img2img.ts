@@ -2,39 +2,16 @@
 // Source: diffusers, pipeline_stable_diffusion_img2img.py; the order of random draws (VAE, noise, noise of each step) is part of it.
 // Where we differ: a strength that rounds to no step takes the VAE round trip. UNet calls take the rows of many requests.
 
+import type { Img2ImgRequest, Timings } from '../img2img-request.js';
 import type { Pixels } from '../pixels.js';
 import type { Model } from './model.js';
-import { inpaintingChannels, type Known, keepKnown, latentMask, type Mask, restoreStarter } from './numbers/mask.js';
+import { inpaintingChannels, type Known, keepKnown, latentMask, restoreStarter } from './numbers/mask.js';
 import { TorchGenerator } from './numbers/noise.js';
 import { type EncodedPrompt, encodePrompts, zerosLike } from './prompt.js';
-import { createSchedule, type SchedulerName } from './schedulers/index.js';
+import { createSchedule } from './schedulers/index.js';
 import type { Scheduler } from './schedulers/schedule.js';
 import { type Condition, guidanceEmbedding, runUnet, sharesTimestep, timeIds } from './unet.js';
 import { decodeLatents, drawIsSeeded, encodeStarters, type Starter } from './vae.js';
-
-export interface Img2ImgRequest {
-  /** The starter in the size of the output: both sides multiples of the model's. */
-  readonly pixels: Pixels;
-  /** In the size of the starter; without one everything is repainted. */
-  readonly mask?: Mask | undefined;
-  readonly prompt: string;
-  readonly negativePrompt: string;
-  /** 0..1, the share of the schedule that is run. */
-  readonly strength: number;
-  readonly guidanceScale: number;
-  readonly steps: number;
-  readonly scheduler: SchedulerName;
-  /** 0..2^32-1 */
-  readonly seed: number;
-}
-
-/** Milliseconds per stage. */
-export interface Timings {
-  textEncode: number;
-  vaeEncode: number;
-  denoise: number;
-  vaeDecode: number;
-}
 
 /** A request's state on the device. */
 export interface Generation {

@@ -2,9 +2,10 @@ import t from 'tap';
 import { predictNeed } from '../../src/engine/host/memory.js';
 import { plan } from '../../src/engine/host/plan.js';
 import { StepTimes } from '../../src/engine/host/step-times.js';
+import { rowBudgetFor } from '../../src/engine/shared/capacity.js';
 import { isOutOfMemory } from '../../src/engine/shared/faults.js';
-import { measureRowBudget, rowBudgetFor } from '../../src/engine/shared/row-budget.js';
 import { callMs, faultAt } from '../../src/engine/shared/stand-in.js';
+import { measureRowBudget } from '../../src/engine/worker/row-budget.js';
 
 t.test('the row budget ends where a row gets no cheaper', async (t) => {
   const gpu = { 1: 16.7, 2: 18.3, 4: 24.0, 8: 42.5, 16: 83.2, 32: 166 };

@@ -3,7 +3,7 @@ import { FairQueue } from '../../src/engine/host/fair-queue.js';
 import { Forecast } from '../../src/engine/host/forecast.js';
 import { Pool } from '../../src/engine/host/pool.js';
 import type { Task } from '../../src/engine/host/task.js';
-import type { GpuReading, GpuSource } from '../../src/engine/shared/gpu/gpu.js';
+import type { GpuReading, GpuSource } from '../../src/engine/shared/gpu/gpu-reading.js';
 import type { ModelInfo } from '../../src/engine/shared/messages.js';
 import { gpuMemory, processMemory } from '../../src/engine/worker/memory-gauge.js';
 import { warmUp } from '../../src/engine/worker/warm-up.js';

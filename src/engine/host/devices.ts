@@ -4,11 +4,9 @@ import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism, cpus } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { GpuReading } from '../shared/gpu/gpu.js';
+import type { GpuReading } from '../shared/gpu/gpu-reading.js';
+import type { Provider } from '../shared/messages.js';
 import { cgroup } from './cgroup.js';
-
-/** standin is the CPU with costs and faults on demand, for tests and simulations: see stand-in.ts. */
-export type Provider = 'cpu' | 'cuda' | 'standin';
 
 export interface Device {
   /** As the settings name it: cpu, cuda:0, cuda:0:1. */

@@ -22,8 +22,7 @@ import type {
 } from './requests.js';
 import { deathsBeforeAlone, type Task } from './task.js';
 
-export { type Kind, kinds } from '../../pipeline/folder/family.js';
-export type { Img2ImgRequest } from '../../pipeline/img2img.js';
+export type { Img2ImgRequest } from '../../img2img-request.js';
 export { createSchedule, type Schedule, type SchedulerName, schedulerNames } from '../../pipeline/schedulers/index.js';
 export { UnsupportedSchedulerError } from '../../pipeline/schedulers/schedule.js';
 export { EngineError, type EngineErrorCode } from '../shared/errors.js';

@@ -1,8 +1,8 @@
 // The workers, one per device, and what runs on each. It knows places, not the queue in front of them.
 
+import { rowBudgetFor } from '../shared/capacity.js';
 import type { ExitCause } from '../shared/faults.js';
 import type { FromWorker } from '../shared/messages.js';
-import { rowBudgetFor } from '../shared/row-budget.js';
 import type { StandInSettings } from '../shared/stand-in.js';
 import { type CatalogueEntry, digestsOf, mergeCatalogues } from './catalogue.js';
 import { type Device, type Gpu, parseDevices, threadsPerWorker } from './devices.js';

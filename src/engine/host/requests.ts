@@ -1,6 +1,6 @@
 // What callers of the engine hand in, and what they are told and given.
 
-import type { Img2ImgRequest } from '../../pipeline/img2img.js';
+import type { Img2ImgRequest } from '../../img2img-request.js';
 import type { Pixels } from '../../pixels.js';
 import type { EngineErrorCode } from '../shared/errors.js';
 import type { ExitReason } from '../shared/faults.js';

@@ -1,16 +1,15 @@
 // What crosses the process boundary between the HTTP process and a worker. Plain data; pictures as raw RGB bytes.
 
-import type { Kind } from '../../pipeline/folder/family.js';
-import type { ModelFolder } from '../../pipeline/folder/model-folder.js';
-import type { SizeRange } from '../../pipeline/folder/unet-facts.js';
-import type { Img2ImgRequest, Timings } from '../../pipeline/img2img.js';
+import type { Img2ImgRequest, Timings } from '../../img2img-request.js';
+import type { Kind, Precision, SizeRange } from '../../model-facts.js';
 import type { SchedulerName } from '../../pipeline/schedulers/index.js';
 import type { SchedulerConfig } from '../../pipeline/schedulers/schedule.js';
 import type { Pixels } from '../../pixels.js';
-import type { Provider } from '../host/devices.js';
-import type { MemoryNeed } from '../host/memory.js';
-import type { Capacity } from './row-budget.js';
+import type { Capacity, MemoryNeed } from './capacity.js';
 import type { StandInSettings } from './stand-in.js';
+
+/** standin is the CPU with costs and faults on demand, for tests and simulations: see stand-in.ts. */
+export type Provider = 'cpu' | 'cuda' | 'standin';
 
 /** A folder's digest, and the stamp of sizes and times that it was made at. */
 export interface FolderDigest {
@@ -24,8 +23,9 @@ export interface ModelInfo {
   readonly title: string;
   readonly description: string;
   readonly kind: Kind;
-  readonly exporter: ModelFolder['exporter'];
-  readonly precision: ModelFolder['precision'];
+  /** Whose habits the graphs show. */
+  readonly exporter: string;
+  readonly precision: Precision;
   /** Every step runs, whatever the strength, and with the scheduler lcm only. */
   readonly latentConsistency: boolean;
   /** The guidance goes in as an embedding: a negative prompt is never computed. */

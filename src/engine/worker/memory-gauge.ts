@@ -1,7 +1,7 @@
 // What a worker's device has in use, so that warm-up can measure what a request needs of it. Lives in the worker.
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { GpuSource } from '../shared/gpu/gpu.js';
+import type { GpuSource } from '../shared/gpu/gpu-reading.js';
 
 /** Bytes; undefined where the system does not tell. */
 export interface MemoryGauge {

@@ -6,8 +6,8 @@ import { findModelFolders, readModelFolder } from '../../pipeline/folder/model-f
 import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import { loadModel, type Model, releaseModel } from '../../pipeline/model.js';
 import { UnsupportedSchedulerError } from '../../pipeline/schedulers/schedule.js';
+import { rowBudgetFor } from '../shared/capacity.js';
 import type { BrokenModel, FolderDigest, ModelInfo } from '../shared/messages.js';
-import { rowBudgetFor } from '../shared/row-budget.js';
 import type { Warmth } from './warm-up.js';
 
 export interface ModelStoreOptions {

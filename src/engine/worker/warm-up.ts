@@ -1,12 +1,13 @@
 // The first runs of a model that was just loaded: arenas are allocated, kernels chosen, and what calls take and need is
 // measured, so that the first request meets a device that is known. Lives in the worker.
 
+import type { Img2ImgRequest } from '../../img2img-request.js';
 import * as img2img from '../../pipeline/img2img.js';
 import type { Model } from '../../pipeline/model.js';
-import type { MemoryNeed } from '../host/memory.js';
+import type { Capacity, MemoryNeed } from '../shared/capacity.js';
 import { isOutOfMemory } from '../shared/faults.js';
-import { type CallTime, type Capacity, measureRowBudget } from '../shared/row-budget.js';
 import type { MemoryGauge } from './memory-gauge.js';
+import { type CallTime, measureRowBudget } from './row-budget.js';
 
 export interface Warmth {
   readonly capacities: readonly Capacity[];
@@ -126,7 +127,7 @@ async function timeCalls(
   return best;
 }
 
-function warmUpRequest({ folder }: Model, side: number, guidanceScale: number, steps: number): img2img.Img2ImgRequest {
+function warmUpRequest({ folder }: Model, side: number, guidanceScale: number, steps: number): Img2ImgRequest {
   const pixels = { data: new Uint8Array(side ** 2 * 3), width: side, height: side };
   const { scheduler } = folder.defaults;
   return { pixels, prompt: '', negativePrompt: '', strength: 1, guidanceScale, steps, scheduler, seed: 0 };

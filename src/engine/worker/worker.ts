@@ -5,7 +5,7 @@ import { constants, setPriority } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { onnxruntimeVersion } from '../../pipeline/onnx/sessions.js';
 import { isOutOfMemory } from '../shared/faults.js';
-import { openGpuSource } from '../shared/gpu/gpu.js';
+import { openGpuSource } from '../shared/gpu/gpu-source.js';
 import type { FromWorker, StartMessage, ToWorker } from '../shared/messages.js';
 import { Batch } from './batch.js';
 import { type OnDevice, WorkerDevice } from './device.js';
