@@ -25,7 +25,7 @@ import { deathsBeforeAlone, type Task } from './task.js';
 export type { Img2ImgRequest } from '../../img2img-request.js';
 export { createSchedule, type Schedule, type SchedulerName, schedulerNames } from '../../pipeline/schedulers/index.js';
 export { UnsupportedSchedulerError } from '../../pipeline/schedulers/schedule.js';
-export { EngineError, type EngineErrorCode } from '../shared/errors.js';
+export { EngineError, type EngineErrorCode, engineErrorCodes } from '../shared/errors.js';
 export { type ExitReason, exitReasons } from '../shared/faults.js';
 export type { ModelInfo, Result } from '../shared/messages.js';
 export type { CatalogueEntry } from './catalogue.js';
@@ -40,6 +40,7 @@ export type {
   PlannedJob,
   Progress,
 } from './requests.js';
+export { cancelPhases, cancelReasons } from './requests.js';
 
 export interface EngineSettings extends PoolSettings, AdmissionSettings {}
 
@@ -237,10 +238,8 @@ export class Engine extends EventEmitter<EngineEvents> {
       const queued = this.queue.remove(task);
       // A running one keeps its slot until the worker says that it has let go of it.
       if (!queued) this.pool.lanes.find((lane) => lane.tasks.has(id))?.worker.send({ type: 'abort', id });
-      this.emit('cancelled', {
-        phase: queued ? 'queued' : 'running',
-        reason: cancelReasons[error.code] ?? 'client_gone',
-      });
+      const reason = reasonsToCancel[error.code];
+      if (reason) this.emit('cancelled', { phase: queued ? 'queued' : 'running', reason });
       task.reject(error);
     }
     this.dispatch();
@@ -364,7 +363,9 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 }
 
-const cancelReasons: Partial<Record<EngineErrorCode, CancelReason>> = {
+/** A picture that ends because another one of its request failed was not cancelled. */
+const reasonsToCancel: Partial<Record<EngineErrorCode, CancelReason>> = {
+  cancelled: 'client_gone',
   deadline_exceeded: 'deadline',
   interrupted: 'explicit',
   shutting_down: 'shutdown',

@@ -1,5 +1,6 @@
 // What requests will take: time, rows and memory, from what the workers measured and what runs and waits now.
 
+import { guidanceRows } from '../../guidance.js';
 import { createSchedule } from '../../pipeline/schedulers/index.js';
 import { rowBudgetFor } from '../shared/capacity.js';
 import type { ModelInfo } from '../shared/messages.js';
@@ -55,9 +56,9 @@ export class Forecast {
     return unetCalls * callMs + this.times.codecMs(job.model, pixels);
   }
 
-  /** Guidance above 1 takes a second row, unless it goes in as an embedding. */
+  /** In a UNet call. */
   rowsOf({ model, request }: PlannedJob): number {
-    return request.guidanceScale > 1 && !this.infoOf(model)?.guidanceEmbedded ? 2 : 1;
+    return guidanceRows(request, this.infoOf(model) ?? { guidanceEmbedded: false }).length;
   }
 
   /** When all that waits, and after it these works, would start and end. */

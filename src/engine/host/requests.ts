@@ -59,12 +59,14 @@ export interface Generated extends Result {
   readonly worker: number;
 }
 
-export type CancelReason = 'client_gone' | 'deadline' | 'explicit' | 'shutdown';
+export const cancelPhases = ['queued', 'running'] as const;
+export const cancelReasons = ['client_gone', 'deadline', 'explicit', 'shutdown'] as const;
+export type CancelReason = (typeof cancelReasons)[number];
 
 export interface EngineEvents {
   /** One UNet call. */
   step: [{ model: string; rows: number; ms: number }];
-  cancelled: [{ phase: 'queued' | 'running'; reason: CancelReason }];
+  cancelled: [{ phase: (typeof cancelPhases)[number]; reason: CancelReason }];
   /** A request that was refused. */
   rejected: [{ code: EngineErrorCode }];
   ready: [{ worker: number; device: string; pid: number | undefined; models: readonly CatalogueEntry[] }];
