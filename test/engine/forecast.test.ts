@@ -1,7 +1,7 @@
 import t from 'tap';
 import { predictNeed } from '../../src/engine/host/memory.js';
-import { plan } from '../../src/engine/host/plan.js';
 import { StepTimes } from '../../src/engine/host/step-times.js';
+import { timetable } from '../../src/engine/host/timetable.js';
 import { rowBudgetFor } from '../../src/engine/shared/capacity.js';
 import { isOutOfMemory } from '../../src/engine/shared/faults.js';
 import { callMs, faultAt } from '../../src/engine/shared/stand-in.js';
@@ -43,8 +43,8 @@ t.test('a size that was not measured takes the budget of the next larger one', a
 });
 
 t.test('work takes the first slot that comes free', async (t) => {
-  const starts = (workers: Parameters<typeof plan>[0], works: number[]) =>
-    plan(workers, works).map(({ startMs }) => startMs);
+  const starts = (workers: Parameters<typeof timetable>[0], works: number[]) =>
+    timetable(workers, works).map(({ startMs }) => startMs);
   t.strictSame(starts([{ count: 1, remainingMs: [] }], [10, 10]), [0, 10]);
   t.strictSame(starts([{ count: 1, remainingMs: [5] }], [10, 10]), [5, 15]);
   t.strictSame(

@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap';
+import type { AdmittedJob } from '../../src/engine/host/admitted-job.js';
 import { FairQueue } from '../../src/engine/host/fair-queue.js';
 import { Forecast } from '../../src/engine/host/forecast.js';
 import { Pool } from '../../src/engine/host/pool.js';
-import type { Task } from '../../src/engine/host/task.js';
 import type { GpuReading, GpuSource } from '../../src/engine/shared/gpu/gpu-reading.js';
 import type { ModelInfo } from '../../src/engine/shared/messages.js';
 import { gpuMemory, processMemory } from '../../src/engine/worker/memory-gauge.js';
@@ -113,7 +113,7 @@ t.test('a request may use what its GPU has free, and what the worker keeps', asy
     gpus: { gpus: [], freeBytes: (gpu: string) => [1000, 3000][Number(gpu)] },
   };
   const pool = new Pool(settings, { message() {}, exit() {}, stderr() {} });
-  const forecast = new Forecast(settings, pool, new FairQueue<Task>());
+  const forecast = new Forecast(settings, pool, new FairQueue<AdmittedJob>());
   t.equal(forecast.memoryFor('tiny'), 2700, 'nine tenths of the GPU that has more');
   const info = { name: 'tiny', runnable: true, memoryNeeds: [{ pixels: 100, bytes: 50 }] } as unknown as ModelInfo;
   pool.lanes[0]!.models = [info];

@@ -4,14 +4,14 @@ import { guidanceRows } from '../../guidance.js';
 import { createSchedule } from '../../pipeline/schedulers/index.js';
 import { rowBudgetFor } from '../shared/capacity.js';
 import type { ModelInfo } from '../shared/messages.js';
+import { type AdmittedJob, remainingMs } from './admitted-job.js';
 import type { CatalogueEntry } from './catalogue.js';
 import type { FairQueue } from './fair-queue.js';
 import { predictNeed, usableShare } from './memory.js';
-import { type Planned, plan } from './plan.js';
 import type { Pool, PoolSettings } from './pool.js';
-import type { Estimate, PlannedJob } from './requests.js';
+import type { Estimate, JobOutline } from './requests.js';
 import { StepTimes } from './step-times.js';
-import { remainingMs, type Task } from './task.js';
+import { type Times, timetable } from './timetable.js';
 
 /** What is assumed of a model that no worker has run yet, ms per picture. */
 export const unknownWorkMs = 1000;
@@ -22,7 +22,7 @@ export class Forecast {
   constructor(
     private readonly settings: Pick<PoolSettings, 'maxConcurrent' | 'standIn'>,
     private readonly pool: Pool,
-    private readonly queue: FairQueue<Task>,
+    private readonly queue: FairQueue<AdmittedJob>,
   ) {}
 
   /** What a worker measured when it loaded a model. */
@@ -31,17 +31,17 @@ export class Forecast {
   }
 
   /** What these jobs would meet if they came now. */
-  estimate(jobs: readonly PlannedJob[]): Estimate {
-    const planned = this.planWith(jobs);
-    const waitMs = Math.min(...planned.map(({ startMs }) => startMs));
-    const durationMs = Math.max(...planned.map(({ endMs }) => endMs)) - waitMs;
+  estimate(jobs: readonly JobOutline[]): Estimate {
+    const times = this.timetableWith(jobs);
+    const waitMs = Math.min(...times.map(({ startMs }) => startMs));
+    const durationMs = Math.max(...times.map(({ endMs }) => endMs)) - waitMs;
     const needs = jobs.map((job) => this.memoryNeed(job));
     const memoryBytes = needs.includes(undefined) ? undefined : Math.max(...(needs as number[]));
     return { waitMs, durationMs, memoryBytes };
   }
 
   /** What a job takes on a device that is as busy as it should be, ms. */
-  workOf(job: PlannedJob): number {
+  workOf(job: JobOutline): number {
     const info = this.infoOf(job.model);
     if (!info) return unknownWorkMs;
     const { width, height } = job.request.pixels;
@@ -57,28 +57,28 @@ export class Forecast {
   }
 
   /** In a UNet call. */
-  rowsOf({ model, request }: PlannedJob): number {
+  rowsOf({ model, request }: JobOutline): number {
     return guidanceRows(request, this.infoOf(model) ?? { guidanceEmbedded: false }).length;
   }
 
   /** When all that waits, and after it these works, would start and end. */
-  plan(works: readonly number[]): Planned[] {
+  timetable(works: readonly number[]): Times[] {
     const now = performance.now();
     const workers = this.pool.lanes
       .filter(({ worker }) => worker.state === 'ready')
       .map((lane) => ({
         count: this.pool.slotsOf(lane),
-        remainingMs: [...lane.tasks.values()].map((task) => remainingMs(task, now)),
+        remainingMs: [...lane.jobs.values()].map((job) => remainingMs(job, now)),
       }));
-    return plan(workers, [...[...this.queue].map(({ work }) => work), ...works]);
+    return timetable(workers, [...[...this.queue].map(({ work }) => work), ...works]);
   }
 
-  private planWith(jobs: readonly PlannedJob[]): Planned[] {
-    return this.plan(jobs.map((job) => this.workOf(job))).slice(-jobs.length);
+  private timetableWith(jobs: readonly JobOutline[]): Times[] {
+    return this.timetable(jobs.map((job) => this.workOf(job))).slice(-jobs.length);
   }
 
   /** What a job needs of its device while it runs, on top of the model; undefined where nothing was measured. */
-  memoryNeed(job: PlannedJob): number | undefined {
+  memoryNeed(job: JobOutline): number | undefined {
     const { bytesPerPixel } = this.settings.standIn ?? {};
     if (bytesPerPixel !== undefined) return bytesPerPixel * pixelsOf(job) * this.rowsOf(job);
     return predictNeed(this.infoOf(job.model)?.memoryNeeds ?? [], pixelsOf(job));
@@ -104,7 +104,7 @@ export class Forecast {
   }
 }
 
-export function pixelsOf({ request }: PlannedJob): number {
+export function pixelsOf({ request }: JobOutline): number {
   return request.pixels.width * request.pixels.height;
 }
 

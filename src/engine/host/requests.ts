@@ -14,7 +14,7 @@ export interface Job {
 }
 
 /** What is known of a job before its starter is decoded: enough to tell its place and its cost. */
-export interface PlannedJob {
+export interface JobOutline {
   readonly model: string;
   readonly request: Omit<Img2ImgRequest, 'pixels'> & { readonly pixels: Pick<Pixels, 'width' | 'height'> };
 }
