@@ -7,7 +7,7 @@ import type { Queued } from './fair-queue.js';
 
 export interface AdmittedJob extends Queued {
   /** What a worker gets of it. */
-  readonly message: Omit<GenerateMessage, 'deaths'>;
+  readonly message: GenerateMessage;
   readonly queuedAt: number;
   readonly pixels: number;
   /** In a UNet call. */

@@ -227,7 +227,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       this.queue.take();
       job.startedAt = performance.now();
       lane.jobs.set(job.message.id, job);
-      lane.worker.send({ ...job.message, deaths: job.deaths });
+      lane.worker.send(job.message);
     }
   }
 

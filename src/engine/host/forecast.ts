@@ -20,7 +20,7 @@ export class Forecast {
   readonly times = new StepTimes();
 
   constructor(
-    private readonly settings: Pick<PoolSettings, 'maxConcurrent' | 'standIn'>,
+    private readonly settings: Pick<PoolSettings, 'maxConcurrent'>,
     private readonly pool: Pool,
     private readonly queue: FairQueue<AdmittedJob>,
   ) {}
@@ -79,16 +79,14 @@ export class Forecast {
 
   /** What a job needs of its device while it runs, on top of the model; undefined where nothing was measured. */
   memoryNeed(job: JobOutline): number | undefined {
-    const { bytesPerPixel } = this.settings.standIn ?? {};
-    if (bytesPerPixel !== undefined) return bytesPerPixel * pixelsOf(job) * this.rowsOf(job);
     return predictNeed(this.infoOf(job.model)?.memoryNeeds ?? [], pixelsOf(job));
   }
 
   /** What a request of the model may use: free memory, and what a worker keeps from those before. */
   memoryFor(model: string): number {
-    const { memoryBytes } = this.settings.standIn ?? {};
-    if (memoryBytes !== undefined) return memoryBytes;
-    const free = Math.max(...this.pool.lanes.map(({ worker }) => this.pool.freeOf(worker.device)));
+    const free = Math.max(
+      ...this.pool.lanes.map(({ worker }) => worker.freeMemoryBytes ?? this.pool.freeOf(worker.device)),
+    );
     return usableShare * free + keptBy(this.infoOf(model));
   }
 

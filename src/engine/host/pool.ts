@@ -3,10 +3,9 @@
 import { rowBudgetFor } from '../shared/capacity.js';
 import type { ExitCause } from '../shared/faults.js';
 import type { FromWorker } from '../shared/messages.js';
-import type { StandInSettings } from '../shared/stand-in.js';
 import { type AdmittedJob, remainingMs, runsAlone } from './admitted-job.js';
 import { type CatalogueEntry, digestsOf, mergeCatalogues } from './catalogue.js';
-import { type Device, type Gpu, parseDevices, threadsPerWorker } from './devices.js';
+import { type Device, deviceModule, type Gpu, parseDevices, threadsPerWorker } from './devices.js';
 import { freeMemory } from './memory.js';
 import { WorkerProcess } from './worker-process.js';
 
@@ -26,7 +25,8 @@ export interface PoolSettings {
   readonly modelMemoryBytes: number | undefined;
   /** What is known of the GPUs; absent without one. */
   readonly gpus?: { readonly gpus: readonly Gpu[]; freeBytes(gpu: string): number | undefined } | undefined;
-  readonly standIn: StandInSettings | undefined;
+  /** As deviceModule reads it; absent outside of tests. */
+  readonly workerModule: string | undefined;
 }
 
 /** A worker and the jobs that run on it, by id. */
@@ -62,7 +62,8 @@ export class Pool {
   ) {
     const devices = parseDevices(settings.devices, settings.gpus?.gpus);
     const threads = threadsPerWorker(settings.threads, devices);
-    const { modelsDir, cacheDir, standIn, maxConcurrent, stepTimeoutMs } = settings;
+    const module = deviceModule(settings.workerModule);
+    const { modelsDir, cacheDir, maxConcurrent, stepTimeoutMs } = settings;
     const sharing = devices.filter(({ gpu }) => gpu === undefined).length;
     this.lanes = devices.map((device, index) => {
       const worker = new WorkerProcess(
@@ -74,7 +75,7 @@ export class Pool {
           measureRows: maxConcurrent === undefined,
           modelMemoryBytes:
             settings.modelMemoryBytes ?? this.freeOf(device) / 2 / (device.gpu === undefined ? sharing : 1),
-          standIn,
+          module,
           digests: digestsOf(this.models),
         }),
         {

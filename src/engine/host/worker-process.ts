@@ -29,6 +29,8 @@ export class WorkerProcess {
   failedStarts = 0;
   /** What its process had at its last report, bytes. */
   memoryBytes: number | undefined;
+  /** What its device can still give, where only the worker knows, bytes. */
+  freeMemoryBytes: number | undefined;
   /** Ends in a row without a healthy time between them. */
   private failures = 0;
   private lastWords: ExitCause | undefined;
@@ -114,6 +116,7 @@ export class WorkerProcess {
         return;
       case 'memory':
         this.memoryBytes = message.bytes;
+        this.freeMemoryBytes = message.freeBytes;
     }
     this.events.message(message);
   }
@@ -138,6 +141,7 @@ export class WorkerProcess {
     clearTimeout(this.watchdog);
     this.watchdog = undefined;
     this.memoryBytes = undefined;
+    this.freeMemoryBytes = undefined;
     const wasHealthy = this.state === 'ready' && performance.now() - this.readyAt > healthyMs;
     if (this.state === 'starting') this.failedStarts++;
     this.state = 'down';

@@ -6,10 +6,9 @@ import type { SchedulerName } from '../../pipeline/schedulers/index.js';
 import type { SchedulerConfig } from '../../pipeline/schedulers/schedule.js';
 import type { Pixels } from '../../pixels.js';
 import type { Capacity, MemoryNeed } from './capacity.js';
-import type { StandInSettings } from './stand-in.js';
 
-/** standin is the CPU with costs and faults on demand, for tests and simulations: see stand-in.ts. */
-export type Provider = 'cpu' | 'cuda' | 'standin';
+/** onnxruntime's. */
+export type Provider = 'cpu' | 'cuda';
 
 /** A folder's digest, and the stamp of sizes and times that it was made at. */
 export interface FolderDigest {
@@ -75,7 +74,8 @@ export interface StartMessage {
   readonly measureRows: boolean;
   /** Bytes of weights that may be loaded at the same time; a single larger model is loaded all the same. */
   readonly modelMemoryBytes: number;
-  readonly standIn: StandInSettings | undefined;
+  /** Address of a module that puts another device in the place of the worker's own. */
+  readonly module: string | undefined;
   /** Digests of folders that did not change since, by name: hashing gigabytes takes long. */
   readonly digests: Readonly<Record<string, FolderDigest>>;
 }
@@ -87,8 +87,6 @@ export interface GenerateMessage {
   /** Whether anybody listens to its steps, and looks at previews of them. */
   readonly wantsProgress: boolean;
   readonly preview: boolean;
-  /** Workers that ended while they ran it. */
-  readonly deaths: number;
 }
 export type ToWorker = StartMessage | GenerateMessage | { readonly type: 'abort'; readonly id: number };
 
@@ -109,8 +107,8 @@ export type FromWorker =
     }
   | { readonly type: 'modelLoaded'; readonly model: string; readonly component: string; readonly ms: number }
   | { readonly type: 'promptCache'; readonly hits: number; readonly misses: number }
-  /** Resident memory of its process. */
-  | { readonly type: 'memory'; readonly bytes: number }
+  /** Resident memory of its process, and what its device can still give where the HTTP process cannot know that. */
+  | { readonly type: 'memory'; readonly bytes: number; readonly freeBytes?: number | undefined }
   /** Last words: it ends now. */
   | { readonly type: 'fatal'; readonly reason: 'oom' | 'execution_provider'; readonly message: string }
   /** A request took a step; only for those that want to know. */

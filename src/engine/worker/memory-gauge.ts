@@ -9,6 +9,8 @@ export interface MemoryGauge {
   forgetPeak(): void;
   /** The most that was in use since forgetPeak. */
   peak(): Promise<number | undefined>;
+  /** What requests may still get; absent where the HTTP process sees that by itself, as it does of machines and GPUs. */
+  free?(): number | undefined;
 }
 
 /** Of this process: what a CPU's models and pictures live in. */

@@ -5,11 +5,10 @@ import { constants, setPriority } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { onnxruntimeVersion } from '../../pipeline/onnx/sessions.js';
 import { isOutOfMemory } from '../shared/faults.js';
-import { openGpuSource } from '../shared/gpu/gpu-source.js';
 import type { FromWorker, StartMessage, ToWorker } from '../shared/messages.js';
 import { Batch } from './batch.js';
-import { type OnDevice, WorkerDevice } from './device.js';
-import { gpuMemory, type MemoryGauge, processMemory } from './memory-gauge.js';
+import { memoryReport, type OnDevice, WorkerDevice } from './batch-device.js';
+import { openDevice } from './device.js';
 import { ModelStore } from './model-store.js';
 import { warmUp } from './warm-up.js';
 
@@ -35,45 +34,26 @@ process.on('disconnect', () => process.exit(0));
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'] as const) process.on(signal, () => {});
 
 async function start(options: StartMessage): Promise<void> {
-  const provider = options.provider === 'cuda' ? 'cuda' : 'cpu';
   // Where pictures take the whole CPU, the HTTP process must not wait for it: probes and refusals come at once.
-  if (provider === 'cpu') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
-  const { standIn, measureRows } = options;
-  const memory = await memoryOf(options);
-  const store = new ModelStore(
-    { ...options, provider },
-    {
-      loading: () => send({ type: 'busy', doing: 'load' }),
-      warmUp: async (model) => {
-        const warmth = await warmUp(model, {
-          denoise: (model, generations) => device.call(model, generations),
-          onCpu: provider === 'cpu' && standIn?.callMs === undefined,
-          measureRows,
-          memory,
-        });
-        await device.preparePreviews(model);
-        return warmth;
-      },
-      changed: (model) => send({ type: 'model', model }),
-      componentLoaded: (model, component, ms) => send({ type: 'modelLoaded', model, component, ms }),
+  if (options.provider === 'cpu') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+  const device = await openDevice(options);
+  const store = new ModelStore(options, {
+    loading: () => send({ type: 'busy', doing: 'load' }),
+    warmUp: async (model) => {
+      const warmth = await warmUp(model, { device, measureRows: options.measureRows });
+      await batchDevice.preparePreviews(model);
+      return warmth;
     },
-  );
-  const device = new WorkerDevice(
-    store,
-    options.provider === 'standin' ? (standIn ?? {}) : undefined,
-    () => batch.running,
-    send,
-  );
-  batch = new Batch(device);
+    changed: (model) => send({ type: 'model', model }),
+    componentLoaded: (model, component, ms) => send({ type: 'modelLoaded', model, component, ms }),
+  });
+  const batchDevice = new WorkerDevice(store, device, () => batch.running, send);
+  batch = new Batch(batchDevice);
   await store.open();
   send({ type: 'models', models: store.models, onnxruntime: onnxruntimeVersion });
-  send({ type: 'memory', bytes: process.memoryUsage.rss() });
+  send(memoryReport(device));
   send({ type: 'busy', doing: 'nothing' });
   send({ type: 'ready' });
-}
-
-async function memoryOf({ gpu }: StartMessage): Promise<MemoryGauge> {
-  return gpu === undefined ? processMemory : gpuMemory(await openGpuSource(), gpu);
 }
 
 async function run(): Promise<void> {
