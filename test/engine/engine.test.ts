@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { serialize } from 'node:v8';
 import t, { type Test } from 'tap';
 import {
   Engine,
@@ -236,6 +237,50 @@ t.test('a worker that ends is replaced, its requests run again, and the pictures
   }
   t.equal(exits.length, 4);
   t.equal(engine.status.workers[0]!.restarts, 4);
+});
+
+/** A message as a worker frames it, in hex; for the stand-in to say. */
+function framed(message: unknown): string {
+  const body = serialize(message);
+  const header = Buffer.alloc(4);
+  header.writeUInt32LE(body.length);
+  return Buffer.concat([header, body]).toString('hex');
+}
+
+t.test('a worker that says what no worker says is replaced, and nothing that it says ends this process', async (t) => {
+  const engine = await start(t);
+  const exits: string[] = [];
+  engine.on('workerExit', ({ reason, cause }) => exits.push(`${reason}: ${cause}`));
+  const healthy = (await one(engine, request(1))).pixels.data;
+  const step = { type: 'step', model: 'tiny', pixels: 1024, rows: 2, ms: 1 };
+  const pixels = { data: new Uint8Array(3), width: 1, height: 1 };
+  const timings = { textEncode: 1, vaeEncode: 1, denoise: 1, vaeDecode: 1 };
+  const droppedTokens = { prompt: 0, negativePrompt: 0 };
+  const result = { pixels, drawUnseeded: false, droppedTokens, unetCalls: 1, timings, modelRunMs: 1 };
+  for (const [bytes, cause] of [
+    [framed(null), /^protocol: its type is undefined$/],
+    [framed({ ...step, ms: 'long' }), /^protocol: step has a bad ms: it must be number$/],
+    [framed({ ...step, model: 'another' }), /^protocol: it ran a model that it does not have: "another"$/],
+    ['ffffffff', /^protocol: a message of 4294967295 bytes begins; at most 268435456 are taken$/],
+    ['04000000deadbeef', /^protocol: 4 bytes are no message: /],
+  ] as const) {
+    const ends = exits.length;
+    const made = await one(engine, request(1, { prompt: `comic [say ${bytes}@2 once]` }));
+    t.equal(made.pixels.width, side, 'the request runs again');
+    t.equal(exits.length, ends + 1);
+    t.match(exits.at(-1), cause);
+  }
+  const unknown = [999, 0].map((id) => framed({ type: 'aborted', id })).join('');
+  t.ok(
+    await one(engine, request(1, { prompt: `[say ${unknown}@2]` })),
+    'of a request that nobody knows nothing is heard',
+  );
+  t.equal(exits.length, 5);
+
+  const wrongSize = Array.from({ length: 60 }, (_, id) => framed({ type: 'done', id, result })).join('');
+  await one(engine, request(1, { prompt: `[say ${wrongSize}@2 once]` }));
+  t.match(exits.at(-1), /^protocol: it made a picture of 1 x 1 that nobody asked for$/);
+  t.strictSame((await one(engine, request(1))).pixels.data, healthy);
 });
 
 t.test(

@@ -2,7 +2,8 @@
 // the pipeline on the CPU. A module for WORKER_MODULE, with its costs in the address: `device.js?costs={"callMs":{"1":20}}`.
 // JavaScript, so that the compiled service can load it too.
 
-import { rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,22 +20,22 @@ import { setTimeout as sleep } from 'node:timers/promises';
  * @property {number} [bytesPerPixel] What a row needs of it.
  */
 
-/** @typedef {'slow' | 'fail' | 'hang' | 'die' | 'oom' | 'provider'} Fault */
+/** @typedef {'slow' | 'fail' | 'hang' | 'die' | 'oom' | 'provider' | 'say'} Fault */
 
 /** What `slow` adds to a call, ms. */
 const slowMs = 5000;
 
 /**
  * What a prompt asks for, as `[hang@3]`: at UNet call 3 of the request, counted from 0. `[die@3 once]` spares the request
- * when it comes again.
+ * when it comes again. `[say 0badc0de@3]` writes these bytes where the worker's messages go.
  * @param {string} prompt
  * @param {number} call
- * @returns {{ fault: Fault, once: boolean } | undefined}
+ * @returns {{ fault: Fault, bytes: string, once: boolean } | undefined}
  */
 export function faultAt(prompt, call) {
-  const match = /\[(slow|fail|hang|die|oom|provider)@(\d+)( once)?\]/.exec(prompt);
-  if (!match || Number(match[2]) !== call) return undefined;
-  return { fault: /** @type {Fault} */ (match[1]), once: match[3] !== undefined };
+  const match = /\[(slow|fail|hang|die|oom|provider|say)(?: ([0-9a-f]+))?@(\d+)( once)?\]/.exec(prompt);
+  if (!match || Number(match[3]) !== call) return undefined;
+  return { fault: /** @type {Fault} */ (match[1]), bytes: match[2] ?? '', once: match[4] !== undefined };
 }
 
 /**
@@ -143,6 +144,9 @@ async function suffer({ request, unetCalls }) {
     case 'die':
       process.kill(process.pid, 'SIGKILL');
       return;
+    case 'say':
+      writeSync(3, Buffer.from(asked.bytes, 'hex'));
+      return;
     case 'hang':
       for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0); // as a run that does not return
   }
@@ -154,7 +158,7 @@ async function suffer({ request, unetCalls }) {
  * @param {string} request
  */
 function cameBefore(request) {
-  const file = join(tmpdir(), `img2img-stand-in-${process.ppid}-${encodeURIComponent(request)}`.slice(0, 250));
+  const file = join(tmpdir(), `img2img-stand-in-${process.ppid}-${createHash('sha256').update(request).digest('hex')}`);
   try {
     writeFileSync(file, '', { flag: 'wx' });
     return false;

@@ -16,9 +16,10 @@ t.test('the stand-in costs what its table says', async (t) => {
 
 t.test('the stand-in fails when told', async (t) => {
   for (const [prompt, call, expected] of [
-    ['a [hang@3] house', 3, { fault: 'hang', once: false }],
+    ['a [hang@3] house', 3, { fault: 'hang', bytes: '', once: false }],
     ['a [hang@3] house', 2, undefined],
-    ['[die@0 once]', 0, { fault: 'die', once: true }],
+    ['[die@0 once]', 0, { fault: 'die', bytes: '', once: true }],
+    ['[say 00ff@1]', 1, { fault: 'say', bytes: '00ff', once: false }],
     ['[explode@0]', 0, undefined],
   ] as const)
     t.strictSame(faultAt(prompt, call), expected, `${prompt} at ${call}`);

@@ -2,6 +2,7 @@
 // No HTTP, no pictures' formats, no maths. Everything that a request can meet here is an EngineError.
 
 import { EventEmitter } from 'node:events';
+import type { Pixels } from '../../pixels.js';
 import { EngineError, type EngineErrorCode } from '../shared/errors.js';
 import type { ExitCause } from '../shared/faults.js';
 import type { FromWorker, ModelInfo } from '../shared/messages.js';
@@ -41,6 +42,8 @@ export type {
   Progress,
 } from './requests.js';
 export { cancelPhases, cancelReasons } from './requests.js';
+
+type Size = Pick<Pixels, 'width' | 'height'>;
 
 export interface EngineSettings extends PoolSettings, AdmissionSettings {}
 
@@ -264,12 +267,14 @@ export class Engine extends EventEmitter<EngineEvents> {
         return;
       case 'step': {
         const { model, pixels, rows, ms } = message;
+        if (!this.knows(lane, model)) return;
         this.forecast.times.called(model, pixels, rows, ms);
         this.emit('step', { model, rows, ms });
         return;
       }
       case 'modelLoaded': {
         const { model, component, ms } = message;
+        if (!this.knows(lane, model)) return;
         this.emit('modelLoaded', { worker: lane.index, model, component, ms });
         return;
       }
@@ -287,12 +292,24 @@ export class Engine extends EventEmitter<EngineEvents> {
     }
   }
 
+  /** Calls of a model that is not there are not counted: names are labels of metrics. A worker that starts has told of none yet. */
+  private knows({ worker, models }: Lane, model: string): boolean {
+    const known = worker.state === 'starting' || models.some(({ name }) => name === model);
+    if (!known) worker.condemn(`it ran a model that it does not have: ${JSON.stringify(model.slice(0, 40))}`);
+    return known;
+  }
+
   /** What a worker says of one job. */
   private receiveOf(lane: Lane, message: Extract<FromWorker, { id: number }>): void {
     const job = lane.jobs.get(message.id);
     if (!job) return;
     if (message.type === 'progress') {
       if (!job.settled) job.progressed(message.progress);
+      return;
+    }
+    if (message.type === 'done' && !sameSize(message.result.pixels, job.message.request.pixels)) {
+      const { width, height } = message.result.pixels;
+      lane.worker.condemn(`it made a picture of ${width} x ${height} that nobody asked for`);
       return;
     }
     lane.jobs.delete(message.id);
@@ -361,6 +378,10 @@ export class Engine extends EventEmitter<EngineEvents> {
     }
     return new EngineError('not_ready', 'The models are being loaded.', 2);
   }
+}
+
+function sameSize(a: Size, b: Size): boolean {
+  return a.width === b.width && a.height === b.height;
 }
 
 /** A picture that ends because another one of its request failed was not cancelled. */

@@ -1,21 +1,36 @@
 // Entry of a worker: one child process per device. Runs batches of requests step by step, and speaks messages.
 // A model run blocks this process; between two of them the event loop turns, so that joins and aborts take effect at the next step.
 
+import { Socket } from 'node:net';
 import { constants, setPriority } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { onnxruntimeVersion } from '../../pipeline/onnx/sessions.js';
+import { Channel, channelFd } from '../shared/channel.js';
 import { isOutOfMemory } from '../shared/faults.js';
 import type { FromWorker, StartMessage, ToWorker } from '../shared/messages.js';
 import { Batch } from './batch.js';
 import { memoryReport, type OnDevice, WorkerDevice } from './batch-device.js';
 import { openDevice } from './device.js';
 import { ModelStore } from './model-store.js';
+import { dieWithParent } from './parent-death.js';
 import { warmUp } from './warm-up.js';
 
 let batch: Batch<OnDevice>;
 let stepping = false;
 
-process.on('message', (message: ToWorker) => {
+dieWithParent(Number(process.argv[2]));
+
+const line = new Socket({ fd: channelFd, readable: true, writable: true });
+const channel = new Channel(line, {
+  message: (message) => receive(message as ToWorker),
+  broken: (reason) => die(new Error(reason)),
+});
+
+// The HTTP process decides when a worker ends: by leaving, or by SIGKILL. Signals to the whole process group are not for us.
+line.on('close', () => process.exit(0));
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'] as const) process.on(signal, () => {});
+
+function receive(message: ToWorker): void {
   switch (message.type) {
     case 'start':
       start(message).catch(die);
@@ -27,11 +42,7 @@ process.on('message', (message: ToWorker) => {
     case 'abort':
       batch.abort(message.id);
   }
-});
-
-// The HTTP process decides when a worker ends: by leaving, or by SIGKILL. Signals to the whole process group are not for us.
-process.on('disconnect', () => process.exit(0));
-for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'] as const) process.on(signal, () => {});
+}
 
 async function start(options: StartMessage): Promise<void> {
   // Where pictures take the whole CPU, the HTTP process must not wait for it: probes and refusals come at once.
@@ -69,7 +80,7 @@ async function run(): Promise<void> {
 }
 
 function send(message: FromWorker): void {
-  if (process.connected) process.send!(message);
+  channel.send(message);
 }
 
 /** What should not happen (a failed UNet call, a bug): the worker ends, and the engine starts a new one. */
@@ -78,6 +89,5 @@ function die(error: unknown): void {
   process.stderr.write(`${text}\n`);
   const reason = isOutOfMemory(error) ? 'oom' : 'execution_provider';
   const lastWords: FromWorker = { type: 'fatal', reason, message: text.split('\n')[0]! };
-  // Without a parent the words reach nobody, and disconnect ends the process.
-  process.send?.(lastWords, () => process.exit(1));
+  channel.send(lastWords, () => process.exit(1));
 }
