@@ -365,7 +365,7 @@ export interface components {
              * @description Stable; for programs
              * @enum {string}
              */
-            code: "invalid_request" | "unauthorized" | "not_found" | "model_not_found" | "not_acceptable" | "upload_too_large" | "unsupported_media_type" | "unsupported_picture" | "undecodable_picture" | "picture_too_large" | "size_not_supported" | "model_not_runnable" | "too_large_for_device" | "unsupported_combination" | "overloaded" | "deadline_unattainable" | "rate_limited" | "internal" | "request_kills_worker" | "draining" | "not_ready" | "worker_lost" | "deadline_exceeded";
+            code: "invalid_request" | "unauthorized" | "not_found" | "model_not_found" | "method_not_allowed" | "not_acceptable" | "upload_too_large" | "unsupported_media_type" | "unsupported_picture" | "undecodable_picture" | "picture_too_large" | "size_not_supported" | "model_not_runnable" | "too_large_for_device" | "unsupported_combination" | "overloaded" | "deadline_unattainable" | "rate_limited" | "internal" | "request_kills_worker" | "draining" | "not_ready" | "worker_lost" | "deadline_exceeded";
             request_id: string;
             /** @description One entry per bad field */
             errors?: {
@@ -375,8 +375,6 @@ export interface components {
         };
         /** @description What ran */
         Ran: {
-            /** @description The seed, drawn or given; of the first picture */
-            seed: number;
             /** @description Strength */
             strength: number;
             /** @description Influence in percent */
@@ -385,14 +383,16 @@ export interface components {
             guidance: number;
             /** @description Length of the full schedule */
             steps: number;
+            /** @description Noise scheduler */
+            scheduler: string;
+            /** @description The seed, drawn or given; of the first picture */
+            seed: number;
+            /** @description Model */
+            model: string;
             /** @description Positions of the schedule that were run */
             steps_run: number;
             /** @description UNet calls for one picture */
             unet_calls: number;
-            /** @description Noise scheduler */
-            scheduler: string;
-            /** @description Model */
-            model: string;
             /** @description sha256 of the model folder */
             model_digest: string;
             /** @description Width x height */
@@ -440,8 +440,6 @@ export interface components {
             }[];
             /** @description What would run */
             parameters: {
-                /** @description The seed, drawn or given; of the first picture */
-                seed: number;
                 /** @description Strength */
                 strength: number;
                 /** @description Influence in percent */
@@ -450,14 +448,16 @@ export interface components {
                 guidance: number;
                 /** @description Length of the full schedule */
                 steps: number;
+                /** @description Noise scheduler */
+                scheduler: string;
+                /** @description The seed, drawn or given; of the first picture */
+                seed: number;
+                /** @description Model */
+                model: string;
                 /** @description Positions of the schedule that were run */
                 steps_run: number;
                 /** @description UNet calls for one picture */
                 unet_calls: number;
-                /** @description Noise scheduler */
-                scheduler: string;
-                /** @description Model */
-                model: string;
                 /** @description sha256 of the model folder */
                 model_digest: string;
                 /** @description Width x height */
@@ -851,10 +851,6 @@ export interface operations {
             /** @description The picture, or as JSON one or more of them. The headers tell the parameters that ran; `Img2img-Warnings` names what was changed or had no effect. */
             200: {
                 headers: {
-                    /** @description Names the request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description The seed, drawn or given; of the first picture */
-                    "Img2img-Seed"?: string;
                     /** @description Strength */
                     "Img2img-Strength"?: string;
                     /** @description Influence in percent */
@@ -863,20 +859,24 @@ export interface operations {
                     "Img2img-Guidance"?: string;
                     /** @description Length of the full schedule */
                     "Img2img-Steps"?: string;
+                    /** @description Noise scheduler */
+                    "Img2img-Scheduler"?: string;
+                    /** @description The seed, drawn or given; of the first picture */
+                    "Img2img-Seed"?: string;
+                    /** @description Model */
+                    "Img2img-Model"?: string;
                     /** @description Positions of the schedule that were run */
                     "Img2img-Steps-Run"?: string;
                     /** @description UNet calls for one picture */
                     "Img2img-Unet-Calls"?: string;
-                    /** @description Noise scheduler */
-                    "Img2img-Scheduler"?: string;
-                    /** @description Model */
-                    "Img2img-Model"?: string;
                     /** @description sha256 of the model folder */
                     "Img2img-Model-Digest"?: string;
                     /** @description Width x height */
                     "Img2img-Size"?: string;
                     /** @description What equality of bytes can be expected of: runtime and device */
                     "Img2img-Engine"?: string;
+                    /** @description Names the request in the log */
+                    "X-Request-Id"?: string;
                     /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
@@ -1025,14 +1025,14 @@ export interface operations {
                      * @description What changes from column to column.
                      * @enum {string}
                      */
-                    x_field: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
+                    x_field: "prompt" | "negative_prompt" | "strength" | "influence" | "guidance" | "steps" | "scheduler" | "seed" | "model";
                     /** @description Its values, at most 36 pictures in all. With `|` between them: `0|25|50`. */
                     x_values: string;
                     /**
                      * @description What changes from row to row; absent for a sheet of one row.
                      * @enum {string}
                      */
-                    y_field?: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
+                    y_field?: "prompt" | "negative_prompt" | "strength" | "influence" | "guidance" | "steps" | "scheduler" | "seed" | "model";
                     /** @description Its values. With `|` between them: `0|25|50`. */
                     y_values?: string;
                     /**
@@ -1108,7 +1108,7 @@ export interface operations {
                      * @description What changes from column to column.
                      * @enum {string}
                      */
-                    x_field: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
+                    x_field: "prompt" | "negative_prompt" | "strength" | "influence" | "guidance" | "steps" | "scheduler" | "seed" | "model";
                     /**
                      * @description Its values, at most 36 pictures in all.
                      * @example [
@@ -1123,7 +1123,7 @@ export interface operations {
                      * @description What changes from row to row; absent for a sheet of one row.
                      * @enum {string}
                      */
-                    y_field?: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
+                    y_field?: "prompt" | "negative_prompt" | "strength" | "influence" | "guidance" | "steps" | "scheduler" | "seed" | "model";
                     /**
                      * @description Its values.
                      * @example [
@@ -1206,10 +1206,10 @@ export interface operations {
                 headers: {
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
-                    "Server-Timing"?: string;
                     /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
+                    /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
+                    "Server-Timing"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1616,10 +1616,6 @@ export interface operations {
             /** @description The pictures; with `stream` an event stream. */
             200: {
                 headers: {
-                    /** @description Names the request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description The seed, drawn or given; of the first picture */
-                    "Img2img-Seed"?: string;
                     /** @description Strength */
                     "Img2img-Strength"?: string;
                     /** @description Influence in percent */
@@ -1628,20 +1624,24 @@ export interface operations {
                     "Img2img-Guidance"?: string;
                     /** @description Length of the full schedule */
                     "Img2img-Steps"?: string;
+                    /** @description Noise scheduler */
+                    "Img2img-Scheduler"?: string;
+                    /** @description The seed, drawn or given; of the first picture */
+                    "Img2img-Seed"?: string;
+                    /** @description Model */
+                    "Img2img-Model"?: string;
                     /** @description Positions of the schedule that were run */
                     "Img2img-Steps-Run"?: string;
                     /** @description UNet calls for one picture */
                     "Img2img-Unet-Calls"?: string;
-                    /** @description Noise scheduler */
-                    "Img2img-Scheduler"?: string;
-                    /** @description Model */
-                    "Img2img-Model"?: string;
                     /** @description sha256 of the model folder */
                     "Img2img-Model-Digest"?: string;
                     /** @description Width x height */
                     "Img2img-Size"?: string;
                     /** @description What equality of bytes can be expected of: runtime and device */
                     "Img2img-Engine"?: string;
+                    /** @description Names the request in the log */
+                    "X-Request-Id"?: string;
                     /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
@@ -1990,10 +1990,6 @@ export interface operations {
             /** @description The pictures; none if the request was interrupted. */
             200: {
                 headers: {
-                    /** @description Names the request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description The seed, drawn or given; of the first picture */
-                    "Img2img-Seed"?: string;
                     /** @description Strength */
                     "Img2img-Strength"?: string;
                     /** @description Influence in percent */
@@ -2002,20 +1998,24 @@ export interface operations {
                     "Img2img-Guidance"?: string;
                     /** @description Length of the full schedule */
                     "Img2img-Steps"?: string;
+                    /** @description Noise scheduler */
+                    "Img2img-Scheduler"?: string;
+                    /** @description The seed, drawn or given; of the first picture */
+                    "Img2img-Seed"?: string;
+                    /** @description Model */
+                    "Img2img-Model"?: string;
                     /** @description Positions of the schedule that were run */
                     "Img2img-Steps-Run"?: string;
                     /** @description UNet calls for one picture */
                     "Img2img-Unet-Calls"?: string;
-                    /** @description Noise scheduler */
-                    "Img2img-Scheduler"?: string;
-                    /** @description Model */
-                    "Img2img-Model"?: string;
                     /** @description sha256 of the model folder */
                     "Img2img-Model-Digest"?: string;
                     /** @description Width x height */
                     "Img2img-Size"?: string;
                     /** @description What equality of bytes can be expected of: runtime and device */
                     "Img2img-Engine"?: string;
+                    /** @description Names the request in the log */
+                    "X-Request-Id"?: string;
                     /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */

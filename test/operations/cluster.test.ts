@@ -86,7 +86,7 @@ t.test('the shipped balancer agrees with the settings', async (t) => {
   for (const [, status, document] of text.matchAll(/status (\d+) content-type \S+ string '(.*?)'/g)) {
     const { type, code, title } = JSON.parse(document!);
     t.equal(type, `/docs#${code}`, 'a chapter of the documentation');
-    t.match(JSON.parse(document!), { title: problemCodes[code as ProblemCode][1], status: Number(status) }, title);
+    t.match(JSON.parse(document!), { title: problemCodes[code as ProblemCode].title, status: Number(status) }, title);
   }
 });
 

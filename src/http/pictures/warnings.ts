@@ -3,7 +3,7 @@
 import type { Generated } from '../../engine/host/engine.js';
 import { guidanceRows } from '../../guidance.js';
 import type { Conversion, Starter } from '../../image/decode.js';
-import type { Img2ImgBody } from './fields.js';
+import type { Sent } from './fields.js';
 import type { Parameters } from './parameters.js';
 
 export const warningCodes = {
@@ -33,7 +33,7 @@ const conversions = {
 
 /** @param result what is known only of a picture that was made */
 export function warningsFor(
-  body: Img2ImgBody,
+  sent: Sent,
   parameters: Parameters,
   starter: Starter,
   converted: readonly Conversion[],
@@ -43,7 +43,7 @@ export function warningsFor(
   const { strength, prompt, negativePrompt } = parameters.request;
   const guided = guidanceRows(parameters.request, parameters.model).includes('negative_prompt');
   const noStep = schedule.stepsRun === 0;
-  const sizeAsked = body.width !== undefined || body.height !== undefined;
+  const sizeAsked = sent.width !== undefined || sent.height !== undefined;
   const sameSize = size.width === starter.width && size.height === starter.height;
   const cases: readonly [boolean, Warning][] = [
     [(result?.droppedTokens.prompt ?? 0) > 0, 'prompt_truncated'],
@@ -53,7 +53,7 @@ export function warningsFor(
     [noStep && (prompt !== '' || negativePrompt !== ''), 'prompts_unused'],
     [noStep && strength > 0, 'strength_rounded_to_no_step'],
     [!sizeAsked && !sameSize, 'size_chosen'],
-    [body.quality !== undefined && parameters.format === 'png', 'quality_unused'],
+    [sent.quality !== undefined && parameters.values.format === 'png', 'quality_unused'],
   ];
   return [
     ...cases.filter(([applies]) => applies).map(([, code]) => code),

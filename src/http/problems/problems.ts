@@ -3,10 +3,11 @@
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
-import { EngineError, type EngineErrorCode } from '../../engine/host/engine.js';
+import { EngineError } from '../../engine/host/engine.js';
 import { PictureError } from '../../image/picture-error.js';
 import { SizeError } from '../../image/size.js';
 import { requirement, type SchemaError } from '../../requirement.js';
+import { engineEnds } from './engine-ends.js';
 import { type ProblemCode, problemCodes } from './problem-codes.js';
 
 /** One bad field: where it is and what is wrong with it. */
@@ -24,13 +25,14 @@ export class Problem extends Error {
       readonly errors?: readonly FieldError[];
       readonly retryAfter?: number | undefined;
       readonly reason?: string;
+      readonly headers?: Readonly<Record<string, string>>;
     } = {},
   ) {
     super(detail);
   }
 
   get status(): number {
-    return problemCodes[this.code][0];
+    return problemCodes[this.code].status;
   }
 }
 
@@ -77,16 +79,16 @@ export function responsesFor(
 ): Record<number, object> {
   const responses: Record<number, object> = {};
   const example = (code: ProblemCode) => {
-    const [, title, meaning] = problemCodes[code];
+    const { title, meaning } = problemCodes[code];
     return [
       code,
       { summary: title, value: body(new Problem(code, `${meaning[0]!.toUpperCase()}${meaning.slice(1)}.`)) },
     ];
   };
-  for (const status of new Set(codes.map((code) => problemCodes[code][0]))) {
-    const names = codes.filter((code) => problemCodes[code][0] === status);
+  for (const status of new Set(codes.map((code) => problemCodes[code].status))) {
+    const names = codes.filter((code) => problemCodes[code].status === status);
     responses[status] = {
-      description: names.map((code) => `\`${code}\`: ${problemCodes[code][2]}.`).join(' '),
+      description: names.map((code) => `\`${code}\`: ${problemCodes[code].meaning}.`).join(' '),
       ...(status === 401 && { headers: { 'WWW-Authenticate': Type.String() } }),
       ...((status === 429 || status === 503) && {
         headers: { 'Retry-After': Type.Integer({ description: 'Seconds' }) },
@@ -97,10 +99,30 @@ export function responsesFor(
   return responses;
 }
 
-export function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
-  if (problem.more.retryAfter !== undefined) reply.header('retry-after', String(problem.more.retryAfter));
-  const body = JSON.stringify(problemBody(request, problem));
-  return reply.status(problem.status).type('application/problem+json').send(body);
+/** The shape in which an error is sent. */
+export interface ProblemShape {
+  readonly type: string;
+  readonly body: (problem: Problem, request: FastifyRequest) => object;
+}
+
+const problemShape: ProblemShape = {
+  type: 'application/problem+json',
+  body: (problem, request) => problemBody(request, problem),
+};
+
+export function sendProblem(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  problem: Problem,
+  { type, body }: ProblemShape = problemShape,
+): FastifyReply {
+  const { retryAfter, headers = {} } = problem.more;
+  if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
+  return reply
+    .headers(headers)
+    .status(problem.status)
+    .type(type)
+    .send(JSON.stringify(body(problem, request)));
 }
 
 /** The problem document. */
@@ -109,7 +131,7 @@ export function problemBody(request: FastifyRequest, problem: Problem): Static<t
 }
 
 function document(problem: Problem, instance: string, requestId: string): Static<typeof ProblemBody> {
-  const [status, title] = problemCodes[problem.code];
+  const { status, title } = problemCodes[problem.code];
   return {
     type: `/docs#${problem.code}`,
     title,
@@ -157,15 +179,15 @@ export function logProblem(request: FastifyRequest, problem: Problem, error: unk
   else request.log.info(facts, 'request refused');
 }
 
-/** For all routes of `app`. @param write the shape that the routes' clients expect */
+/** For all routes of `app`. @param shape that the routes' clients expect */
 export function registerProblems(
   app: FastifyInstance,
   onProblem: (request: FastifyRequest, problem: Problem) => void,
-  write: typeof sendProblem = sendProblem,
+  shape: ProblemShape = problemShape,
 ): void {
   const send = (request: FastifyRequest, reply: FastifyReply, problem: Problem) => {
     onProblem(request, problem);
-    return write(request, reply, problem);
+    return sendProblem(request, reply, problem, shape);
   };
 
   app.setErrorHandler((error: FastifyError, request, reply) => {
@@ -182,22 +204,6 @@ export function registerProblems(
   );
 }
 
-const engineProblems: Record<EngineErrorCode, ProblemCode> = {
-  overloaded: 'overloaded',
-  deadline_unattainable: 'deadline_unattainable',
-  too_large_for_device: 'too_large_for_device',
-  not_ready: 'not_ready',
-  worker_lost: 'worker_lost',
-  request_kills_worker: 'request_kills_worker',
-  model_not_found: 'model_not_found',
-  model_not_runnable: 'model_not_runnable',
-  deadline_exceeded: 'deadline_exceeded',
-  cancelled: 'internal', // nobody is left to read it
-  interrupted: 'internal', // answered by the route that can interrupt
-  shutting_down: 'draining',
-  internal: 'internal',
-};
-
 /** Codes of Fastify and its plugins that are the client's doing. Their other errors below 500 are invalid requests. */
 const fastifyProblems: Record<string, ProblemCode> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
@@ -212,7 +218,7 @@ export function toProblem(error: FastifyError | Error, sent?: unknown): Problem 
   if (error instanceof PictureError) return fieldProblem(error.code, 'image', error.message);
   if (error instanceof SizeError) return fieldProblem('size_not_supported', error.field, error.message);
   if (error instanceof EngineError) {
-    const code = engineProblems[error.code];
+    const code = engineEnds[error.code].problem;
     const detail = code === 'internal' ? internalDetail : error.message;
     if (error.code.startsWith('model_')) return fieldProblem(code, 'model', detail);
     return new Problem(code, detail, { retryAfter: error.retryAfter });
@@ -228,8 +234,11 @@ export function toProblem(error: FastifyError | Error, sent?: unknown): Problem 
 
 const internalDetail = 'Something went wrong in the server; its log says what, under this request id.';
 
+/** Bad fields that are told together. */
+const mostErrors = 20;
+
 function validationProblem(validation: readonly SchemaError[], sent: unknown): Problem {
-  const errors = validation.map((error) => {
+  const errors = validation.slice(0, mostErrors).map((error) => {
     const parent = error.instancePath.slice(1);
     switch (error.keyword) {
       case 'required':
@@ -243,15 +252,20 @@ function validationProblem(validation: readonly SchemaError[], sent: unknown): P
       }
     }
   });
-  return new Problem('invalid_request', errors.map(({ detail }) => detail).join(' '), { errors });
+  const sentences = errors.map(({ detail }) => detail);
+  if (validation.length > mostErrors) sentences.push(`And ${validation.length - mostErrors} more.`);
+  return new Problem('invalid_request', sentences.join(' '), { errors });
 }
 
-function fieldError(field: string, complaint: string): FieldError {
+function fieldError(name: string, complaint: string): FieldError {
+  const field = name.length > 100 ? `${name.slice(0, 99)}…` : name;
   return { pointer: `#/${field.replaceAll('~', '~0').replaceAll('/', '~1')}`, detail: `${field} ${complaint}.` };
 }
 
 /** A value for an error text: short, and quoted as JSON. */
 export function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'absent';
-  return text.length > 60 ? `${text.slice(0, 57)}… (${text.length - 2} characters)` : text;
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'a list' : 'an object';
+  const text = JSON.stringify(typeof value === 'string' ? value.slice(0, 60) : value) ?? 'absent';
+  const length = typeof value === 'string' ? value.length : text.length;
+  return length > 60 ? `${text.slice(0, 57)}… (${length} characters)` : text;
 }

@@ -63,7 +63,7 @@ export function webuiBody({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
         }),
       ),
       mask: Type.Optional(
-        Type.String({ minLength: 1, description: 'base64 or a `data:` URI; white is repainted, the rest stays.' }),
+        Type.String({ description: 'base64 or a `data:` URI; white is repainted, the rest stays.' }),
       ),
       mask_blur: Type.Optional(
         Type.Integer({
