@@ -25,7 +25,7 @@ const info: ModelInfo = {
 };
 const timings = { textEncode: 1, vaeEncode: 1, denoise: 1, vaeDecode: 1 };
 const droppedTokens = { prompt: 0, negativePrompt: 0 };
-const result = { pixels, drawUnseeded: false, droppedTokens, unetCalls: 3, timings, modelRunMs: 2 };
+const result = { pixels, drawUnseeded: false, droppedTokens, unetCalls: 3, modelLoadMs: 0, timings, modelRunMs: 2 };
 
 /** One of each. */
 const messages: { [T in FromWorker['type']]: Extract<FromWorker, { type: T }> } = {
@@ -82,7 +82,7 @@ const allowed: readonly [path: RegExp, values: readonly unknown[]][] = [
   [/^(model|models\.0)\.(title|description|exporter|stamp|reason)$|^onnxruntime$|^message$/, ['']],
   [/license$/, ['', null]],
   [/(latentConsistency|guidanceEmbedded|loaded|drawUnseeded|models\.0\.runnable)$/, [true]],
-  [/(guidance|ms|bytes|freeBytes|textEncode|vaeEncode|denoise|vaeDecode|modelRunMs)$/, [1.5]],
+  [/(guidance|ms|bytes|freeBytes|textEncode|vaeEncode|denoise|vaeDecode|modelLoadMs|modelRunMs)$/, [1.5]],
   [/(maxRows|freeBytes|preview|capacities|memoryNeeds)$/, [undefined]],
   [/(models|capacities|calls|memoryNeeds)$/, [[]]],
   [/schedulerConfig$/, [{}, new Map(), new Uint8Array(1)]],

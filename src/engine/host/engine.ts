@@ -204,7 +204,9 @@ export class Engine extends EventEmitter<EngineEvents> {
       resolve: (result, worker) => {
         admitted.settled = true;
         const fingerprint = this.fingerprint(job.model, worker);
-        resolve({ ...result, queueMs: admitted.startedAt - admitted.queuedAt, fingerprint, worker });
+        const queueMs = admitted.startedAt - admitted.queuedAt;
+        const totalMs = performance.now() - admitted.queuedAt;
+        resolve({ ...result, queueMs, totalMs, fingerprint, worker });
       },
       reject: (error) => {
         admitted.settled = true;

@@ -74,6 +74,7 @@ const result = object({
   drawUnseeded: Type.Boolean(),
   droppedTokens: object({ prompt: count, negativePrompt: count }),
   unetCalls: count,
+  modelLoadMs: amount,
   timings,
   modelRunMs: amount,
 });

@@ -52,7 +52,10 @@ export interface Estimate {
 }
 
 export interface Generated extends Result {
+  /** From its admission to a worker. */
   readonly queueMs: number;
+  /** From its admission to its picture. */
+  readonly totalMs: number;
   /** What equality of bytes can be expected of: runtime and device. */
   readonly fingerprint: string;
   /** Index of the worker that made it. */

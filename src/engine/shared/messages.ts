@@ -57,6 +57,8 @@ export interface Result {
   /** Tokens of the prompts that did not fit the text encoder. */
   readonly droppedTokens: { readonly prompt: number; readonly negativePrompt: number };
   readonly unetCalls: number;
+  /** What it waited on the worker for models to be loaded, ms. */
+  readonly modelLoadMs: number;
   readonly timings: Timings;
   /** Time inside model runs while the request was on the device, ms; all the rest is overhead. */
   readonly modelRunMs: number;

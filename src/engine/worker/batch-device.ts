@@ -16,6 +16,8 @@ export interface OnDevice {
   readonly model: Model;
   readonly generation: img2img.Generation;
   readonly modelRunMsBefore: number;
+  /** What it waited for models to be loaded, ms. */
+  readonly modelLoadMs: number;
 }
 
 /** At most one report of memory in this time, ms. */
@@ -23,6 +25,8 @@ const memoryReportMs = 1000;
 
 export class WorkerDevice implements BatchDevice<OnDevice> {
   private memoryReportedAt = 0;
+  /** The store's load clock when a request came. */
+  private readonly arrivals = new WeakMap<GenerateMessage, number>();
   private readonly previews = new WeakMap<Model, PreviewMap>();
 
   constructor(
@@ -31,6 +35,11 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     private readonly running: () => readonly Running<OnDevice>[],
     private readonly send: (message: FromWorker) => void,
   ) {}
+
+  /** Called as soon as a request is here. */
+  arrived(message: GenerateMessage): void {
+    this.arrivals.set(message, this.store.loadClock);
+  }
 
   canAdmit({ model }: GenerateMessage): boolean {
     return this.store.hasRoomFor(model, this.modelsInUse());
@@ -43,6 +52,7 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
 
   async prepare(messages: readonly GenerateMessage[]): Promise<OnDevice[]> {
     const model = await this.store.get(messages[0]!.model, this.modelsInUse());
+    const waitedFor = messages.map((message) => this.store.loadClock - this.arrivals.get(message)!);
     this.send({ type: 'busy', doing: 'run' });
     const { hits, misses } = model.promptCache;
     const modelRunMsBefore = modelRunMs(model);
@@ -51,7 +61,13 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
       messages.map(({ request }) => request),
     );
     this.send({ type: 'promptCache', hits: model.promptCache.hits - hits, misses: model.promptCache.misses - misses });
-    return messages.map((message, i) => ({ message, model, modelRunMsBefore, generation: generations[i]! }));
+    return messages.map((message, i) => ({
+      message,
+      model,
+      modelRunMsBefore,
+      modelLoadMs: waitedFor[i]!,
+      generation: generations[i]!,
+    }));
   }
 
   canShareCall(a: OnDevice, b: OnDevice): boolean {
@@ -101,7 +117,15 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     for (const [i, { id, generation: onDevice }] of done.entries()) {
       const { droppedTokens, drawUnseeded, unetCalls, timings } = onDevice.generation;
       const spent = modelRunMs(model) - onDevice.modelRunMsBefore;
-      const result = { pixels: pictures[i]!, droppedTokens, drawUnseeded, unetCalls, timings, modelRunMs: spent };
+      const result = {
+        pixels: pictures[i]!,
+        droppedTokens,
+        drawUnseeded,
+        unetCalls,
+        modelLoadMs: onDevice.modelLoadMs,
+        timings,
+        modelRunMs: spent,
+      };
       this.send({ type: 'done', id, result });
     }
     this.reportMemory();

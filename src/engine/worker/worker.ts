@@ -16,6 +16,7 @@ import { dieWithParent } from './parent-death.js';
 import { warmUp } from './warm-up.js';
 
 let batch: Batch<OnDevice>;
+let batchDevice: WorkerDevice;
 let stepping = false;
 
 dieWithParent(Number(process.argv[2]));
@@ -36,6 +37,7 @@ function receive(message: ToWorker): void {
       start(message).catch(die);
       break;
     case 'generate':
+      batchDevice.arrived(message);
       batch.add(message);
       run().catch(die);
       break;
@@ -58,7 +60,7 @@ async function start(options: StartMessage): Promise<void> {
     changed: (model) => send({ type: 'model', model }),
     componentLoaded: (model, component, ms) => send({ type: 'modelLoaded', model, component, ms }),
   });
-  const batchDevice = new WorkerDevice(store, device, () => batch.running, send);
+  batchDevice = new WorkerDevice(store, device, () => batch.running, send);
   batch = new Batch(batchDevice);
   await store.open();
   send({ type: 'models', models: store.models, onnxruntime: onnxruntimeVersion });
