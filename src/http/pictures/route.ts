@@ -43,8 +43,6 @@ export interface PicturePath<Body> {
   readonly problems: (...codes: ProblemCode[]) => Record<number, object>;
   /** True where Accept decides how the answer comes. */
   readonly negotiates?: boolean;
-  /** JSON, before it is validated. */
-  readonly tidy?: (body: Record<string, unknown>) => void;
   /** @throws Problem for what the schema cannot say */
   readonly understand: (body: Body, request: FastifyRequest) => Understood;
 }
@@ -85,7 +83,7 @@ export interface Follower {
 export function pictureRoute<Body>(
   app: FastifyInstance,
   { config, maker, assertRoom }: Kitchen,
-  { path, about, form, json, pictures, success, problems, negotiates, tidy, understand }: PicturePath<Body>,
+  { path, about, form, json, pictures, success, problems, negotiates, understand }: PicturePath<Body>,
 ): void {
   app.post(
     path,
@@ -115,7 +113,6 @@ export function pictureRoute<Body>(
       bodyLimit: bodyLimitOf(config, new Set(pictures.map(({ slot }) => slot)).size),
       onRequest: async () => assertRoom(),
       preValidation: async (request, reply) => {
-        if (tidy && isObject(request.body)) tidy(request.body);
         await readBody(request, form?.properties as FieldTypes | undefined, pictures, config.MAX_UPLOAD_BYTES);
         request.uploadMs = reply.elapsedTime;
       },
@@ -163,8 +160,6 @@ export function pictureRoute<Body>(
 function bodyLimitOf({ MAX_UPLOAD_BYTES, MAX_PROMPT_CHARS }: Config, pictures: number): number {
   return Math.ceil(pictures * MAX_UPLOAD_BYTES * 1.4) + 2 * 6 * MAX_PROMPT_CHARS + smallBody;
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 
 /** As text: Fastify's serializer is slow on megabytes of base64. */
 function sendJson(reply: FastifyReply, body: object): FastifyReply {

@@ -11,6 +11,8 @@ export const warningCodes = {
   negative_prompt_truncated: 'The negative prompt has more tokens than the text encoder takes; its end was cut.',
   negative_prompt_unused:
     'The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding.',
+  prompt_syntax_unused:
+    'A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words.',
   vae_draw_unseeded: "The model's encoder draws by itself: the same seed does not give the same picture.",
   prompts_unused: 'No step ran, so that prompts and guidance had no effect.',
   strength_rounded_to_no_step: 'trunc(steps * strength) is 0: the picture went through the autoencoder only.',
@@ -49,6 +51,7 @@ export function warningsFor(
     [(result?.droppedTokens.prompt ?? 0) > 0, 'prompt_truncated'],
     [(result?.droppedTokens.negativePrompt ?? 0) > 0, 'negative_prompt_truncated'],
     [negativePrompt !== '' && !guided && !noStep, 'negative_prompt_unused'],
+    [hasSyntax(prompt) || hasSyntax(negativePrompt), 'prompt_syntax_unused'],
     [result?.drawUnseeded === true, 'vae_draw_unseeded'],
     [noStep && (prompt !== '' || negativePrompt !== ''), 'prompts_unused'],
     [noStep && strength > 0, 'strength_rounded_to_no_step'],
@@ -60,3 +63,7 @@ export function warningsFor(
     ...converted.map((conversion) => conversions[conversion]),
   ];
 }
+
+/** Weights and extra networks, as AUTOMATIC1111's web UI writes them. */
+const hasSyntax = (prompt: string) =>
+  /\([^()]{1,200}:\s*-?\d*\.?\d+\s*\)|<(lora|lyco|hypernet):[^<>]{1,200}>/.test(prompt);

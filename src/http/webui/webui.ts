@@ -1,6 +1,6 @@
 // /sdapi/v1: the API of AUTOMATIC1111's web UI as a translation. No state: options cannot be set, and tasks are gone with their answers.
 
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { Engine } from '../../engine/host/engine.js';
 import { encodePreview } from '../../image/encode.js';
@@ -8,6 +8,7 @@ import { ignoredFieldsHeader } from '../pictures/ignored-fields.js';
 import { eachSeed } from '../pictures/parameters.js';
 import { answerHeaders } from '../pictures/report.js';
 import { type Kitchen, pictureRoute } from '../pictures/route.js';
+import { fieldProblem } from '../problems/problems.js';
 import {
   webuiResponses as responses,
   WebuiError,
@@ -53,13 +54,10 @@ export function webuiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Engi
       content: { 'application/json': { schema: Type.Ref('WebuiMade') } },
     },
     problems: responses,
-    tidy(body) {
-      for (const [name, value] of Object.entries(body)) if (value === null) delete body[name];
-    },
-    understand(sent, { caller, ip }) {
+    understand(sent, { caller }) {
       const model = checkpointName(engine, sent.override_settings?.sd_model_checkpoint);
       const asked = readRequest(sent, config.MAX_N, model);
-      const task = tasks.begin(caller ?? ip, sent.force_task_id, asked.n);
+      const task = tasks.begin(caller, sent.force_task_id, asked.n);
       return {
         order: { bodies: eachSeed(asked.body, asked.n), maskReading: asked.maskReading },
         preview: true,
@@ -122,8 +120,9 @@ export function webuiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Engi
         },
       },
     },
-    async ({ query, caller, ip }) => {
-      const [task] = tasks.of(caller ?? ip, query.id_task);
+    async (request) => {
+      const { query } = request;
+      const [task] = tasks.of(callerOf(request), query.id_task);
       const preview = query.skip_current_image === 'true' ? undefined : task?.preview;
       return {
         progress: task?.progress ?? 0,
@@ -162,11 +161,19 @@ export function webuiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Engi
         },
       },
     },
-    async ({ query, caller, ip }) => {
-      for (const task of tasks.of(caller ?? ip, query.id_task)) task.interrupt();
+    async (request) => {
+      for (const task of tasks.of(callerOf(request), request.query.id_task)) task.interrupt();
       return {};
     },
   );
 
   listRoutes(app, engine);
+}
+
+/** @throws Problem where others may be behind the same address, and the request does not name its task */
+function callerOf({ caller, callerIsOne, query }: FastifyRequest): string {
+  if (callerIsOne || (query as { id_task?: string }).id_task !== undefined) return caller;
+  const detail =
+    'id_task is missing: this server cannot tell callers apart that come through a proxy (TRUST_PROXY, API_KEYS); send the force_task_id of the request.';
+  throw fieldProblem('invalid_request', 'id_task', detail);
 }
