@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import type { Img2ImgRequest } from '../../src/pipeline/img2img.js';
+import type { Img2ImgRequest } from '../../src/img2img-request.js';
 import { loadModel, type Model } from '../../src/pipeline/model.js';
 import { latentMask, restoreStarter } from '../../src/pipeline/numbers/mask.js';
 import type { Pixels } from '../../src/pixels.js';

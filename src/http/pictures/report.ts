@@ -79,7 +79,9 @@ export const sharedHeaders = {
       .map(([code, meaning]) => `\`${code}\`: ${meaning}`)
       .join(' ')}`,
   ),
-  'Server-Timing': header('Milliseconds per stage; of several pictures the sum, and the longest time in the queue'),
+  'Server-Timing': header(
+    'Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures',
+  ),
 };
 
 /** The schemas of the headers that tell what ran, for the OpenAPI document. */
@@ -207,8 +209,11 @@ export function warningBodies(warnings: readonly Warning[]) {
   return warnings.map((code) => ({ code, detail: warningCodes[code] }));
 }
 
-export function timingsOf({ stageTimes, modelRunMs }: Made): Record<string, number> {
+export function timingsOf({ stageTimes, totalMs, modelRunMs }: Made): Record<string, number> {
   return Object.fromEntries(
-    Object.entries({ ...stageTimes, model_runs: modelRunMs }).map(([stage, ms]) => [stage, Number(ms.toFixed(1))]),
+    Object.entries({ ...stageTimes, total: totalMs, model_runs: modelRunMs }).map(([stage, ms]) => [
+      stage,
+      Number(ms.toFixed(1)),
+    ]),
   );
 }

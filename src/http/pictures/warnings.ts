@@ -1,6 +1,7 @@
 // What was changed or had no effect, by stable codes: nothing happens in silence.
 
 import type { Generated } from '../../engine/host/engine.js';
+import { guidanceRows } from '../../guidance.js';
 import type { Conversion, Starter } from '../../image/decode.js';
 import type { Sent } from './fields.js';
 import type { Parameters } from './parameters.js';
@@ -41,8 +42,8 @@ export function warningsFor(
   result?: Generated,
 ): Warning[] {
   const { size, schedule } = parameters;
-  const { strength, guidanceScale, prompt, negativePrompt } = parameters.request;
-  const guided = guidanceScale > 1 && !parameters.model.guidanceEmbedded;
+  const { strength, prompt, negativePrompt } = parameters.request;
+  const guided = guidanceRows(parameters.request, parameters.model).includes('negative_prompt');
   const noStep = schedule.stepsRun === 0;
   const sizeAsked = sent.width !== undefined || sent.height !== undefined;
   const sameSize = size.width === starter.width && size.height === starter.height;

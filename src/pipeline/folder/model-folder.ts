@@ -3,16 +3,17 @@
 
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import type { Kind, Precision, SizeRange } from '../../model-facts.js';
 import { type GraphFacts, graphFacts } from '../onnx/graph-facts.js';
 import { dataTypes } from '../onnx/graph-file.js';
 import { type SchedulerName, schedulerForClass, schedulerNames } from '../schedulers/index.js';
 import { type SchedulerConfig, stableDiffusionConfig, UnsupportedSchedulerError } from '../schedulers/schedule.js';
 import { number, readJson } from './configs.js';
-import { type Family, familyOf, type Kind, kindDefaults, kindOf } from './family.js';
+import { type Family, familyOf, kindDefaults, kindOf } from './family.js';
 import { ModelFolderError } from './model-folder-error.js';
 import { checkSignatures, type Exporter, exporterOf } from './signatures.js';
 import { type TextEncoderFacts, textEncoderFacts, textEncoders } from './text-encoders.js';
-import { guidanceWidth, halvings, inpaints, latentChannels, type SizeRange, sizeRange } from './unet-facts.js';
+import { guidanceWidth, halvings, inpaints, latentChannels, sizeRange } from './unet-facts.js';
 
 export const components = ['text_encoder', 'text_encoder_2', 'unet', 'vae_encoder', 'vae_decoder'] as const;
 export type Component = (typeof components)[number];
@@ -25,7 +26,7 @@ export interface ModelFolder {
   readonly family: Family;
   readonly kind: Kind;
   readonly exporter: Exporter;
-  readonly precision: 'fp32' | 'fp16' | 'mixed';
+  readonly precision: Precision;
   /** The graphs, by component; a text encoder may be absent. */
   readonly graphs: Readonly<Partial<Record<Component, string>>>;
   /** Those that there are, in the order in which their embeddings are joined. */
@@ -164,7 +165,7 @@ function shareOf(name: string, value: unknown): number {
   throw new ModelFolderError(`img2img.json has ${name} ${JSON.stringify(value)}; it must be 0 to 1`);
 }
 
-function precisionOf(graphs: readonly GraphFacts[]): ModelFolder['precision'] {
+function precisionOf(graphs: readonly GraphFacts[]): Precision {
   const types = new Set(graphs.flatMap(({ weightTypes }) => [...weightTypes]));
   if (types.size > 1) return 'mixed';
   return types.has(dataTypes.float16) ? 'fp16' : 'fp32';
