@@ -375,7 +375,10 @@ export interface components {
         };
         /** @description What ran */
         Ran: {
-            /** @description The seed, drawn or given; of the first picture */
+            /**
+             * Format: int64
+             * @description The seed, drawn or given; of the first picture
+             */
             seed: number;
             /** @description Strength */
             strength: number;
@@ -409,6 +412,7 @@ export interface components {
             images: {
                 /** @description The picture in base64 */
                 b64_json: string;
+                /** Format: int64 */
                 seed: number;
                 width: number;
                 height: number;
@@ -428,10 +432,11 @@ export interface components {
             }[];
         };
         DryRun: {
-            /** @enum {boolean} */
-            dry_run: true;
+            /** @description Always true */
+            dry_run: boolean;
             model: string;
             images: {
+                /** Format: int64 */
                 seed: number;
                 width: number;
                 height: number;
@@ -440,7 +445,10 @@ export interface components {
             }[];
             /** @description What would run */
             parameters: {
-                /** @description The seed, drawn or given; of the first picture */
+                /**
+                 * Format: int64
+                 * @description The seed, drawn or given; of the first picture
+                 */
                 seed: number;
                 /** @description Strength */
                 strength: number;
@@ -498,6 +506,7 @@ export interface components {
                 y?: number | string;
                 /** @description The picture in base64 */
                 b64_json: string;
+                /** Format: int64 */
                 seed: number;
                 width: number;
                 height: number;
@@ -578,7 +587,10 @@ export interface components {
             data: {
                 /** @description The picture in base64 */
                 b64_json: string;
-                /** @description This server's addition */
+                /**
+                 * Format: int64
+                 * @description This server's addition
+                 */
                 seed: number;
             }[];
             /** @enum {string} */
@@ -611,7 +623,10 @@ export interface components {
             /** @description Width x height */
             size: string;
             partial_image_index?: number;
-            /** @description This server's addition */
+            /**
+             * Format: int64
+             * @description This server's addition
+             */
             seed?: number;
             /** @description All zero: nothing is billed */
             usage?: {
@@ -717,7 +732,10 @@ export interface operations {
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
+                     */
                     seed?: number;
                     /**
                      * @description Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream.
@@ -796,7 +814,10 @@ export interface operations {
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
+                     */
                     seed?: number;
                     /**
                      * @description Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream.
@@ -1060,7 +1081,10 @@ export interface operations {
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
+                     */
                     seed?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
@@ -1159,7 +1183,10 @@ export interface operations {
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
+                     */
                     seed?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
@@ -1513,14 +1540,9 @@ export interface operations {
                 "multipart/form-data": {
                     /**
                      * Format: binary
-                     * @description The starter picture, at most 26214400 bytes; one, under this name or as `image[]`.
+                     * @description The starter picture, at most 26214400 bytes; one. `image[]`, the name that clients give to a list, is taken as well.
                      */
-                    image?: string;
-                    /**
-                     * Format: binary
-                     * @description The same; the name that clients give to a list.
-                     */
-                    "image[]"?: string;
+                    image: string;
                     /**
                      * @description What to move towards.
                      * @example watercolor painting, pastel
@@ -1607,7 +1629,10 @@ export interface operations {
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
+                     */
                     seed?: number;
                 };
             };
@@ -1911,6 +1936,7 @@ export interface operations {
                     /** @description `automatic`, `uniform`, `karras`; absent means `automatic`: Karras for the DPM++ samplers, else uniform. */
                     scheduler?: string;
                     /**
+                     * Format: int64
                      * @description -1 draws one; picture i uses seed + i.
                      * @default -1
                      */
@@ -2303,7 +2329,7 @@ export interface operations {
                     "application/json": {
                         name: string;
                         label: string;
-                        aliases: null;
+                        aliases: string[] | null;
                         default_rho: number;
                         need_inner_model: boolean;
                     }[];
@@ -2342,7 +2368,7 @@ export interface operations {
                         hash: string;
                         sha256: string;
                         filename: string;
-                        config: null;
+                        config: string | null;
                     }[];
                 };
             };
@@ -2416,13 +2442,13 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Nothing had to be changed */
+            /** @description null: nothing had to be changed */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": null;
+                    "application/json": unknown;
                 };
             };
             /** @description `invalid_request`: a malformed body, a wrong type, a value out of range, a field that is unknown or repeated. */

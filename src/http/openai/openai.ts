@@ -1,6 +1,6 @@
 // POST /v1/images/edits and GET /v1/models: OpenAI's image API as a translation. Its names to ours, our pictures to its answers.
 
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { type Config, pairs } from '../../config.js';
 import type { Engine, ModelInfo, Progress } from '../../engine/host/engine.js';
@@ -61,8 +61,9 @@ export function openAiRoutes(app: FastifyInstance, { config, engine, maker, budg
       },
       onRequest: budget,
       preValidation: async (request, reply) => {
-        const pictures = ['image', 'image[]', 'mask'];
-        await readBody(request, form.properties as FieldTypes, pictures, config.MAX_UPLOAD_BYTES);
+        const fields = { ...form.properties, [listName]: form.properties.image } as FieldTypes;
+        await readBody(request, fields, ['image', listName, 'mask'], config.MAX_UPLOAD_BYTES);
+        unlist(request);
         request.uploadMs = reply.elapsedTime;
       },
     },
@@ -72,7 +73,7 @@ export function openAiRoutes(app: FastifyInstance, { config, engine, maker, budg
       const ours = translate(body, modelOf(body.model), config);
       const plan = await maker.plan({
         bodies: eachSeed(ours, body.n ?? 1),
-        image: onlyOne(pictures.image, pictures['image[]']),
+        image: pictures.image,
         mask: pictures.mask,
         maskReading: { channel: 'transparency' },
       });
@@ -156,11 +157,18 @@ function refuse({ response_format, background }: EditBody): void {
   }
 }
 
-function onlyOne(image: Buffer | undefined, listed: Buffer | undefined): Buffer | undefined {
-  if (image && listed) {
+/** The name that clients give to `image` as a list. The document is silent about it: generators make the same name of both. */
+const listName = 'image[]';
+
+function unlist(request: FastifyRequest): void {
+  const { [listName]: name, ...body } = request.body as Record<string, unknown>;
+  const { [listName]: listed, ...pictures } = request.pictures;
+  if (!listed) return;
+  if (pictures.image) {
     throw fieldProblem('invalid_request', 'image', 'image is there more than once; one starter picture is taken.');
   }
-  return image ?? listed;
+  request.body = { ...body, image: name };
+  request.pictures = { ...pictures, image: listed };
 }
 
 /** How OpenAI's quality, the work that is put in, changes a model's default steps. */

@@ -12,7 +12,7 @@ import { type Warning, warningCodes, warningsFor } from './warnings.js';
 /** What ran, of one picture: the names in JSON; a header has the same with the prefix `Img2img-` and dashes. */
 export const Ran = Type.Object(
   {
-    seed: Type.Integer({ description: 'The seed, drawn or given; of the first picture' }),
+    seed: Type.Integer({ format: 'int64', description: 'The seed, drawn or given; of the first picture' }),
     strength: Type.Number({ description: 'Strength' }),
     influence: Type.Number({ description: 'Influence in percent' }),
     guidance: Type.Number({ description: 'Guidance scale' }),
@@ -94,7 +94,7 @@ export const WarningBody = Type.Object({
 });
 
 const imageFacts = {
-  seed: Type.Integer(),
+  seed: Type.Integer({ format: 'int64' }),
   width: Type.Integer(),
   height: Type.Integer(),
   format: Type.Enum([...formats], { type: 'string' }),
@@ -124,14 +124,14 @@ export const MadeBody = Type.Object(
 /** The answer to a dry run. */
 export const DryRunBody = Type.Object(
   {
-    dry_run: Type.Literal(true),
+    dry_run: Type.Boolean({ description: 'Always true' }),
     model: Type.String(),
     images: Type.Array(Type.Object(imageFacts)),
     parameters: Type.Omit(Ran, ['engine'], { description: 'What would run' }),
     estimate: Type.Object({
       wait_ms: Type.Number({ description: 'Until the first picture would begin' }),
       duration_ms: Type.Number({ description: 'Of all pictures, once they run' }),
-      memory_bytes: Type.Union([Type.Integer(), Type.Null()], {
+      memory_bytes: Type.Union([Type.Integer({ format: 'int64' }), Type.Null()], {
         description: 'On the device, while the request runs; null where nothing was measured',
       }),
     }),
