@@ -1,5 +1,6 @@
 // The settings: one schema of the environment -> a frozen Config. The only reader of process.env.
 
+import { isIP } from 'node:net';
 import { envSchema } from 'env-schema';
 import { type Static, Type } from 'typebox';
 import type { EngineSettings } from './engine/host/engine.js';
@@ -146,6 +147,12 @@ const Settings = Type.Object({
     description:
       'Comma-separated; when set, every route but the probes and the documentation wants `Authorization: Bearer <key>` (`/sdapi` also takes the key as the password of Basic; `METRICS_PORT` stays open)',
   }),
+  TRUST_PROXY: Type.Optional(
+    Type.String({
+      description:
+        'Proxies in front whose `X-Forwarded-*` headers are believed: how many hops, or a comma-separated list of their addresses (`10.0.0.0/8`). Unset: none are, and a caller without a key is the address that connects',
+    }),
+  ),
   RATE_LIMIT: Type.Optional(
     Type.Integer({
       minimum: 1,
@@ -214,7 +221,27 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
       `MAX_UPLOADS_BYTES is ${config.MAX_UPLOADS_BYTES}; it must be at least 3 times MAX_UPLOAD_BYTES, which is ${config.MAX_UPLOAD_BYTES}.`,
     );
   }
+  const noAddress = /^[1-9]$/.test(config.TRUST_PROXY ?? '1') ? undefined : list(config.TRUST_PROXY!).find(isNoNetwork);
+  if (noAddress !== undefined) {
+    throw new Error(
+      `TRUST_PROXY is ${JSON.stringify(config.TRUST_PROXY)}; ${JSON.stringify(noAddress)} is no address, no network and no number of hops from 1 to 9.`,
+    );
+  }
+  if (config.API_KEYS !== '' && config.API_KEYS.split(',').some((key) => key.trim() === '')) {
+    const keys = config.API_KEYS.split(',').length;
+    throw new Error(
+      `API_KEYS has ${keys === 1 ? 'an empty key' : `${keys} keys, of which one or more are empty`}; unset it to serve without keys.`,
+    );
+  }
   return config;
+}
+
+/** For one that is neither an address nor `address/bits`. */
+function isNoNetwork(item: string): boolean {
+  const [address = '', bits, ...rest] = item.split('/');
+  const family = isIP(address);
+  const most = family === 6 ? 128 : 32;
+  return family === 0 || rest.length > 0 || (bits !== undefined && !(/^\d{1,3}$/.test(bits) && Number(bits) <= most));
 }
 
 /** What the engine gets of the settings. */

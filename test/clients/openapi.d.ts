@@ -84,6 +84,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/problems/{code}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a problem means
+         * @description The `type` of every problem document is this page's address.
+         */
+        get: operations["explainProblem"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/livez": {
         parameters: {
             query?: never;
@@ -365,7 +385,7 @@ export interface components {
              * @description Stable; for programs
              * @enum {string}
              */
-            code: "invalid_request" | "unauthorized" | "not_found" | "model_not_found" | "not_acceptable" | "upload_too_large" | "unsupported_media_type" | "unsupported_picture" | "undecodable_picture" | "picture_too_large" | "size_not_supported" | "model_not_runnable" | "too_large_for_device" | "unsupported_combination" | "overloaded" | "deadline_unattainable" | "rate_limited" | "internal" | "request_kills_worker" | "draining" | "not_ready" | "worker_lost" | "deadline_exceeded";
+            code: "invalid_request" | "unauthorized" | "not_found" | "model_not_found" | "method_not_allowed" | "not_acceptable" | "upload_too_large" | "unsupported_media_type" | "unsupported_picture" | "undecodable_picture" | "picture_too_large" | "size_not_supported" | "model_not_runnable" | "too_large_for_device" | "unsupported_combination" | "overloaded" | "deadline_unattainable" | "rate_limited" | "internal" | "request_kills_worker" | "draining" | "not_ready" | "worker_lost" | "deadline_exceeded";
             request_id: string;
             /** @description One entry per bad field */
             errors?: {
@@ -375,11 +395,6 @@ export interface components {
         };
         /** @description What ran */
         Ran: {
-            /**
-             * Format: int64
-             * @description The seed, drawn or given; of the first picture
-             */
-            seed: number;
             /** @description Strength */
             strength: number;
             /** @description Influence in percent */
@@ -388,14 +403,19 @@ export interface components {
             guidance: number;
             /** @description Length of the full schedule */
             steps: number;
+            /** @description Noise scheduler */
+            scheduler: string;
+            /**
+             * Format: int64
+             * @description The seed, drawn or given; of the first picture
+             */
+            seed: number;
+            /** @description Model */
+            model: string;
             /** @description Positions of the schedule that were run */
             steps_run: number;
             /** @description UNet calls for one picture */
             unet_calls: number;
-            /** @description Noise scheduler */
-            scheduler: string;
-            /** @description Model */
-            model: string;
             /** @description sha256 of the model folder */
             model_digest: string;
             /** @description Width x height */
@@ -427,7 +447,7 @@ export interface components {
             /** @description What was changed or had no effect */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -445,11 +465,6 @@ export interface components {
             }[];
             /** @description What would run */
             parameters: {
-                /**
-                 * Format: int64
-                 * @description The seed, drawn or given; of the first picture
-                 */
-                seed: number;
                 /** @description Strength */
                 strength: number;
                 /** @description Influence in percent */
@@ -458,14 +473,19 @@ export interface components {
                 guidance: number;
                 /** @description Length of the full schedule */
                 steps: number;
+                /** @description Noise scheduler */
+                scheduler: string;
+                /**
+                 * Format: int64
+                 * @description The seed, drawn or given; of the first picture
+                 */
+                seed: number;
+                /** @description Model */
+                model: string;
                 /** @description Positions of the schedule that were run */
                 steps_run: number;
                 /** @description UNet calls for one picture */
                 unet_calls: number;
-                /** @description Noise scheduler */
-                scheduler: string;
-                /** @description Model */
-                model: string;
                 /** @description sha256 of the model folder */
                 model_digest: string;
                 /** @description Width x height */
@@ -482,7 +502,7 @@ export interface components {
             /** @description What would be changed or have no effect; whether a prompt is too long is known only when it runs */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -515,7 +535,7 @@ export interface components {
                 parameters: components["schemas"]["Ran"];
                 warnings: {
                     /** @enum {string} */
-                    code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                    code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                     detail: string;
                 }[];
             }[];
@@ -526,7 +546,7 @@ export interface components {
             /** @description Of all pictures, each once */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -872,10 +892,6 @@ export interface operations {
             /** @description The picture, or as JSON one or more of them. The headers tell the parameters that ran; `Img2img-Warnings` names what was changed or had no effect. */
             200: {
                 headers: {
-                    /** @description Names the request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description The seed, drawn or given; of the first picture */
-                    "Img2img-Seed"?: string;
                     /** @description Strength */
                     "Img2img-Strength"?: string;
                     /** @description Influence in percent */
@@ -884,21 +900,25 @@ export interface operations {
                     "Img2img-Guidance"?: string;
                     /** @description Length of the full schedule */
                     "Img2img-Steps"?: string;
+                    /** @description Noise scheduler */
+                    "Img2img-Scheduler"?: string;
+                    /** @description The seed, drawn or given; of the first picture */
+                    "Img2img-Seed"?: string;
+                    /** @description Model */
+                    "Img2img-Model"?: string;
                     /** @description Positions of the schedule that were run */
                     "Img2img-Steps-Run"?: string;
                     /** @description UNet calls for one picture */
                     "Img2img-Unet-Calls"?: string;
-                    /** @description Noise scheduler */
-                    "Img2img-Scheduler"?: string;
-                    /** @description Model */
-                    "Img2img-Model"?: string;
                     /** @description sha256 of the model folder */
                     "Img2img-Model-Digest"?: string;
                     /** @description Width x height */
                     "Img2img-Size"?: string;
                     /** @description What equality of bytes can be expected of: runtime and device */
                     "Img2img-Engine"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description Names the request in the log */
+                    "X-Request-Id"?: string;
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
                     "Server-Timing"?: string;
@@ -1046,14 +1066,14 @@ export interface operations {
                      * @description What changes from column to column.
                      * @enum {string}
                      */
-                    x_field: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
+                    x_field: "prompt" | "negative_prompt" | "strength" | "influence" | "guidance" | "steps" | "scheduler" | "seed" | "model";
                     /** @description Its values, at most 36 pictures in all. With `|` between them: `0|25|50`. */
                     x_values: string;
                     /**
                      * @description What changes from row to row; absent for a sheet of one row.
                      * @enum {string}
                      */
-                    y_field?: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
+                    y_field?: "prompt" | "negative_prompt" | "strength" | "influence" | "guidance" | "steps" | "scheduler" | "seed" | "model";
                     /** @description Its values. With `|` between them: `0|25|50`. */
                     y_values?: string;
                     /**
@@ -1132,7 +1152,7 @@ export interface operations {
                      * @description What changes from column to column.
                      * @enum {string}
                      */
-                    x_field: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
+                    x_field: "prompt" | "negative_prompt" | "strength" | "influence" | "guidance" | "steps" | "scheduler" | "seed" | "model";
                     /**
                      * @description Its values, at most 36 pictures in all.
                      * @example [
@@ -1147,7 +1167,7 @@ export interface operations {
                      * @description What changes from row to row; absent for a sheet of one row.
                      * @enum {string}
                      */
-                    y_field?: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
+                    y_field?: "prompt" | "negative_prompt" | "strength" | "influence" | "guidance" | "steps" | "scheduler" | "seed" | "model";
                     /**
                      * @description Its values.
                      * @example [
@@ -1233,10 +1253,10 @@ export interface operations {
                 headers: {
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
                     "Server-Timing"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
-                    "Img2img-Warnings"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1429,6 +1449,37 @@ export interface operations {
                 headers: {
                     /** @description Seconds */
                     "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    explainProblem: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                code: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The meaning */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description `not_found`: there is no such route. */
+            404: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -1641,10 +1692,6 @@ export interface operations {
             /** @description The pictures; with `stream` an event stream. */
             200: {
                 headers: {
-                    /** @description Names the request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description The seed, drawn or given; of the first picture */
-                    "Img2img-Seed"?: string;
                     /** @description Strength */
                     "Img2img-Strength"?: string;
                     /** @description Influence in percent */
@@ -1653,21 +1700,25 @@ export interface operations {
                     "Img2img-Guidance"?: string;
                     /** @description Length of the full schedule */
                     "Img2img-Steps"?: string;
+                    /** @description Noise scheduler */
+                    "Img2img-Scheduler"?: string;
+                    /** @description The seed, drawn or given; of the first picture */
+                    "Img2img-Seed"?: string;
+                    /** @description Model */
+                    "Img2img-Model"?: string;
                     /** @description Positions of the schedule that were run */
                     "Img2img-Steps-Run"?: string;
                     /** @description UNet calls for one picture */
                     "Img2img-Unet-Calls"?: string;
-                    /** @description Noise scheduler */
-                    "Img2img-Scheduler"?: string;
-                    /** @description Model */
-                    "Img2img-Model"?: string;
                     /** @description sha256 of the model folder */
                     "Img2img-Model-Digest"?: string;
                     /** @description Width x height */
                     "Img2img-Size"?: string;
                     /** @description What equality of bytes can be expected of: runtime and device */
                     "Img2img-Engine"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description Names the request in the log */
+                    "X-Request-Id"?: string;
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
                     "Server-Timing"?: string;
@@ -2016,10 +2067,6 @@ export interface operations {
             /** @description The pictures; none if the request was interrupted. */
             200: {
                 headers: {
-                    /** @description Names the request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description The seed, drawn or given; of the first picture */
-                    "Img2img-Seed"?: string;
                     /** @description Strength */
                     "Img2img-Strength"?: string;
                     /** @description Influence in percent */
@@ -2028,21 +2075,25 @@ export interface operations {
                     "Img2img-Guidance"?: string;
                     /** @description Length of the full schedule */
                     "Img2img-Steps"?: string;
+                    /** @description Noise scheduler */
+                    "Img2img-Scheduler"?: string;
+                    /** @description The seed, drawn or given; of the first picture */
+                    "Img2img-Seed"?: string;
+                    /** @description Model */
+                    "Img2img-Model"?: string;
                     /** @description Positions of the schedule that were run */
                     "Img2img-Steps-Run"?: string;
                     /** @description UNet calls for one picture */
                     "Img2img-Unet-Calls"?: string;
-                    /** @description Noise scheduler */
-                    "Img2img-Scheduler"?: string;
-                    /** @description Model */
-                    "Img2img-Model"?: string;
                     /** @description sha256 of the model folder */
                     "Img2img-Model-Digest"?: string;
                     /** @description Width x height */
                     "Img2img-Size"?: string;
                     /** @description What equality of bytes can be expected of: runtime and device */
                     "Img2img-Engine"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description Names the request in the log */
+                    "X-Request-Id"?: string;
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
                     "Server-Timing"?: string;

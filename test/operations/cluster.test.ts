@@ -84,8 +84,8 @@ t.test('the shipped balancer agrees with the settings', async (t) => {
   t.match(text, new RegExp(`^backend ${backend}$`, 'm'));
   for (const [, status, document] of text.matchAll(/status (\d+) content-type \S+ string '(.*?)'/g)) {
     const { type, code, title } = JSON.parse(document!);
-    t.equal(type, `/docs#${code}`, 'a chapter of the documentation');
-    t.match(JSON.parse(document!), { title: problemCodes[code as ProblemCode][1], status: Number(status) }, title);
+    t.equal(type, `/problems/${code}`, 'the page that explains it');
+    t.match(JSON.parse(document!), { title: problemCodes[code as ProblemCode].title, status: Number(status) }, title);
   }
 });
 

@@ -2,96 +2,92 @@
 
 import { type Static, Type } from 'typebox';
 import type { Config } from '../../config.js';
-import { formBody } from '../pictures/fields.js';
+import { bodyOf, schemasOf } from '../pictures/bodies.js';
+import type { FieldTable } from '../pictures/field.js';
+import type { Sent } from '../pictures/fields.js';
 
 const picture = (description: string) => Type.String({ format: 'binary', description });
 const choice = <T extends string>(values: T[], description: string, initial: T) =>
   Type.Optional(Type.Enum(values, { type: 'string', default: initial, description }));
 
-export function editForm(config: Config) {
-  const { negative_prompt, strength, influence, guidance, steps, scheduler, seed } = formBody(config).properties;
-  return Type.Object(
-    {
-      image: picture(
-        `The starter picture, at most ${config.MAX_UPLOAD_BYTES} bytes; one. \`image[]\`, the name that clients give to a list, is taken as well.`,
-      ),
-      prompt: Type.String({
+/** OpenAI's own. */
+function ownFields(config: Config) {
+  return {
+    image: picture(
+      `The starter picture, at most ${config.MAX_UPLOAD_BYTES} bytes; one. \`image[]\`, the name that clients give to a list, is taken as well.`,
+    ),
+    prompt: Type.String({
+      minLength: 1,
+      maxLength: config.MAX_PROMPT_CHARS,
+      description: 'What to move towards.',
+      examples: ['watercolor painting, pastel'],
+    }),
+    mask: Type.Optional(
+      picture('A picture of which the transparent places are repainted; it is fitted to the answer as the starter is.'),
+    ),
+    model: Type.Optional(
+      Type.String({
         minLength: 1,
-        maxLength: config.MAX_PROMPT_CHARS,
-        description: 'What to move towards.',
-        examples: ['watercolor painting, pastel'],
+        description: 'A name from `GET /v1/models`, or an alias of `MODEL_ALIASES`. Absent means the first.',
       }),
-      mask: Type.Optional(
-        picture(
-          'A picture of which the transparent places are repainted; it is fitted to the answer as the starter is.',
-        ),
-      ),
-      model: Type.Optional(
-        Type.String({
-          minLength: 1,
-          description: 'A name from `GET /v1/models`, or an alias of `MODEL_ALIASES`. Absent means the first.',
-        }),
-      ),
-      n: Type.Optional(
-        Type.Integer({
-          minimum: 1,
-          maximum: config.MAX_N,
-          default: 1,
-          description: 'Pictures, each with its own seed.',
-        }),
-      ),
-      size: Type.Optional(
-        Type.String({
-          pattern: '^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$',
-          default: 'auto',
-          description:
-            "`auto`, which keeps the starter's aspect at about the model's native area, or width x height, multiples of the model's step.",
-          examples: ['auto', '256x256'],
-        }),
-      ),
-      quality: choice(
-        ['auto', 'low', 'medium', 'high', 'standard', 'hd'],
-        "The work that is put in: `low` is half the model's default steps, `high` and `hd` are twice as many; the others leave them. `steps` beats it.",
-        'auto',
-      ),
-      background: choice(['auto', 'opaque', 'transparent'], 'Pictures are opaque: `transparent` is refused.', 'auto'),
-      output_format: choice(['png', 'jpeg', 'webp'], 'Format of the pictures.', 'png'),
-      output_compression: Type.Optional(
-        Type.Integer({ minimum: 0, maximum: 100, default: 100, description: 'Quality of JPEG and WebP; not for PNG.' }),
-      ),
-      response_format: choice(['b64_json', 'url'], 'Pictures are not stored: `url` is refused.', 'b64_json'),
-      stream: Type.Optional(
-        Type.Boolean({
-          default: false,
-          description: 'Answer with events: `image_edit.partial_image` on the way, `image_edit.completed` per picture.',
-        }),
-      ),
-      partial_images: Type.Optional(
-        Type.Integer({
-          minimum: 0,
-          maximum: 3,
-          default: 0,
-          description:
-            'With `stream`: how many previews of the first picture to send on the way, made from its latents; fewer if it has fewer steps.',
-        }),
-      ),
-      input_fidelity: Type.Optional(
-        Type.String({ maxLength: 100, description: 'Has no effect: send `influence` or `strength`.' }),
-      ),
-      user: Type.Optional(Type.String({ maxLength: 1000, description: 'Has no effect.' })),
-      negative_prompt,
-      strength,
-      influence,
-      guidance,
-      steps,
-      scheduler,
-      seed,
-    },
-    { additionalProperties: false },
-  );
+    ),
+    n: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: config.MAX_N,
+        default: 1,
+        description: 'Pictures, each with its own seed.',
+      }),
+    ),
+    size: Type.Optional(
+      Type.String({
+        pattern: '^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$',
+        default: 'auto',
+        description:
+          "`auto`, which keeps the starter's aspect at about the model's native area, or width x height, multiples of the model's step.",
+        examples: ['auto', '256x256'],
+      }),
+    ),
+    quality: choice(
+      ['auto', 'low', 'medium', 'high', 'standard', 'hd'],
+      "The work that is put in: `low` is half the model's default steps, `high` and `hd` are twice as many; the others leave them. `steps` beats it.",
+      'auto',
+    ),
+    background: choice(['auto', 'opaque', 'transparent'], 'Pictures are opaque: `transparent` is refused.', 'auto'),
+    output_format: choice(['png', 'jpeg', 'webp'], 'Format of the pictures.', 'png'),
+    output_compression: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: 100, default: 100, description: 'Quality of JPEG and WebP; not for PNG.' }),
+    ),
+    response_format: choice(['b64_json', 'url'], 'Pictures are not stored: `url` is refused.', 'b64_json'),
+    stream: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description: 'Answer with events: `image_edit.partial_image` on the way, `image_edit.completed` per picture.',
+      }),
+    ),
+    partial_images: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 3,
+        default: 0,
+        description:
+          'With `stream`: how many previews of the first picture to send on the way, made from its latents; fewer if it has fewer steps.',
+      }),
+    ),
+    input_fidelity: Type.Optional(
+      Type.String({ maxLength: 100, description: 'Has no effect: send `influence` or `strength`.' }),
+    ),
+    user: Type.Optional(Type.String({ maxLength: 1000, description: 'Has no effect.' })),
+  };
 }
 
-export type EditBody = Static<ReturnType<typeof editForm>>;
+type Own = Static<ReturnType<typeof Type.Object<ReturnType<typeof ownFields>>>>;
+
+/** With the fields of the table that it shares. */
+export const editForm = (table: FieldTable, config: Config) =>
+  bodyOf({ ...ownFields(config), ...schemasOf(table, config, ({ onV1 }) => onV1 === true) });
+
+export type EditBody = Own & Omit<Sent, keyof Own>;
 
 /** Names of what was sent and changes nothing. */
 export function withoutEffect(body: EditBody): string[] {

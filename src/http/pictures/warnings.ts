@@ -2,7 +2,7 @@
 
 import type { Generated } from '../../engine/host/engine.js';
 import type { Conversion, Starter } from '../../image/decode.js';
-import type { Img2ImgBody } from './fields.js';
+import type { Sent } from './fields.js';
 import type { Parameters } from './parameters.js';
 
 export const warningCodes = {
@@ -10,6 +10,8 @@ export const warningCodes = {
   negative_prompt_truncated: 'The negative prompt has more tokens than the text encoder takes; its end was cut.',
   negative_prompt_unused:
     'The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding.',
+  prompt_syntax_unused:
+    'A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words.',
   vae_draw_unseeded: "The model's encoder draws by itself: the same seed does not give the same picture.",
   prompts_unused: 'No step ran, so that prompts and guidance had no effect.',
   strength_rounded_to_no_step: 'trunc(steps * strength) is 0: the picture went through the autoencoder only.',
@@ -32,7 +34,7 @@ const conversions = {
 
 /** @param result what is known only of a picture that was made */
 export function warningsFor(
-  body: Img2ImgBody,
+  sent: Sent,
   parameters: Parameters,
   starter: Starter,
   converted: readonly Conversion[],
@@ -42,20 +44,25 @@ export function warningsFor(
   const { strength, guidanceScale, prompt, negativePrompt } = parameters.request;
   const guided = guidanceScale > 1 && !parameters.model.guidanceEmbedded;
   const noStep = schedule.stepsRun === 0;
-  const sizeAsked = body.width !== undefined || body.height !== undefined;
+  const sizeAsked = sent.width !== undefined || sent.height !== undefined;
   const sameSize = size.width === starter.width && size.height === starter.height;
   const cases: readonly [boolean, Warning][] = [
     [(result?.droppedTokens.prompt ?? 0) > 0, 'prompt_truncated'],
     [(result?.droppedTokens.negativePrompt ?? 0) > 0, 'negative_prompt_truncated'],
     [negativePrompt !== '' && !guided && !noStep, 'negative_prompt_unused'],
+    [hasSyntax(prompt) || hasSyntax(negativePrompt), 'prompt_syntax_unused'],
     [result?.drawUnseeded === true, 'vae_draw_unseeded'],
     [noStep && (prompt !== '' || negativePrompt !== ''), 'prompts_unused'],
     [noStep && strength > 0, 'strength_rounded_to_no_step'],
     [!sizeAsked && !sameSize, 'size_chosen'],
-    [body.quality !== undefined && parameters.format === 'png', 'quality_unused'],
+    [sent.quality !== undefined && parameters.values.format === 'png', 'quality_unused'],
   ];
   return [
     ...cases.filter(([applies]) => applies).map(([, code]) => code),
     ...converted.map((conversion) => conversions[conversion]),
   ];
 }
+
+/** Weights and extra networks, as AUTOMATIC1111's web UI writes them. */
+const hasSyntax = (prompt: string) =>
+  /\([^()]{1,200}:\s*-?\d*\.?\d+\s*\)|<(lora|lyco|hypernet):[^<>]{1,200}>/.test(prompt);

@@ -1,10 +1,9 @@
 // What the routes of /sdapi answer: the web UI's shapes of pictures, `info` and errors.
 
-import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import type { Made, MadePicture } from '../pictures/generation.js';
+import type { Made, MadePicture } from '../pictures/making.js';
 import type { ProblemCode } from '../problems/problem-codes.js';
-import { type Problem, responsesFor } from '../problems/problems.js';
+import { type Problem, type ProblemShape, responsesFor } from '../problems/problems.js';
 import type { WebuiBody } from './fields.js';
 import type { Sampler, Schedule } from './samplers.js';
 
@@ -137,10 +136,4 @@ function webuiError(problem: Problem) {
   return { error: problem.code, detail: problem.message, body: '', errors };
 }
 
-export function sendWebuiError(_request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
-  if (problem.more.retryAfter !== undefined) reply.header('retry-after', String(problem.more.retryAfter));
-  return reply
-    .status(problem.status)
-    .type('application/json')
-    .send(JSON.stringify(webuiError(problem)));
-}
+export const webuiShape: ProblemShape = { type: 'application/json', body: webuiError };

@@ -63,9 +63,7 @@ export function webuiBody({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
           description: "0 stretches, 1 cuts to fill, 2 fits and fills the rest with the picture's edges.",
         }),
       ),
-      mask: Type.Optional(
-        Type.String({ minLength: 1, description: 'base64 or a `data:` URI; white is repainted, the rest stays.' }),
-      ),
+      mask: Type.Optional(Type.String({ description: 'base64 or a `data:` URI; white is repainted, the rest stays.' })),
       mask_blur: Type.Optional(
         Type.Integer({
           minimum: 0,

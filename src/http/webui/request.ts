@@ -1,12 +1,12 @@
 // What a request of the web UI asks for, in our words.
 
-import type { Img2ImgBody } from '../pictures/fields.js';
+import type { Sent } from '../pictures/fields.js';
 import { fieldProblem } from '../problems/problems.js';
 import type { WebuiBody } from './fields.js';
 import { findSampler, type Sampler, type Schedule, samplers, schedulerOf, schedules } from './samplers.js';
 
 export interface WebuiRequest {
-  readonly body: Img2ImgBody;
+  readonly body: Sent;
   /** Pictures, each with a seed of its own. */
   readonly n: number;
   readonly maskReading: { readonly blur: number; readonly invert: boolean };
@@ -68,14 +68,13 @@ function samplerOf(sent: WebuiBody): { sampler: Sampler; schedule: Schedule } {
   return { sampler: found.sampler, schedule };
 }
 
-function translate(sent: WebuiBody, sampler: Sampler, schedule: Schedule, model: string | undefined): Img2ImgBody {
+function translate(sent: WebuiBody, sampler: Sampler, schedule: Schedule, model: string | undefined): Sent {
   const scheduler = schedulerOf(sampler, schedule);
   if (!scheduler) {
     const detail = `The sampler ${sampler.name} has no ${schedule} schedule here.`;
     throw fieldProblem('unsupported_combination', 'scheduler', detail);
   }
   return {
-    image: '',
     prompt: sent.prompt ?? '',
     negative_prompt: sent.negative_prompt ?? '',
     strength: sent.denoising_strength ?? 0.75,

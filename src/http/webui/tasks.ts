@@ -61,13 +61,15 @@ export class Task {
 export class Tasks {
   private readonly running = new Set<Task>();
 
-  async run<T>(task: Task, work: () => Promise<T>): Promise<T> {
+  /** @param pictures of the request */
+  begin(caller: string, id: string | undefined, pictures: number): Task {
+    const task = new Task(caller, id, pictures);
     this.running.add(task);
-    try {
-      return await work();
-    } finally {
-      this.running.delete(task);
-    }
+    return task;
+  }
+
+  end(task: Task): void {
+    this.running.delete(task);
   }
 
   /** The caller's tasks, the newest first; with an id only those of that name. */

@@ -1,122 +1,77 @@
 // /sdapi/v1: the API of AUTOMATIC1111's web UI as a translation. No state: options cannot be set, and tasks are gone with their answers.
 
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import type { Config } from '../../config.js';
 import type { Engine } from '../../engine/host/engine.js';
 import { encodePreview } from '../../image/encode.js';
-import { makingProblems, type PictureMaker } from '../pictures/generation.js';
-import { ignoredFieldsHeader, writeIgnoredFields } from '../pictures/ignored-fields.js';
-import { sendJson } from '../pictures/img2img.js';
+import { ignoredFieldsHeader } from '../pictures/ignored-fields.js';
 import { eachSeed } from '../pictures/parameters.js';
-import { answerHeaders, writeHeaders } from '../pictures/report.js';
-import { pictureFromBase64 } from '../pictures/upload.js';
-import { Problem } from '../problems/problems.js';
-import { deadlineSignal, timeoutHeader } from '../server/deadline.js';
-import type { UploadBudget } from '../server/upload-budget.js';
+import { answerHeaders } from '../pictures/report.js';
+import { type Kitchen, pictureRoute } from '../pictures/route.js';
+import { fieldProblem } from '../problems/problems.js';
 import {
-  webuiJson as json,
   webuiResponses as responses,
   WebuiError,
   WebuiMade,
   webuiInterrupted,
+  webuiJson,
   webuiMade,
   webuiTags,
 } from './answers.js';
 import { type WebuiBody, webuiBody, withoutEffect } from './fields.js';
 import { checkpointName, listRoutes } from './lists.js';
 import { readRequest } from './request.js';
-import { Task, Tasks } from './tasks.js';
-
-export interface WebuiOptions {
-  readonly config: Config;
-  readonly engine: Engine;
-  readonly maker: PictureMaker;
-  readonly budget: UploadBudget;
-  readonly version: string;
-}
+import { Tasks } from './tasks.js';
 
 /** To be registered with the prefix /sdapi/v1. */
-export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budget, version }: WebuiOptions): void {
-  const body = webuiBody(config);
+export function webuiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Engine, version: string): void {
+  const { config, fields } = kitchen;
+  const json = webuiBody(config);
   const tasks = new Tasks();
   for (const schema of [WebuiMade, WebuiError]) app.addSchema(schema);
 
-  app.post<{ Body: WebuiBody }>(
-    '/img2img',
-    {
-      schema: {
-        operationId: 'webuiImg2img',
-        summary: "The web UI's img2img",
-        description:
-          "For clients of AUTOMATIC1111's web UI: its names, defaults and answers. The key, where keys are on, is the password. Scripts, and so ControlNet, are refused.",
-        tags: webuiTags,
-        headers: Type.Object(timeoutHeader),
-        body: { content: { 'application/json': { schema: body } } },
-        response: {
-          200: {
-            description: 'The pictures; none if the request was interrupted.',
-            headers: { ...answerHeaders, ...ignoredFieldsHeader },
-            content: { 'application/json': { schema: Type.Ref('WebuiMade') } },
-          },
-          ...responses('invalid_request', 'unauthorized', 'unsupported_media_type', 'rate_limited', ...makingProblems),
+  pictureRoute<WebuiBody>(app, kitchen, {
+    path: '/img2img',
+    about: {
+      operationId: 'webuiImg2img',
+      summary: "The web UI's img2img",
+      description:
+        "For clients of AUTOMATIC1111's web UI: its names, defaults and answers. The key, where keys are on, is the password. Scripts, and so ControlNet, are refused.",
+      tags: webuiTags,
+    },
+    json,
+    pictures: [
+      {
+        slot: 'image',
+        field: 'init_images',
+        inJson: ({ init_images }) => Array.isArray(init_images) && init_images[0],
+      },
+      { slot: 'mask', field: 'mask', inJson: ({ mask }) => mask },
+    ],
+    success: {
+      description: 'The pictures; none if the request was interrupted.',
+      headers: { ...answerHeaders(fields), ...ignoredFieldsHeader },
+      content: { 'application/json': { schema: Type.Ref('WebuiMade') } },
+    },
+    problems: responses,
+    understand(sent, { caller }) {
+      const model = checkpointName(engine, sent.override_settings?.sd_model_checkpoint);
+      const asked = readRequest(sent, config.MAX_N, model);
+      const task = tasks.begin(caller, sent.force_task_id, asked.n);
+      return {
+        order: { bodies: eachSeed(asked.body, asked.n), maskReading: asked.maskReading },
+        preview: true,
+        answer: (made) => ({ body: webuiMade(sent, made, { ...asked, version: `img2img-${version}` }) }),
+        ignored: withoutEffect(sent, json.properties),
+        follower: {
+          signal: task.signal,
+          progress: (progress) => task.follow(progress),
+          ended: () => webuiInterrupted(sent),
+          close: () => tasks.end(task),
         },
-      },
-      onRequest: budget,
-      preValidation: async (request, reply) => {
-        const sent = request.body as Record<string, unknown> | null | undefined;
-        if (sent === undefined) throw new Problem('unsupported_media_type', 'Send the request as application/json.');
-        request.uploadMs = reply.elapsedTime;
-        request.pictures = {};
-        if (typeof sent !== 'object' || sent === null) return;
-        for (const [name, value] of Object.entries(sent)) if (value === null) delete sent[name];
-        const [image] = Array.isArray(sent.init_images) ? sent.init_images : [];
-        for (const [name, field, value] of [
-          ['image', 'init_images', image],
-          ['mask', 'mask', sent.mask],
-        ] as const) {
-          if (typeof value === 'string')
-            request.pictures[name] = pictureFromBase64(field, value, config.MAX_UPLOAD_BYTES);
-        }
-      },
+      };
     },
-    async (request, reply) => {
-      const { body: sent, uploadMs, pictures } = request;
-      const caller = request.caller ?? request.ip;
-      const { signal, deadline } = deadlineSignal(request, reply, config.REQUEST_TIMEOUT_MS);
-      const asked = readRequest(
-        sent,
-        config.MAX_N,
-        checkpointName(engine, sent.override_settings?.sd_model_checkpoint),
-      );
-      const plan = await maker.plan({
-        bodies: eachSeed(asked.body, asked.n),
-        image: pictures.image,
-        mask: pictures.mask,
-        maskReading: asked.maskReading,
-      });
-      writeIgnoredFields(reply, withoutEffect(sent, body.properties));
-      const task = new Task(caller, sent.force_task_id, asked.n);
-      try {
-        const made = await tasks.run(task, () =>
-          maker.run(plan, {
-            signal: AbortSignal.any([signal, task.signal]),
-            deadline,
-            caller: request.caller,
-            trace: request.trace,
-            uploadMs,
-            preview: true,
-            onProgress: (progress) => task.follow(progress),
-          }),
-        );
-        writeHeaders(reply, made);
-        return sendJson(reply, webuiMade(sent, made, { ...asked, version: `img2img-${version}` }));
-      } catch (error) {
-        if (!task.signal.aborted || error !== task.signal.reason) throw error;
-        return sendJson(reply, webuiInterrupted(sent));
-      }
-    },
-  );
+  });
 
   const TaskQuery = Type.Object({
     id_task: Type.Optional(
@@ -139,7 +94,7 @@ export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budge
           ),
         }),
         response: {
-          ...json(
+          ...webuiJson(
             'Zero where nothing runs',
             Type.Object({
               progress: Type.Number({ description: '0 to 1' }),
@@ -165,8 +120,9 @@ export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budge
         },
       },
     },
-    async ({ query, caller, ip }) => {
-      const [task] = tasks.of(caller ?? ip, query.id_task);
+    async (request) => {
+      const { query } = request;
+      const [task] = tasks.of(callerOf(request), query.id_task);
       const preview = query.skip_current_image === 'true' ? undefined : task?.preview;
       return {
         progress: task?.progress ?? 0,
@@ -200,16 +156,24 @@ export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budge
         tags: webuiTags,
         querystring: TaskQuery,
         response: {
-          ...json('Done', Type.Object({})),
+          ...webuiJson('Done', Type.Object({})),
           ...responses('invalid_request', 'unauthorized', 'upload_too_large', 'unsupported_media_type'),
         },
       },
     },
-    async ({ query, caller, ip }) => {
-      for (const task of tasks.of(caller ?? ip, query.id_task)) task.interrupt();
+    async (request) => {
+      for (const task of tasks.of(callerOf(request), request.query.id_task)) task.interrupt();
       return {};
     },
   );
 
   listRoutes(app, engine);
+}
+
+/** @throws Problem where others may be behind the same address, and the request does not name its task */
+function callerOf({ caller, callerIsOne, query }: FastifyRequest): string {
+  if (callerIsOne || (query as { id_task?: string }).id_task !== undefined) return caller;
+  const detail =
+    'id_task is missing: this server cannot tell callers apart that come through a proxy (TRUST_PROXY, API_KEYS); send the force_task_id of the request.';
+  throw fieldProblem('invalid_request', 'id_task', detail);
 }

@@ -5,70 +5,26 @@ import type { Config } from '../../config.js';
 import {
   type Engine,
   EngineError,
-  type EngineErrorCode,
   type Estimate,
   type Generated,
   type GenerateOptions,
-  type Job,
 } from '../../engine/host/engine.js';
-import { type Conversion, decode, decodeMask, inspect, type MaskReading, type Starter } from '../../image/decode.js';
+import type { Conversion } from '../../image/decode.js';
+import { decode, decodeMask, inspect, type Starter } from '../../image/decode.js';
 import { encode } from '../../image/encode.js';
 import { PictureError } from '../../image/picture-error.js';
 import type { Pixels } from '../../pixels.js';
 import type { Metrics } from '../metrics/metrics.js';
+import { engineEnds } from '../problems/engine-ends.js';
 import type { ProblemCode } from '../problems/problem-codes.js';
 import { fieldProblem } from '../problems/problems.js';
 import type { Trace } from '../server/trace.js';
-import type { Img2ImgBody } from './fields.js';
+import type { FieldTable } from './field.js';
+import type { Made, MadePicture, Order, Plan, PlannedPicture, Uploads } from './making.js';
 import { type Parameters, settle } from './parameters.js';
 import { ranParameters } from './report.js';
-import { type StageTimes, stageTimesOf, tellStages } from './stages.js';
-import { type Warning, warningsFor } from './warnings.js';
-
-/** What a client wants, in the field names of POST /img2img. */
-export interface Order {
-  /** One per picture, with seeds (eachSeed); all are of the same starter. */
-  readonly bodies: readonly Img2ImgBody[];
-  /** The starter as it was uploaded. */
-  readonly image: Buffer | undefined;
-  /** What is repainted, as it was uploaded; everything without one. */
-  readonly mask?: Buffer | undefined;
-  readonly maskReading?: MaskReading | undefined;
-  /** What the route itself leaves without effect. */
-  readonly warnings?: readonly Warning[];
-}
-
-/** What will run: one entry per picture. */
-export interface Plan {
-  readonly pictures: readonly PlannedPicture[];
-  readonly starter: Starter;
-  readonly warnings: readonly Warning[];
-  readonly decodeMs: number;
-}
-
-export interface PlannedPicture {
-  readonly body: Img2ImgBody;
-  readonly parameters: Parameters;
-  readonly job: Job;
-  readonly converted: readonly Conversion[];
-}
-
-export interface MadePicture {
-  /** In the format that was asked for. */
-  readonly bytes: Buffer;
-  readonly parameters: Parameters;
-  readonly result: Generated;
-  readonly warnings: readonly Warning[];
-}
-
-export interface Made {
-  readonly pictures: readonly MadePicture[];
-  /** Of several pictures the sums, and the longest time in the queue. */
-  readonly stageTimes: StageTimes;
-  readonly modelRunMs: number;
-  /** Of all pictures, each once. */
-  readonly warnings: readonly Warning[];
-}
+import { stageTimesOf, tellStages } from './stages.js';
+import { warningsFor } from './warnings.js';
 
 export interface RunOptions extends GenerateOptions {
   /** How long the body took to come in, ms. */
@@ -98,17 +54,20 @@ export const makingProblems = [
 ] as const satisfies readonly ProblemCode[];
 
 export interface PictureMaker {
-  /** @throws Problem, PictureError, SizeError, EngineError for what cannot run */
-  plan(order: Order): Promise<Plan>;
+  /**
+   * @param signal its reason, an EngineError, ends the planning between two of its parts
+   * @throws Problem, PictureError, SizeError, EngineError for what cannot run
+   */
+  plan(order: Order, uploads: Uploads, signal: AbortSignal): Promise<Plan>;
   /** What a plan would meet if it came now. */
   estimate(plan: Plan): Estimate;
   /** Runs all pictures of a plan, or none. @throws EngineError */
   run(plan: Plan, options: RunOptions): Promise<Made>;
 }
 
-export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): PictureMaker {
+export function pictureMaker(config: Config, fields: FieldTable, engine: Engine, metrics: Metrics): PictureMaker {
   return {
-    async plan({ bodies, image, mask, maskReading, warnings = [] }) {
+    async plan({ bodies, maskReading, warnings = [] }, { image, mask }, signal) {
       const start = performance.now();
       if (!image) throw fieldProblem('invalid_request', 'image', 'image is missing.');
       const models = bodies.map((body) => engine.model(body.model));
@@ -117,7 +76,8 @@ export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): 
       const maskPicture = mask && (await inspectMask(mask, starter, config.MAX_INPUT_PIXELS));
       const settled: Parameters[] = [];
       for (const [i, body] of bodies.entries())
-        settled.push(await settle(body, models[i]!, starter, config.MAX_PIXELS));
+        settled.push(await settle(fields, body, models[i]!, starter, config.MAX_PIXELS));
+      signal.throwIfAborted();
       engine.assertRoom(
         settled.map(({ model, request, size }) => ({ model: model.name, request: { ...request, pixels: size } })),
       );
@@ -126,9 +86,9 @@ export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): 
         string,
         Promise<{ pixels: Pixels; mask: Uint8Array | undefined; converted: Conversion[] }>
       >();
-      const decodeFor = async ({ size, fit, background }: Parameters) => ({
-        ...(await decode(starter, size, fit, background)),
-        mask: maskPicture && (await aboutMask(decodeMask(maskPicture, size, fit, maskReading))),
+      const decodeFor = async ({ size, values }: Parameters) => ({
+        ...(await decode(starter, size, values.fit, values.background)),
+        mask: maskPicture && (await aboutMask(decodeMask(maskPicture, size, values.fit, maskReading))),
       });
       const pictures = settled.map(async (parameters, i) => {
         const key = `${parameters.size.width}x${parameters.size.height}`;
@@ -136,9 +96,11 @@ export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): 
         decoded.set(key, decoding);
         const { pixels, mask, converted } = await decoding;
         const job = { model: parameters.model.name, request: { ...parameters.request, pixels, mask } };
-        return { body: bodies[i]!, parameters, job, converted };
+        return { sent: bodies[i]!, parameters, job, converted };
       });
-      return { pictures: await Promise.all(pictures), starter, warnings, decodeMs: performance.now() - start };
+      const planned = await Promise.all(pictures);
+      signal.throwIfAborted();
+      return { pictures: planned, starter, warnings, decodeMs: performance.now() - start };
     },
 
     estimate: (plan) => engine.estimate(plan.pictures.map(({ job }) => job)),
@@ -172,7 +134,7 @@ export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): 
           warnings: [...new Set([...plan.warnings, ...pictures.flatMap(({ warnings }) => warnings)])],
         };
       } catch (error) {
-        const outcome = error instanceof EngineError && outcomes[error.code];
+        const outcome = error instanceof EngineError && engineEnds[error.code].outcome;
         if (outcome) metrics.failed(model, seconds(), outcome, trace);
         throw error;
       }
@@ -198,35 +160,21 @@ async function aboutMask<T>(decoding: Promise<T>): Promise<T> {
 }
 
 async function finish(
-  { body, parameters, converted }: PlannedPicture,
+  { sent, parameters, converted }: PlannedPicture,
   starter: Starter,
   result: Generated,
 ): Promise<MadePicture> {
-  const { format, quality, embedParameters, request } = parameters;
-  const { prompt, negativePrompt, strength } = request;
+  const { format, quality, embed_parameters, prompt, negative_prompt, strength } = parameters.values;
   const bytes = await encode(result.pixels, {
     format,
     quality,
     source: strength === 1 ? 'trainedAlgorithmicMedia' : 'compositeWithTrainedAlgorithmicMedia',
-    parameters: embedParameters
-      ? { prompt, negative_prompt: negativePrompt, ...ranParameters(parameters, result) }
-      : undefined,
+    parameters: embed_parameters ? { prompt, negative_prompt, ...ranParameters(parameters, result) } : undefined,
   });
   return {
     bytes,
     parameters,
     result,
-    warnings: warningsFor(body, parameters, starter, converted, result),
+    warnings: warningsFor(sent, parameters, starter, converted, result),
   };
 }
-
-/** How accepted work can end without a picture. What was refused was not accepted. */
-const outcomes: Partial<Record<EngineErrorCode, 'error' | 'cancelled' | 'deadline'>> = {
-  cancelled: 'cancelled',
-  interrupted: 'cancelled',
-  deadline_exceeded: 'deadline',
-  worker_lost: 'error',
-  request_kills_worker: 'error',
-  model_not_runnable: 'error',
-  internal: 'error',
-};

@@ -6,7 +6,7 @@ import type { Progress } from '../../engine/host/engine.js';
 import { encodePreview } from '../../image/encode.js';
 import { logProblem, type Problem, problemBody, toProblem } from '../problems/problems.js';
 import { EventStream } from '../server/event-stream.js';
-import type { Made } from './generation.js';
+import type { Made } from './making.js';
 import { imageBody, madeBody } from './report.js';
 
 /** What a protocol's events say, in their order. */
@@ -19,13 +19,14 @@ export interface Narrator {
 /**
  * Starts to answer. What is refused at once is thrown, as an ordinary problem; what fails later is the stream's last event.
  * @param run makes the pictures and tells how that goes
+ * @param narrator says it in the protocol's words
  */
 export async function answerWithEvents(
   request: FastifyRequest,
   reply: FastifyReply,
   heartbeatMs: number,
   run: (onProgress: (progress: Progress) => void) => Promise<Made>,
-  narrator: Narrator = img2imgEvents(request),
+  narrator: Narrator,
 ): Promise<FastifyReply> {
   const early: Progress[] = [];
   let tell = (progress: Progress): unknown => early.push(progress);
@@ -63,7 +64,8 @@ export async function answerWithEvents(
     .send(events.body);
 }
 
-const img2imgEvents = (request: FastifyRequest): Narrator => ({
+/** Of POST /img2img. */
+export const img2imgEvents = (request: FastifyRequest): Narrator => ({
   progress: send,
   made(events, made) {
     for (const [index, picture] of made.pictures.entries()) events.send('image', { index, ...imageBody(picture) });
