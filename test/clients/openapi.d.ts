@@ -405,7 +405,10 @@ export interface components {
             steps: number;
             /** @description Noise scheduler */
             scheduler: string;
-            /** @description The seed, drawn or given; of the first picture */
+            /**
+             * Format: int64
+             * @description The seed, drawn or given; of the first picture
+             */
             seed: number;
             /** @description Model */
             model: string;
@@ -429,6 +432,7 @@ export interface components {
             images: {
                 /** @description The picture in base64 */
                 b64_json: string;
+                /** Format: int64 */
                 seed: number;
                 width: number;
                 height: number;
@@ -448,10 +452,11 @@ export interface components {
             }[];
         };
         DryRun: {
-            /** @enum {boolean} */
-            dry_run: true;
+            /** @description Always true */
+            dry_run: boolean;
             model: string;
             images: {
+                /** Format: int64 */
                 seed: number;
                 width: number;
                 height: number;
@@ -470,7 +475,10 @@ export interface components {
                 steps: number;
                 /** @description Noise scheduler */
                 scheduler: string;
-                /** @description The seed, drawn or given; of the first picture */
+                /**
+                 * Format: int64
+                 * @description The seed, drawn or given; of the first picture
+                 */
                 seed: number;
                 /** @description Model */
                 model: string;
@@ -518,6 +526,7 @@ export interface components {
                 y?: number | string;
                 /** @description The picture in base64 */
                 b64_json: string;
+                /** Format: int64 */
                 seed: number;
                 width: number;
                 height: number;
@@ -598,7 +607,10 @@ export interface components {
             data: {
                 /** @description The picture in base64 */
                 b64_json: string;
-                /** @description This server's addition */
+                /**
+                 * Format: int64
+                 * @description This server's addition
+                 */
                 seed: number;
             }[];
             /** @enum {string} */
@@ -631,7 +643,10 @@ export interface components {
             /** @description Width x height */
             size: string;
             partial_image_index?: number;
-            /** @description This server's addition */
+            /**
+             * Format: int64
+             * @description This server's addition
+             */
             seed?: number;
             /** @description All zero: nothing is billed */
             usage?: {
@@ -737,7 +752,10 @@ export interface operations {
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
+                     */
                     seed?: number;
                     /**
                      * @description Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream.
@@ -816,7 +834,10 @@ export interface operations {
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
+                     */
                     seed?: number;
                     /**
                      * @description Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream.
@@ -1080,7 +1101,10 @@ export interface operations {
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
+                     */
                     seed?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
@@ -1179,7 +1203,10 @@ export interface operations {
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
+                     */
                     seed?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
@@ -1564,14 +1591,9 @@ export interface operations {
                 "multipart/form-data": {
                     /**
                      * Format: binary
-                     * @description The starter picture, at most 26214400 bytes; one, under this name or as `image[]`.
+                     * @description The starter picture, at most 26214400 bytes; one. `image[]`, the name that clients give to a list, is taken as well.
                      */
-                    image?: string;
-                    /**
-                     * Format: binary
-                     * @description The same; the name that clients give to a list.
-                     */
-                    "image[]"?: string;
+                    image: string;
                     /**
                      * @description What to move towards.
                      * @example watercolor painting, pastel
@@ -1658,7 +1680,10 @@ export interface operations {
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
+                     */
                     seed?: number;
                 };
             };
@@ -1962,6 +1987,7 @@ export interface operations {
                     /** @description `automatic`, `uniform`, `karras`; absent means `automatic`: Karras for the DPM++ samplers, else uniform. */
                     scheduler?: string;
                     /**
+                     * Format: int64
                      * @description -1 draws one; picture i uses seed + i.
                      * @default -1
                      */
@@ -2354,7 +2380,7 @@ export interface operations {
                     "application/json": {
                         name: string;
                         label: string;
-                        aliases: null;
+                        aliases: string[] | null;
                         default_rho: number;
                         need_inner_model: boolean;
                     }[];
@@ -2393,7 +2419,7 @@ export interface operations {
                         hash: string;
                         sha256: string;
                         filename: string;
-                        config: null;
+                        config: string | null;
                     }[];
                 };
             };
@@ -2467,13 +2493,13 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Nothing had to be changed */
+            /** @description null: nothing had to be changed */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": null;
+                    "application/json": unknown;
                 };
             };
             /** @description `invalid_request`: a malformed body, a wrong type, a value out of range, a field that is unknown or repeated. */

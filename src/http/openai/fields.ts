@@ -13,10 +13,9 @@ const choice = <T extends string>(values: T[], description: string, initial: T) 
 /** OpenAI's own. */
 function ownFields(config: Config) {
   return {
-    image: Type.Optional(
-      picture(`The starter picture, at most ${config.MAX_UPLOAD_BYTES} bytes; one, under this name or as \`image[]\`.`),
+    image: picture(
+      `The starter picture, at most ${config.MAX_UPLOAD_BYTES} bytes; one. \`image[]\`, the name that clients give to a list, is taken as well.`,
     ),
-    'image[]': Type.Optional(picture('The same; the name that clients give to a list.')),
     prompt: Type.String({
       minLength: 1,
       maxLength: config.MAX_PROMPT_CHARS,
@@ -135,7 +134,7 @@ export const EditEvent = Type.Object(
     created_at: Type.Integer({ description: 'Unix time in seconds' }),
     ...about,
     partial_image_index: Type.Optional(Type.Integer()),
-    seed: Type.Optional(Type.Integer({ description: "This server's addition" })),
+    seed: Type.Optional(Type.Integer({ format: 'int64', description: "This server's addition" })),
     usage: Type.Optional(Usage),
   },
   { $id: 'EditEvent' },
@@ -147,7 +146,7 @@ export const Edited = Type.Object(
     data: Type.Array(
       Type.Object({
         b64_json: Type.String({ description: 'The picture in base64' }),
-        seed: Type.Integer({ description: "This server's addition" }),
+        seed: Type.Integer({ format: 'int64', description: "This server's addition" }),
       }),
     ),
     ...about,

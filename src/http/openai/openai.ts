@@ -35,8 +35,7 @@ export function openAiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Eng
     },
     form: editForm(fields, config),
     pictures: [
-      { slot: 'image', field: 'image' },
-      { slot: 'image', field: 'image[]' },
+      { slot: 'image', field: 'image', alias: 'image[]' },
       { slot: 'mask', field: 'mask' },
     ],
     success: {

@@ -17,6 +17,8 @@ export interface PictureSource {
   readonly slot: keyof Uploads;
   /** The form's part, the key in JSON. */
   readonly field: string;
+  /** Another name of the part. The document is silent about it: generators of clients make the same name of both. */
+  readonly alias?: string;
   /** Where in JSON it is not simply the key's value. */
   readonly inJson?: (body: Readonly<Record<string, unknown>>) => unknown;
 }
@@ -66,10 +68,12 @@ async function readForm(
   try {
     // A filename is not mandatory (RFC 7578, 4.2): what a field is decides, as far as it can.
     const isPartAFile = (name: string | undefined, type: string | undefined, filename: string | undefined) =>
-      filename !== undefined || type === 'application/octet-stream' || sources.some(({ field }) => field === name);
+      filename !== undefined ||
+      type === 'application/octet-stream' ||
+      sources.some(({ field, alias }) => field === name || alias === name);
     for await (const part of request.parts({ isPartAFile })) {
-      const field = part.fieldname;
-      const source = sources.find((one) => one.field === field);
+      const source = sources.find(({ field, alias }) => field === part.fieldname || alias === part.fieldname);
+      const field = source?.field ?? part.fieldname;
       if (!Object.hasOwn(fields, field)) throw fieldProblem('invalid_request', field, `${field} ${notAField}.`);
       if (seen.has(field)) throw fieldProblem('invalid_request', field, `${field} is there more than once.`);
       seen.add(field);
@@ -82,10 +86,6 @@ async function readForm(
         // Forms send an unfilled file input as an empty file, and the try-it console as an empty text.
         if (bytes.length === 0 && !part.filename) continue;
         if (part.filename === undefined) refuseText(field, bytes);
-        if (pictures[source.slot]) {
-          const detail = `${source.slot} is there more than once; one picture is taken.`;
-          throw fieldProblem('invalid_request', source.slot, detail);
-        }
         pictures[source.slot] = bytes;
         body[field] = part.filename ?? '';
       } else {

@@ -53,8 +53,8 @@ function toldSchemas(table: FieldTable, config: Config): Record<string, TSchema>
   const told = Object.entries(table).filter(([, field]) => field.told);
   return Object.fromEntries(
     told.map(([name, field]) => {
-      const { type } = field.schema(config) as { type?: string };
-      return [name, Type.Unsafe({ type, description: field.told })];
+      const { type, format } = field.schema(config) as { type?: string; format?: string };
+      return [name, Type.Unsafe({ type, ...(format && { format }), description: field.told })];
     }),
   );
 }
@@ -116,7 +116,7 @@ export const WarningBody = Type.Object({
 });
 
 export const imageFacts = {
-  seed: Type.Integer(),
+  seed: Type.Integer({ format: 'int64' }),
   width: Type.Integer(),
   height: Type.Integer(),
   format: Type.Enum([...formats], { type: 'string' }),
@@ -147,14 +147,14 @@ export const MadeBody = Type.Object(
 export function dryRunSchema(table: FieldTable, config: Config) {
   return Type.Object(
     {
-      dry_run: Type.Literal(true),
+      dry_run: Type.Boolean({ description: 'Always true' }),
       model: Type.String(),
       images: Type.Array(Type.Object(imageFacts)),
       parameters: Type.Omit(ranSchema(table, config), ['engine'], { description: 'What would run' }),
       estimate: Type.Object({
         wait_ms: Type.Number({ description: 'Until the first picture would begin' }),
         duration_ms: Type.Number({ description: 'Of all pictures, once they run' }),
-        memory_bytes: Type.Union([Type.Integer(), Type.Null()], {
+        memory_bytes: Type.Union([Type.Integer({ format: 'int64' }), Type.Null()], {
           description: 'On the device, while the request runs; null where nothing was measured',
         }),
       }),

@@ -46,6 +46,7 @@ export function webuiBody({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
         Type.Integer({
           minimum: -1,
           maximum: maxSeed,
+          format: 'int64',
           default: -1,
           description: '-1 draws one; picture i uses seed + i.',
         }),

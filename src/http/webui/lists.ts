@@ -54,7 +54,7 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
               Type.Object({
                 name: Type.String(),
                 label: Type.String(),
-                aliases: Type.Null(),
+                aliases: Type.Union([Type.Array(Type.String()), Type.Null()]),
                 default_rho: Type.Number(),
                 need_inner_model: Type.Boolean(),
               }),
@@ -92,7 +92,7 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
                 hash: Type.String(),
                 sha256: Type.String(),
                 filename: Type.String(),
-                config: Type.Null(),
+                config: Type.Union([Type.String(), Type.Null()]),
               }),
             ),
           ),
@@ -150,7 +150,7 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
         tags: webuiTags,
         body: { content: { 'application/json': { schema: Type.Object({}) } } },
         response: {
-          ...json('Nothing had to be changed', Type.Null()),
+          ...json('null: nothing had to be changed', Type.Unknown()),
           ...responses(
             'invalid_request',
             'unauthorized',
