@@ -14,7 +14,7 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
       schema: {
         operationId: 'webuiSamplers',
         summary: 'The samplers',
-        description: 'Each is one or two of our schedulers.',
+        description: 'Each is one of our schedulers for each schedule that it takes.',
         tags: webuiTags,
         response: {
           ...json(
