@@ -36,6 +36,7 @@ import { parseBoundedJson } from './server/bounded-json.js';
 import { registerDocs } from './server/docs.js';
 import { closeConnectionsWhenIdle } from './server/draining.js';
 import { requireKeys } from './server/keys.js';
+import { plainPath } from './server/paths.js';
 import { probeRoutes } from './server/probes.js';
 import { limitRates } from './server/rate-limit.js';
 import { type Spans, traceRequests } from './server/trace.js';
@@ -66,6 +67,7 @@ export async function buildApp(options: AppOptions) {
     loggerInstance: logger,
     bodyLimit: smallBody,
     requestIdHeader: false,
+    rewriteUrl: ({ url }) => plainPath(url!),
     genReqId: ({ headers }) => acceptableId(headers['x-request-id']) ?? randomUUID(),
     routerOptions: { maxParamLength: 200 },
     // Unknown fields are errors, defaults are the table of fields' to fill in, and JSON is not coerced; the form's text is, before.
@@ -149,7 +151,7 @@ export async function buildApp(options: AppOptions) {
     app.register(
       async (scope) => {
         registerProblems(scope, count, webuiShape);
-        webuiRoutes(scope, kitchen, engine, build.version);
+        webuiRoutes(scope, kitchen, engine, build.version, gpus);
       },
       { prefix: '/sdapi/v1' },
     );

@@ -73,7 +73,7 @@ function refuseWrongBody({ method, url, headers, routeOptions }: FastifyRequest,
     throw new Problem('unsupported_media_type', detail);
   }
   const sent = headers['content-type'];
-  const type = sent?.split(';')[0]!.trim().toLowerCase();
+  const [type] = sent?.toLowerCase().split(/\s*;/) ?? [];
   if (type === undefined || !types.includes(type)) {
     throw new Problem('unsupported_media_type', `${howSent(sent)}; send ${types.join(' or ')}.${hint(type, types)}`);
   }
