@@ -37,6 +37,7 @@ import { parseBoundedJson } from './server/bounded-json.js';
 import { registerDocs } from './server/docs.js';
 import { closeConnectionsWhenIdle } from './server/draining.js';
 import { knowCallers } from './server/keys.js';
+import { plainPath } from './server/paths.js';
 import { probeRoutes } from './server/probes.js';
 import { readPathPrefix, trustOf } from './server/proxies.js';
 import { limitRates } from './server/rate-limit.js';
@@ -69,6 +70,7 @@ export async function buildApp(options: AppOptions) {
     loggerInstance: logger,
     bodyLimit: smallBody,
     requestIdHeader: false,
+    rewriteUrl: ({ url }) => plainPath(url!),
     genReqId: ({ headers }) => acceptableId(headers['x-request-id']) ?? randomUUID(),
     routerOptions: { maxParamLength: 200 },
     trustProxy: trust,
@@ -155,7 +157,7 @@ export async function buildApp(options: AppOptions) {
     app.register(
       async (scope) => {
         registerProblems(scope, count, webuiShape);
-        webuiRoutes(scope, kitchen, engine, build.version);
+        webuiRoutes(scope, kitchen, engine, build.version, gpus);
       },
       { prefix: '/sdapi/v1' },
     );

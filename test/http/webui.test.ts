@@ -138,7 +138,8 @@ t.test('/sdapi/v1', async (t) => {
       (await call('img2img', { ...quick, mask: picture.toString('base64'), ...more })).headers.get(
         'img2img-ignored-fields',
       );
-    t.equal(await ignored({}), 'inpainting_fill, inpaint_full_res', 'the web UI would fill and zoom');
+    const fillAndZoom = { inpainting_fill: 0, inpaint_full_res: true };
+    t.equal(await ignored(fillAndZoom), 'inpainting_fill, inpaint_full_res', 'the web UI would fill and zoom');
     t.equal(await ignored({ inpainting_fill: 1, inpaint_full_res: false }), null);
   });
 

@@ -20,6 +20,7 @@ import type { ProblemCode } from '../problems/problem-codes.js';
 import { fieldProblem } from '../problems/problems.js';
 import type { Trace } from '../server/trace.js';
 import type { FieldTable } from './field.js';
+import { limitsOf } from './limits.js';
 import type { Made, MadePicture, Order, Plan, PlannedPicture, Uploads } from './making.js';
 import { type Parameters, settle } from './parameters.js';
 import { ranParameters } from './report.js';
@@ -66,10 +67,12 @@ export interface PictureMaker {
 }
 
 export function pictureMaker(config: Config, fields: FieldTable, engine: Engine, metrics: Metrics): PictureMaker {
+  const holdLimits = limitsOf(fields, config);
   return {
     async plan({ bodies, maskReading, warnings = [] }, { image, mask }, signal) {
       const start = performance.now();
       if (!image) throw fieldProblem('invalid_request', 'image', 'image is missing.');
+      for (const body of bodies) holdLimits(body);
       const models = bodies.map((body) => engine.model(body.model));
       engine.assertRoom();
       const starter = await inspect(image, config.MAX_INPUT_PIXELS);

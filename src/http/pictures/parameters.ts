@@ -27,9 +27,14 @@ export interface Parameters {
 
 /**
  * One body per picture: picture i has the seed (seed + i) mod 2^32, counted from one that is drawn where none is asked for.
- * @param count of pictures, at least 1
+ * @param count of pictures
+ * @param most that are made
+ * @throws Problem for a count that is no number from 1 to the most
  */
-export function eachSeed(sent: Sent, count: number): Sent[] {
+export function eachSeed(sent: Sent, count: number, most: number): Sent[] {
+  if (!(count >= 1 && count <= most)) {
+    throw fieldProblem('invalid_request', 'n', `n is ${count}; it must be from 1 to ${most}.`);
+  }
   const first = sent.seed === undefined || sent.seed === -1 ? randomInt(maxSeed + 1) : sent.seed;
   return Array.from({ length: count }, (_, i) => ({ ...sent, seed: (first + i) % (maxSeed + 1) }));
 }

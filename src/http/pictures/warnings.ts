@@ -16,6 +16,8 @@ export const warningCodes = {
   vae_draw_unseeded: "The model's encoder draws by itself: the same seed does not give the same picture.",
   prompts_unused: 'No step ran, so that prompts and guidance had no effect.',
   strength_rounded_to_no_step: 'trunc(steps * strength) is 0: the picture went through the autoencoder only.',
+  size_adjusted: 'The model cannot make the size that was asked for; the nearest that it can was made.',
+  seed_wrapped: 'Seeds are taken modulo 2^32, and the seed that was sent is outside of that.',
   size_chosen: "The answer's size differs from the starter's, and was not asked for.",
   colour_space_converted: 'The picture was converted to sRGB.',
   bit_depth_reduced: 'The picture was reduced to 8 bits per channel.',
