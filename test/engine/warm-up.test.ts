@@ -1,5 +1,4 @@
 import t, { type Test } from 'tap';
-import { FairQueue } from '../../src/engine/host/fair-queue.js';
 import { Forecast } from '../../src/engine/host/forecast.js';
 import { Pool } from '../../src/engine/host/pool.js';
 import type { Task } from '../../src/engine/host/task.js';
@@ -7,6 +6,7 @@ import type { GpuReading, GpuSource } from '../../src/engine/shared/gpu/gpu.js';
 import type { ModelInfo } from '../../src/engine/shared/messages.js';
 import { gpuMemory, processMemory } from '../../src/engine/worker/memory-gauge.js';
 import { warmUp } from '../../src/engine/worker/warm-up.js';
+import { FairQueue } from '../../src/fair-queue.js';
 import * as img2img from '../../src/pipeline/img2img.js';
 import { loadModel, type Model, releaseModel } from '../../src/pipeline/model.js';
 

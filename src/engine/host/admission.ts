@@ -1,7 +1,7 @@
 // Whether a request can be taken now, and when a refused one should come again.
 
+import type { FairQueue } from '../../fair-queue.js';
 import { EngineError } from '../shared/errors.js';
-import type { FairQueue } from './fair-queue.js';
 import { type Forecast, unknownWorkMs } from './forecast.js';
 import type { Pool } from './pool.js';
 import type { PlannedJob } from './requests.js';

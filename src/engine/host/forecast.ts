@@ -1,10 +1,10 @@
 // What requests will take: time, rows and memory, from what the workers measured and what runs and waits now.
 
+import type { FairQueue } from '../../fair-queue.js';
 import { createSchedule } from '../../pipeline/schedulers/index.js';
 import type { ModelInfo } from '../shared/messages.js';
 import { rowBudgetFor } from '../shared/row-budget.js';
 import type { CatalogueEntry } from './catalogue.js';
-import type { FairQueue } from './fair-queue.js';
 import { predictNeed, usableShare } from './memory.js';
 import { type Planned, plan } from './plan.js';
 import type { Pool, PoolSettings } from './pool.js';
