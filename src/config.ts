@@ -124,6 +124,18 @@ const Settings = Type.Object({
     minimum: 1024,
     description: 'Decoded pictures of all requests in flight together; one more is a 429',
   }),
+  MAX_DECODE_BYTES: Type.Integer({
+    default: 1_342_177_280,
+    minimum: 268_435_456,
+    description:
+      'Memory that pictures may take together while they are decoded, in processes of their own; what does not fit waits, and one that takes more than three quarters to seven eighths of it (by the number of cores) is a 422',
+  }),
+  DECODE_TIMEOUT_MS: Type.Integer({
+    default: 20_000,
+    minimum: 100,
+    maximum: maxTimerMs,
+    description: 'Longest time for decoding one picture; a longer one is a 422',
+  }),
   MAX_INPUT_PIXELS: Type.Integer({ default: 50_000_000, minimum: 1, description: 'Pixels of an uploaded picture' }),
   MAX_PIXELS: Type.Integer({ default: 4_194_304, minimum: 1, description: 'Pixels of an answer' }),
   MAX_STEPS: Type.Integer({ default: 150, minimum: 1, maximum: 1000, description: 'Largest `steps`' }),

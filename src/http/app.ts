@@ -12,6 +12,7 @@ import Fastify, {
 } from 'fastify';
 import { type Config, list } from '../config.js';
 import type { Engine } from '../engine/host/engine.js';
+import { PictureReader } from '../image/host/picture-reader.js';
 import { gpuMetrics, type ReadableTelemetry } from './metrics/gpu-metrics.js';
 import { type Build, countAnswers, createMetrics, metricsRoute } from './metrics/metrics.js';
 import { modelRoutes } from './models.js';
@@ -74,7 +75,11 @@ export async function buildApp({ config, engine, gpus, spans, logger, lifecycle,
   });
   const metrics = createMetrics(engine, lifecycle, build);
   if (gpus) gpuMetrics(metrics.registry, gpus, engine);
-  const maker = pictureMaker(config, engine, metrics);
+  const reader = new PictureReader({ maxBytes: config.MAX_DECODE_BYTES, timeoutMs: config.DECODE_TIMEOUT_MS }, (end) =>
+    logger.warn(end, 'a process that decodes pictures ended; a new one is started for the next picture'),
+  );
+  app.addHook('onClose', () => reader.close());
+  const maker = pictureMaker(config, engine, reader, metrics);
   const budget = uploadBudget({ maxBytes: bodyLimit(config), maxTotalBytes: config.MAX_UPLOADS_BYTES }, () =>
     engine.assertRoom(),
   );

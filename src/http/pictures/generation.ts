@@ -11,9 +11,16 @@ import {
   type GenerateOptions,
   type Job,
 } from '../../engine/host/engine.js';
-import { type Conversion, decode, decodeMask, inspect, type MaskReading, type Starter } from '../../image/decode.js';
 import { encode } from '../../image/encode.js';
-import { PictureError } from '../../image/picture-error.js';
+import {
+  type Conversion,
+  type DecodedMask,
+  type MaskReading,
+  PictureError,
+  type PictureReader,
+  type ReadOptions,
+  type Starter,
+} from '../../image/host/picture-reader.js';
 import type { Pixels } from '../../pixels.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { ProblemCode } from '../problems/problem-codes.js';
@@ -98,23 +105,23 @@ export const makingProblems = [
 ] as const satisfies readonly ProblemCode[];
 
 export interface PictureMaker {
-  /** @throws Problem, PictureError, SizeError, EngineError for what cannot run */
-  plan(order: Order): Promise<Plan>;
+  /** @throws Problem, PictureError, SizeError, EngineError for what cannot run; the signal's reason */
+  plan(order: Order, options?: ReadOptions): Promise<Plan>;
   /** What a plan would meet if it came now. */
   estimate(plan: Plan): Estimate;
   /** Runs all pictures of a plan, or none. @throws EngineError */
   run(plan: Plan, options: RunOptions): Promise<Made>;
 }
 
-export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): PictureMaker {
+export function pictureMaker(config: Config, engine: Engine, reader: PictureReader, metrics: Metrics): PictureMaker {
   return {
-    async plan({ bodies, image, mask, maskReading, warnings = [] }) {
+    async plan({ bodies, image, mask, maskReading, warnings = [] }, options = {}) {
       const start = performance.now();
       if (!image) throw fieldProblem('invalid_request', 'image', 'image is missing.');
       const models = bodies.map((body) => engine.model(body.model));
       engine.assertRoom();
-      const starter = await inspect(image, config.MAX_INPUT_PIXELS);
-      const maskPicture = mask && (await inspectMask(mask, starter, config.MAX_INPUT_PIXELS));
+      const starter = reader.inspect(image, config.MAX_INPUT_PIXELS);
+      const maskPicture = mask && inspectMask(reader, mask, starter, config.MAX_INPUT_PIXELS);
       const settled: Parameters[] = [];
       for (const [i, body] of bodies.entries())
         settled.push(await settle(body, models[i]!, starter, config.MAX_PIXELS));
@@ -124,11 +131,12 @@ export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): 
       // Pictures of one size share the decoded starter.
       const decoded = new Map<
         string,
-        Promise<{ pixels: Pixels; mask: Uint8Array | undefined; converted: Conversion[] }>
+        Promise<{ pixels: Pixels; mask: Uint8Array | undefined; converted: readonly Conversion[] }>
       >();
       const decodeFor = async ({ size, fit, background }: Parameters) => ({
-        ...(await decode(starter, size, fit, background)),
-        mask: maskPicture && (await aboutMask(decodeMask(maskPicture, size, fit, maskReading))),
+        ...(await reader.decode(starter, size, fit, background, options)),
+        mask:
+          maskPicture && (await maskOf(reader.decodeMask(maskPicture, size, fit, maskReading, options), maskReading)),
       });
       const pictures = settled.map(async (parameters, i) => {
         const key = `${parameters.size.width}x${parameters.size.height}`;
@@ -181,20 +189,34 @@ export function pictureMaker(config: Config, engine: Engine, metrics: Metrics): 
 }
 
 /** A mask is fitted as the starter is, so that it must have its proportions: a pixel more or less is rounding. */
-async function inspectMask(bytes: Buffer, starter: Starter, maxPixels: number): Promise<Starter> {
-  const mask = await aboutMask(inspect(bytes, maxPixels));
+function inspectMask(reader: PictureReader, bytes: Buffer, starter: Starter, maxPixels: number): Starter {
+  const mask = aboutMask(() => reader.inspect(bytes, maxPixels));
   const expected = (mask.width * starter.height) / starter.width;
   if (Math.abs(mask.height - expected) <= Math.max(1, mask.width / starter.width)) return mask;
   const detail = `mask is ${mask.width} x ${mask.height}; it must have the proportions of the starter, which is ${starter.width} x ${starter.height}.`;
   throw fieldProblem('unsupported_combination', 'mask', detail);
 }
 
-async function aboutMask<T>(decoding: Promise<T>): Promise<T> {
+/** Where transparency says what is repainted, a mask without any is a mistake. */
+async function maskOf(decoding: Promise<DecodedMask>, reading?: MaskReading): Promise<Uint8Array> {
+  const { data, hasAlpha } = await decoding.catch((error) => {
+    throw maskProblem(error);
+  });
+  if (reading?.channel !== 'transparency' || hasAlpha) return data;
+  const detail = 'mask has no alpha channel; it must be transparent where the picture is repainted.';
+  throw fieldProblem('invalid_request', 'mask', detail);
+}
+
+function aboutMask<T>(read: () => T): T {
   try {
-    return await decoding;
+    return read();
   } catch (error) {
-    throw error instanceof PictureError ? fieldProblem(error.code, 'mask', `mask: ${error.message}`) : error;
+    throw maskProblem(error);
   }
+}
+
+function maskProblem(error: unknown): unknown {
+  return error instanceof PictureError ? fieldProblem(error.code, 'mask', `mask: ${error.message}`) : error;
 }
 
 async function finish(

@@ -9,8 +9,8 @@ import {
   UnsupportedSchedulerError,
 } from '../../engine/host/engine.js';
 import { parseColour, type Rgb } from '../../image/colour.js';
-import type { Fit, Starter } from '../../image/decode.js';
 import { defaultQuality, type Format } from '../../image/encode.js';
+import type { Fit, Starter } from '../../image/host/picture-reader.js';
 import { outputSize, type Size } from '../../image/size.js';
 import { fieldProblem, Problem } from '../problems/problems.js';
 import { defaults, type Img2ImgBody, maxSeed } from './fields.js';

@@ -1,7 +1,7 @@
 // What was changed or had no effect, by stable codes: nothing happens in silence.
 
 import type { Generated } from '../../engine/host/engine.js';
-import type { Conversion, Starter } from '../../image/decode.js';
+import type { Conversion, Starter } from '../../image/host/picture-reader.js';
 import type { Img2ImgBody } from './fields.js';
 import type { Parameters } from './parameters.js';
 
@@ -15,6 +15,7 @@ export const warningCodes = {
   strength_rounded_to_no_step: 'trunc(steps * strength) is 0: the picture went through the autoencoder only.',
   size_chosen: "The answer's size differs from the starter's, and was not asked for.",
   colour_space_converted: 'The picture was converted to sRGB.',
+  highlights_clipped: 'The picture is HDR: what is brighter than its white was clipped.',
   bit_depth_reduced: 'The picture was reduced to 8 bits per channel.',
   transparency_flattened: 'Transparency was filled with the background.',
   quality_unused: 'PNG is lossless, so that quality had no effect.',
@@ -26,6 +27,7 @@ export type Warning = keyof typeof warningCodes;
 const conversions = {
   colour_space: 'colour_space_converted',
   bit_depth: 'bit_depth_reduced',
+  highlights: 'highlights_clipped',
   transparency: 'transparency_flattened',
   animation: 'first_frame_used',
 } as const satisfies Record<Conversion, Warning>;

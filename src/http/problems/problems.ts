@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { EngineError, type EngineErrorCode } from '../../engine/host/engine.js';
-import { PictureError } from '../../image/picture-error.js';
+import { PictureError } from '../../image/shared/picture-error.js';
 import { SizeError } from '../../image/size.js';
 import { requirement, type SchemaError } from '../../requirement.js';
 import { type ProblemCode, problemCodes } from './problem-codes.js';
