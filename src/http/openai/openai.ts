@@ -70,13 +70,16 @@ export function openAiRoutes(app: FastifyInstance, { config, engine, maker, budg
       const { body, pictures, caller, trace, uploadMs } = request;
       refuse(body);
       const ours = translate(body, modelOf(body.model), config);
-      const plan = await maker.plan({
-        bodies: eachSeed(ours, body.n ?? 1),
-        image: onlyOne(pictures.image, pictures['image[]']),
-        mask: pictures.mask,
-        maskReading: { channel: 'transparency' },
-      });
       const { signal, deadline } = deadlineSignal(request, reply, config.REQUEST_TIMEOUT_MS);
+      const plan = await maker.plan(
+        {
+          bodies: eachSeed(ours, body.n ?? 1),
+          image: onlyOne(pictures.image, pictures['image[]']),
+          mask: pictures.mask,
+          maskReading: { channel: 'transparency' },
+        },
+        { caller: caller ?? request.ip, signal },
+      );
       writeIgnoredFields(reply, withoutEffect(body));
       const options = { signal, deadline, caller, trace, uploadMs };
       if (body.stream) {

@@ -4,6 +4,7 @@ import { type Static, type TSchema, Type } from 'typebox';
 import type { Config } from '../../config.js';
 import { schedulerNames } from '../../engine/host/engine.js';
 import { defaultQuality, formats } from '../../image/encode.js';
+import { readable } from '../../image/host/picture-reader.js';
 import { axisFields } from '../sheet/axes.js';
 
 /** Fields that are pictures. */
@@ -86,7 +87,7 @@ function commonFields({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
       Type.Integer({
         minimum: 1,
         description:
-          "Width of the answer, a multiple of the model's step. Without `width` and `height` the starter's aspect is kept at about the model's native area; with one of them the other follows the aspect.",
+          "Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect.",
       }),
     ),
     height: Type.Optional(Type.Integer({ minimum: 1, description: 'Height of the answer; see `width`.' })),
@@ -154,7 +155,7 @@ export function formBody(config: Config) {
     {
       image: Type.String({
         format: 'binary',
-        description: `The starter picture: PNG, JPEG, WebP, AVIF, GIF or TIFF, at most ${config.MAX_UPLOAD_BYTES} bytes and ${config.MAX_INPUT_PIXELS} pixels.`,
+        description: `The starter picture: ${readable}, at most ${config.MAX_UPLOAD_BYTES} bytes and ${config.MAX_INPUT_PIXELS} pixels.`,
       }),
       mask: Type.Optional(Type.String({ format: 'binary', description: maskDescription })),
       ...commonFields(config),

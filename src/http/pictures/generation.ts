@@ -30,6 +30,7 @@ import type { Img2ImgBody } from './fields.js';
 import { type Parameters, settle } from './parameters.js';
 import { ranParameters } from './report.js';
 import { type StageTimes, stageTimesOf, tellStages } from './stages.js';
+import { estimate, generate, isUntouched } from './untouched.js';
 import { type Warning, warningsFor } from './warnings.js';
 
 /** What a client wants, in the field names of POST /img2img. */
@@ -58,6 +59,8 @@ export interface PlannedPicture {
   readonly parameters: Parameters;
   readonly job: Job;
   readonly converted: readonly Conversion[];
+  /** Its mask leaves nothing to repaint. */
+  readonly untouched: boolean;
 }
 
 export interface MadePicture {
@@ -144,19 +147,31 @@ export function pictureMaker(config: Config, engine: Engine, reader: PictureRead
         decoded.set(key, decoding);
         const { pixels, mask, converted } = await decoding;
         const job = { model: parameters.model.name, request: { ...parameters.request, pixels, mask } };
-        return { body: bodies[i]!, parameters, job, converted };
+        const untouched = isUntouched(job);
+        return {
+          body: bodies[i]!,
+          parameters: untouched ? { ...parameters, schedule: { stepsRun: 0, unetCalls: 0 } } : parameters,
+          job,
+          converted,
+          untouched,
+        };
       });
       return { pictures: await Promise.all(pictures), starter, warnings, decodeMs: performance.now() - start };
     },
 
-    estimate: (plan) => engine.estimate(plan.pictures.map(({ job }) => job)),
+    estimate: (plan) =>
+      estimate(
+        engine,
+        plan.pictures.map(({ job }) => job),
+      ),
 
     async run(plan, { uploadMs, trace, ...options }) {
       const start = performance.now();
       const seconds = () => (plan.decodeMs + performance.now() - start) / 1000;
       const model = plan.pictures[0]!.parameters.model.name;
       try {
-        const results = await engine.generate(
+        const results = await generate(
+          engine,
           plan.pictures.map(({ job }) => job),
           options,
         );
@@ -216,11 +231,13 @@ function aboutMask<T>(read: () => T): T {
 }
 
 function maskProblem(error: unknown): unknown {
-  return error instanceof PictureError ? fieldProblem(error.code, 'mask', `mask: ${error.message}`) : error;
+  return error instanceof PictureError && error.code !== 'overloaded'
+    ? fieldProblem(error.code, 'mask', `mask: ${error.message}`)
+    : error;
 }
 
 async function finish(
-  { body, parameters, converted }: PlannedPicture,
+  { body, parameters, converted, untouched }: PlannedPicture,
   starter: Starter,
   result: Generated,
 ): Promise<MadePicture> {
@@ -238,7 +255,7 @@ async function finish(
     bytes,
     parameters,
     result,
-    warnings: warningsFor(body, parameters, starter, converted, result),
+    warnings: warningsFor(body, parameters, starter, converted, untouched, result),
   };
 }
 

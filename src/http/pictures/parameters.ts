@@ -11,7 +11,7 @@ import {
 import { parseColour, type Rgb } from '../../image/colour.js';
 import { defaultQuality, type Format } from '../../image/encode.js';
 import type { Fit, Starter } from '../../image/host/picture-reader.js';
-import { outputSize, type Size } from '../../image/size.js';
+import { coverCuts, outputSize, type Size } from '../../image/size.js';
 import { fieldProblem, Problem } from '../problems/problems.js';
 import { defaults, type Img2ImgBody, maxSeed } from './fields.js';
 
@@ -22,6 +22,8 @@ export interface Parameters {
   readonly schedule: Pick<Schedule, 'stepsRun' | 'unetCalls'>;
   readonly influence: number;
   readonly size: Size;
+  /** Share of the starter that is cut off to fill the size: 0 to 1. */
+  readonly cropped: number;
   readonly fit: Fit;
   readonly background: Rgb;
   readonly format: Format;
@@ -85,7 +87,8 @@ export async function settle(
   const quality = body.quality ?? defaultQuality[format];
   const embedParameters = body.embed_parameters ?? false;
   const schedule = planSchedule(request, model);
-  return { model, request, schedule, influence, size, fit, background, format, quality, embedParameters };
+  const cropped = fit === 'cover' ? coverCuts(starter, size) : 0;
+  return { model, request, schedule, influence, size, cropped, fit, background, format, quality, embedParameters };
 }
 
 /** How much of the schedule will run. What the scheduler cannot do for these steps, or this folder, is the request's problem. */

@@ -23,13 +23,14 @@ export const Ran = Type.Object(
     model: Type.String({ description: 'Model' }),
     model_digest: Type.String({ description: 'sha256 of the model folder' }),
     size: Type.String({ description: 'Width x height' }),
+    cropped: Type.Number({ description: 'Share of the starter that `fit=cover` cut off, 0 to 1' }),
     engine: Type.String({ description: 'What equality of bytes can be expected of: runtime and device' }),
   },
   { $id: 'Ran', description: 'What ran' },
 );
 
 /** What is known before anything runs. */
-export function settledParameters({ model, size, influence, request, schedule }: Parameters) {
+export function settledParameters({ model, size, cropped, influence, request, schedule }: Parameters) {
   const { seed, strength, guidanceScale, steps, scheduler } = request;
   return {
     seed,
@@ -43,6 +44,7 @@ export function settledParameters({ model, size, influence, request, schedule }:
     model: model.name,
     model_digest: model.digest,
     size: `${size.width}x${size.height}`,
+    cropped: Number(cropped.toFixed(2)),
   };
 }
 
@@ -147,8 +149,8 @@ export function dryRunBody(
   { waitMs, durationMs, memoryBytes }: Estimate,
 ) {
   const { parameters } = pictures[0]!;
-  const warnings = pictures.flatMap(({ body, parameters, converted }) =>
-    warningsFor(body, parameters, starter, converted),
+  const warnings = pictures.flatMap(({ body, parameters, converted, untouched }) =>
+    warningsFor(body, parameters, starter, converted, untouched),
   );
   return {
     dry_run: true,

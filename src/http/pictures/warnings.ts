@@ -13,6 +13,8 @@ export const warningCodes = {
   vae_draw_unseeded: "The model's encoder draws by itself: the same seed does not give the same picture.",
   prompts_unused: 'No step ran, so that prompts and guidance had no effect.',
   strength_rounded_to_no_step: 'trunc(steps * strength) is 0: the picture went through the autoencoder only.',
+  mask_empty: 'The mask leaves nothing to repaint: the answer is the starter, and nothing was computed.',
+  starter_cropped: 'Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it.',
   size_chosen: "The answer's size differs from the starter's, and was not asked for.",
   colour_space_converted: 'The picture was converted to sRGB.',
   highlights_clipped: 'The picture is HDR: what is brighter than its white was clipped.',
@@ -32,28 +34,34 @@ const conversions = {
   animation: 'first_frame_used',
 } as const satisfies Record<Conversion, Warning>;
 
+/** Less is lost to rounding. */
+const croppedWorthTelling = 0.01;
+
 /** @param result what is known only of a picture that was made */
 export function warningsFor(
   body: Img2ImgBody,
   parameters: Parameters,
   starter: Starter,
   converted: readonly Conversion[],
+  untouched: boolean,
   result?: Generated,
 ): Warning[] {
-  const { size, schedule } = parameters;
+  const { size, schedule, cropped } = parameters;
   const { strength, guidanceScale, prompt, negativePrompt } = parameters.request;
   const guided = guidanceScale > 1 && !parameters.model.guidanceEmbedded;
-  const noStep = schedule.stepsRun === 0;
+  const noStep = schedule.stepsRun === 0 && !untouched;
   const sizeAsked = body.width !== undefined || body.height !== undefined;
   const sameSize = size.width === starter.width && size.height === starter.height;
   const cases: readonly [boolean, Warning][] = [
     [(result?.droppedTokens.prompt ?? 0) > 0, 'prompt_truncated'],
     [(result?.droppedTokens.negativePrompt ?? 0) > 0, 'negative_prompt_truncated'],
-    [negativePrompt !== '' && !guided && !noStep, 'negative_prompt_unused'],
+    [negativePrompt !== '' && !guided && !noStep && !untouched, 'negative_prompt_unused'],
     [result?.drawUnseeded === true, 'vae_draw_unseeded'],
     [noStep && (prompt !== '' || negativePrompt !== ''), 'prompts_unused'],
     [noStep && strength > 0, 'strength_rounded_to_no_step'],
+    [untouched, 'mask_empty'],
     [!sizeAsked && !sameSize, 'size_chosen'],
+    [cropped > croppedWorthTelling, 'starter_cropped'],
     [body.quality !== undefined && parameters.format === 'png', 'quality_unused'],
   ];
   return [

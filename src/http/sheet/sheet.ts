@@ -74,11 +74,10 @@ export function sheetRoute(app: FastifyInstance, config: Config, maker: PictureM
       const { x_field, x_values, y_field, y_values, ...common } = body;
       const { signal, deadline } = deadlineSignal(request, reply, config.REQUEST_TIMEOUT_MS);
       const [base] = eachSeed({ ...common, format }, 1);
-      const plan = await maker.plan({
-        bodies: cellBodies(base!, x, y),
-        ...request.pictures,
-        image: request.pictures.image,
-      });
+      const plan = await maker.plan(
+        { bodies: cellBodies(base!, x, y), ...request.pictures, image: request.pictures.image },
+        { caller: request.caller ?? request.ip, signal },
+      );
       if (body.dry_run) return sendJson(reply, dryRunBody(plan, maker.estimate(plan)));
       const made = await maker.run(plan, {
         signal,

@@ -89,12 +89,15 @@ export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budge
         config.MAX_N,
         checkpointName(engine, sent.override_settings?.sd_model_checkpoint),
       );
-      const plan = await maker.plan({
-        bodies: eachSeed(asked.body, asked.n),
-        image: pictures.image,
-        mask: pictures.mask,
-        maskReading: asked.maskReading,
-      });
+      const plan = await maker.plan(
+        {
+          bodies: eachSeed(asked.body, asked.n),
+          image: pictures.image,
+          mask: pictures.mask,
+          maskReading: asked.maskReading,
+        },
+        { caller, signal },
+      );
       writeIgnoredFields(reply, withoutEffect(sent, body.properties));
       const task = new Task(caller, sent.force_task_id, asked.n);
       try {
