@@ -78,6 +78,7 @@ export async function buildApp({ config, engine, gpus, spans, logger, lifecycle,
   const reader = new PictureReader({ maxBytes: config.MAX_DECODE_BYTES, timeoutMs: config.DECODE_TIMEOUT_MS }, (end) =>
     logger.warn(end, 'a process that decodes pictures ended; a new one is started for the next picture'),
   );
+  app.addHook('onListen', async () => reader.start());
   app.addHook('onClose', () => reader.close());
   const maker = pictureMaker(config, engine, reader, metrics);
   const budget = uploadBudget({ maxBytes: bodyLimit(config), maxTotalBytes: config.MAX_UPLOADS_BYTES }, () =>

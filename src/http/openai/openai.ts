@@ -78,7 +78,7 @@ export function openAiRoutes(app: FastifyInstance, { config, engine, maker, budg
           mask: pictures.mask,
           maskReading: { channel: 'transparency' },
         },
-        { caller: caller ?? request.ip, signal },
+        { caller: caller ?? request.ip, signal, deadline },
       );
       writeIgnoredFields(reply, withoutEffect(body));
       const options = { signal, deadline, caller, trace, uploadMs };

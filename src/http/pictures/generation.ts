@@ -107,9 +107,14 @@ export const makingProblems = [
   'deadline_exceeded',
 ] as const satisfies readonly ProblemCode[];
 
+export interface PlanOptions extends ReadOptions {
+  /** As GenerateOptions has it: what cannot be met is refused before anything is decoded. */
+  readonly deadline?: number;
+}
+
 export interface PictureMaker {
   /** @throws Problem, PictureError, SizeError, EngineError for what cannot run; the signal's reason */
-  plan(order: Order, options?: ReadOptions): Promise<Plan>;
+  plan(order: Order, options?: PlanOptions): Promise<Plan>;
   /** What a plan would meet if it came now. */
   estimate(plan: Plan): Estimate;
   /** Runs all pictures of a plan, or none. @throws EngineError */
@@ -130,6 +135,7 @@ export function pictureMaker(config: Config, engine: Engine, reader: PictureRead
         settled.push(await settle(body, models[i]!, starter, config.MAX_PIXELS));
       engine.assertRoom(
         settled.map(({ model, request, size }) => ({ model: model.name, request: { ...request, pixels: size } })),
+        options.deadline,
       );
       // Pictures of one size share the decoded starter.
       const decoded = new Map<

@@ -81,7 +81,7 @@ export function img2imgRoute(app: FastifyInstance, config: Config, maker: Pictur
       const { signal, deadline } = deadlineSignal(request, reply, config.REQUEST_TIMEOUT_MS);
       const { image, mask } = request.pictures;
       const warnings: Warning[] = body.preview && type !== 'text/event-stream' ? ['preview_unused'] : [];
-      const reading = { caller: request.caller ?? request.ip, signal };
+      const reading = { caller: request.caller ?? request.ip, signal, deadline };
       const plan = await maker.plan({ bodies: eachSeed({ ...body, format }, n), image, mask, warnings }, reading);
       if (body.dry_run) return sendJson(reply, dryRunBody(plan, maker.estimate(plan)));
       const options = { signal, deadline, caller: request.caller, trace: request.trace, uploadMs: request.uploadMs };

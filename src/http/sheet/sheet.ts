@@ -76,7 +76,7 @@ export function sheetRoute(app: FastifyInstance, config: Config, maker: PictureM
       const [base] = eachSeed({ ...common, format }, 1);
       const plan = await maker.plan(
         { bodies: cellBodies(base!, x, y), ...request.pictures, image: request.pictures.image },
-        { caller: request.caller ?? request.ip, signal },
+        { caller: request.caller ?? request.ip, signal, deadline },
       );
       if (body.dry_run) return sendJson(reply, dryRunBody(plan, maker.estimate(plan)));
       const made = await maker.run(plan, {

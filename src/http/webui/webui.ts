@@ -96,7 +96,7 @@ export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budge
           mask: pictures.mask,
           maskReading: asked.maskReading,
         },
-        { caller, signal },
+        { caller, signal, deadline },
       );
       writeIgnoredFields(reply, withoutEffect(sent, body.properties));
       const task = new Task(caller, sent.force_task_id, asked.n);

@@ -76,7 +76,8 @@ export class DecoderProcess {
     await exited;
   }
 
-  private start(): Promise<void> {
+  /** @throws DecoderLost */
+  start(): Promise<void> {
     if (this.ready) return this.ready;
     const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.')); // .ts under a loader, .js when compiled
     const child = fork(fileURLToPath(new URL(`../worker/worker${extension}`, import.meta.url)), {

@@ -61,6 +61,11 @@ export class PictureReader {
     this.idle = [...this.all];
   }
 
+  /** Has the processes ready before the first picture comes. */
+  start(): void {
+    for (const decoder of this.all) decoder.start().catch(() => {}); // whoever needs it next starts it again, and is told
+  }
+
   get status() {
     const pids = this.all.map(({ pid }) => pid).filter((pid) => pid !== undefined);
     return { bytes: this.queue.bytes, waiting: this.queue.waiting, pids };

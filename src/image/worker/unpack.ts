@@ -22,7 +22,13 @@ sharp.cache(false); // pictures have nothing in common that a cache could keep
 sharp.concurrency(1); // one picture a process, and the cores are the models'
 
 /** libjpeg's warnings are about pictures that every viewer shows; a file that is cut off is an error. */
-const reading = { limitInputPixels: false, failOn: 'error', pages: 1, ignoreIcc: true } as const;
+const reading = {
+  limitInputPixels: false,
+  limitInputChannels: false,
+  failOn: 'error',
+  pages: 1,
+  ignoreIcc: true,
+} as const;
 
 export interface Unpacked {
   /** Three bytes a pixel, not multiplied by alpha. */

@@ -1,5 +1,7 @@
 // A picture's file as its own words describe it. Nothing is unpacked to learn this, and no library sees the file before.
 
+import { PictureError } from '../picture-error.js';
+
 /** CIE xy of red, green, blue and white. */
 export type Chromaticities = readonly [
   red: readonly [x: number, y: number],
@@ -53,6 +55,16 @@ export interface Samples {
   readonly colours: number;
   /** Index of the one that is transparency, and whether the colours are multiplied by it. */
   readonly alpha: { readonly index: number; readonly associated: boolean } | undefined;
+}
+
+/** Chunks, segments or boxes that one file may have: honest ones have some thousand. */
+export const maxParts = 200_000;
+
+export function tooManyParts(): PictureError {
+  return new PictureError(
+    'undecodable_picture',
+    `The picture's file has more than ${maxParts} parts; no more are read.`,
+  );
 }
 
 /** Ranges of a buffer, neighbours merged, to be joined once: a million small ones cost a million objects otherwise. */

@@ -2,11 +2,9 @@
 
 import { damaged, PictureError } from '../picture-error.js';
 import { codedColours } from './coded-colours.js';
-import type { ColourDescription, FileFormat, PictureFile } from './file.js';
+import { type ColourDescription, type FileFormat, maxParts, type PictureFile, tooManyParts } from './file.js';
 import { maxProfileBytes, profileTooLarge } from './profile.js';
 
-/** Boxes, items and properties that a file may have; photographs in tiles have some hundred. */
-const maxBoxes = 20_000;
 const codecs: Readonly<Record<string, FileFormat>> = { av01: 'avif', hvc1: 'heic', hev1: 'heic' };
 /** Items that carry no pixels, and can be packed or point at any bytes: their type is blotted out. */
 const metadataItems = new Set(['Exif', 'mime', 'uri ']);
@@ -156,7 +154,7 @@ function readAssociations(bytes: Buffer, box: Box | undefined): Meta['associatio
   const idBytes = bytes[box.start] === 0 ? 2 : 4;
   const wide = (bytes[box.start + 3]! & 1) === 1;
   let at = box.start + 8;
-  for (let left = Math.min(bytes.readUInt32BE(box.start + 4), maxBoxes); left > 0 && at < box.end; left--) {
+  for (let left = Math.min(bytes.readUInt32BE(box.start + 4), maxParts); left > 0 && at < box.end; left--) {
     const item = bytes.readUIntBE(at, idBytes);
     const count = bytes[at + idBytes]!;
     at += idBytes + 1;
@@ -184,16 +182,17 @@ function readParts(bytes: Buffer, references: readonly Box[], idBytes: number): 
   return parts;
 }
 
-/** Counts all boxes of a file, and reads no more than are allowed. */
+/** Counts all boxes of a file. */
 class Boxes {
-  private left = maxBoxes;
+  private parts = 0;
 
   constructor(private readonly bytes: Buffer) {}
 
   within(start: number, end: number): Box[] {
     const { bytes } = this;
     const found: Box[] = [];
-    for (let at = start; at + 8 <= end && this.left-- > 0; ) {
+    for (let at = start; at + 8 <= end; ) {
+      if (++this.parts > maxParts) throw tooManyParts();
       const short = bytes.readUInt32BE(at);
       const head = short === 1 ? 16 : 8;
       const length = short === 1 ? Number(bytes.readBigUInt64BE(at + 8)) : short === 0 ? end - at : short;

@@ -2,7 +2,7 @@
 
 import { damaged } from '../picture-error.js';
 import { exifOrientation } from './exif.js';
-import { Kept, type PictureFile } from './file.js';
+import { Kept, maxParts, type PictureFile, tooManyParts } from './file.js';
 import { maxProfileBytes, profileTooLarge } from './profile.js';
 
 interface Frame {
@@ -22,7 +22,7 @@ const comment = 0xfe;
 const startOfScan = 0xda;
 
 export function readJpeg(bytes: Buffer): PictureFile | undefined {
-  if (bytes.length < 3 || bytes.readUIntBE(0, 3) !== 0xffd8ff) return undefined;
+  if (bytes.length < 2 || bytes.readUInt16BE(0) !== 0xffd8) return undefined;
   let frame: Frame | undefined;
   let orientation = 1;
   let whole = false;
@@ -66,7 +66,7 @@ export function readJpeg(bytes: Buffer): PictureFile | undefined {
 
 /** Up to the first scan, that one included. Stray bytes between segments are passed over, as libjpeg does. */
 function* segments(bytes: Buffer): Generator<{ marker: number; start: number; end: number }> {
-  for (let at = 2; ; ) {
+  for (let at = 2, parts = 0; ; ) {
     at = bytes.indexOf(0xff, at);
     if (at < 0 || at + 4 > bytes.length) return;
     const marker = bytes[at + 1]!;
@@ -76,6 +76,7 @@ function* segments(bytes: Buffer): Generator<{ marker: number; start: number; en
     }
     if (marker === 0xd9) return;
     const end = Math.min(at + 2 + Math.max(bytes.readUInt16BE(at + 2), 2), bytes.length);
+    if (++parts > maxParts) throw tooManyParts();
     yield { marker, start: at, end };
     if (marker === startOfScan) return;
     at = end;

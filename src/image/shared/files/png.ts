@@ -4,7 +4,7 @@ import { inflateSync } from 'node:zlib';
 import { damaged } from '../picture-error.js';
 import { codedColours, srgbPrimaries } from './coded-colours.js';
 import { exifOrientation } from './exif.js';
-import { type Chromaticities, type ColourDescription, Kept, type PictureFile } from './file.js';
+import { type Chromaticities, type ColourDescription, Kept, maxParts, type PictureFile, tooManyParts } from './file.js';
 import { maxProfileBytes, profileTooLarge } from './profile.js';
 
 const signature = Buffer.from('89504e470d0a1a0a', 'hex');
@@ -49,7 +49,8 @@ export function readPng(bytes: Buffer): PictureFile | undefined {
 
 /** One that is cut off reaches to the end of the file. */
 function* chunks(bytes: Buffer): Generator<[name: string, chunk: Chunk]> {
-  for (let start = 8; start + 8 <= bytes.length; ) {
+  for (let start = 8, parts = 0; start + 8 <= bytes.length; ) {
+    if (++parts > maxParts) throw tooManyParts();
     const end = start + 12 + bytes.readUInt32BE(start);
     const name = bytes.toString('latin1', start + 4, start + 8);
     yield [name, { start, end: Math.min(end, bytes.length) }];

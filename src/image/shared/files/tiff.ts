@@ -84,7 +84,12 @@ export function readTiff(bytes: Buffer): PictureFile | undefined {
   return {
     ...header,
     samples,
-    essentials: () => layout.withDirectory([...entries.values()].filter((entry) => pixelTags.has(entry.tag))),
+    deep: number(tag.bits, 1) > 8,
+    essentials: () => {
+      const kept = [...entries.values()].filter((entry) => pixelTags.has(entry.tag));
+      // libvips divides by the last sample where one is associated, whichever it is.
+      return layout.withDirectory(isPlain(samples) ? kept : kept.filter((entry) => entry.tag !== tag.extraSamples));
+    },
     ...(profile && { profile: () => profileOf(bytes, profile) }),
   };
 }
@@ -92,7 +97,7 @@ export function readTiff(bytes: Buffer): PictureFile | undefined {
 /** Whether a decoder that takes a last sample beyond the colours for plain transparency is right. */
 export function isPlain({ count, colours, alpha }: Samples): boolean {
   if (count === colours) return true;
-  return count === colours + 1 && alpha?.index === colours && !alpha.associated;
+  return count === colours + 1 && alpha?.index === colours;
 }
 
 /** Of extra samples only those of kind 1 (associated) and 2 are transparency; the first of them counts. */

@@ -2,7 +2,7 @@
 
 import { damaged } from '../picture-error.js';
 import { exifOrientation } from './exif.js';
-import { Kept, type PictureFile } from './file.js';
+import { Kept, maxParts, type PictureFile, tooManyParts } from './file.js';
 import { maxProfileBytes, profileTooLarge } from './profile.js';
 
 const pixels = new Set(['VP8X', 'ALPH', 'VP8 ', 'VP8L', 'ANIM', 'ANMF']);
@@ -38,7 +38,8 @@ export function readWebp(bytes: Buffer): PictureFile | undefined {
 
 /** One that is cut off reaches to the end of the file. */
 function* chunks(bytes: Buffer): Generator<[name: string, start: number, end: number]> {
-  for (let start = 12; start + 8 <= bytes.length; ) {
+  for (let start = 12, parts = 0; start + 8 <= bytes.length; ) {
+    if (++parts > maxParts) throw tooManyParts();
     const length = bytes.readUInt32LE(start + 4);
     const end = start + 8 + length + (length % 2);
     yield [bytes.toString('latin1', start, start + 4), start, Math.min(end, bytes.length)];
