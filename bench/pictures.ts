@@ -6,7 +6,7 @@ import { cpus } from 'node:os';
 import { PictureReader } from '../src/image/host/picture-reader.js';
 import { attacks, largePictures } from '../test/image/attacks.js';
 
-const settings = { maxBytes: 1_342_177_280, timeoutMs: 20_000 };
+const settings = { maxBytes: 1_610_612_736, timeoutMs: 120_000 };
 const maxPixels = 50_000_000;
 
 const status = (pid: number | string, name: string) =>

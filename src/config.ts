@@ -125,10 +125,10 @@ const Settings = Type.Object({
     description: 'Decoded pictures of all requests in flight together; one more is a 429',
   }),
   MAX_DECODE_BYTES: Type.Integer({
-    default: 1_342_177_280,
+    default: 1_610_612_736,
     minimum: 268_435_456,
     description:
-      'Memory that pictures may take together while they are decoded, in processes of their own; what does not fit waits, and one that takes more than three quarters to seven eighths of it (by the number of cores) is a 422',
+      'Memory that pictures may take together while they are decoded, in processes of their own; what does not fit waits, and a picture that takes more than seven eighths of it is a 422',
   }),
   DECODE_TIMEOUT_MS: Type.Integer({
     default: 20_000,

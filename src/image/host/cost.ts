@@ -8,7 +8,7 @@ export const baseBytes = 32 * 1024 * 1024;
 /** Per pixel of the output: sixteen bits of four samples, what they are turned and converted into, and the bytes that leave. */
 const outputBytesPerPixel = 40;
 /** Rows that are in work while a picture is resized. */
-const rowsInWork = 512;
+const rowsInWork = 256;
 const bytesPerPixelInWork = 8;
 
 export function decodeCost({ held, width, height }: Header, uploadBytes: number, size: Size): number {

@@ -3,8 +3,10 @@
 import { FairQueue } from '../../fair-queue.js';
 import { PictureError } from '../shared/picture-error.js';
 
-/** A decode of at most this share of the account is small: it may use every process, and memory is kept free for it. */
+/** A decode of at most this share of the account is small, and may use every process. */
 const smallShare = 1 / 16;
+/** The share that is kept for small ones. */
+const keptShare = 1 / 8;
 /** More than these wait nowhere: their uploads take memory too. */
 const maxWaiting = 256;
 
@@ -21,8 +23,10 @@ export class DecodeQueue {
   private readonly large = new FairQueue<Waiting>();
   private readonly running = { small: 0, large: 0, largeBytes: 0, smallBytes: 0 };
   private readonly smallBytes: number;
-  /** What all large decodes may take together: the rest is for a small one in each process. */
-  readonly largeBytes: number;
+  /** What all small ones may take together. */
+  private readonly keptBytes: number;
+  /** What all large ones may take together. */
+  private readonly largeBytes: number;
   private nextGroup = 0;
 
   /**
@@ -34,7 +38,8 @@ export class DecodeQueue {
     maxBytes: number,
   ) {
     this.smallBytes = maxBytes * smallShare;
-    this.largeBytes = maxBytes - places * this.smallBytes;
+    this.keptBytes = maxBytes * keptShare;
+    this.largeBytes = maxBytes - this.keptBytes;
   }
 
   get bytes(): number {
@@ -108,7 +113,9 @@ export class DecodeQueue {
       const large = this.large.peek();
       const roomForLarge =
         large && running.large < this.places - 1 && running.largeBytes + large.work <= this.largeBytes;
-      const roomForSmall = free > 1 || !large || running.large > 0;
+      const small = this.small.peek();
+      const roomForSmall =
+        small && running.smallBytes + small.work <= this.keptBytes && (free > 1 || !large || running.large > 0);
       const next = (roomForSmall ? this.small.take() : undefined) ?? (roomForLarge ? this.large.take() : undefined);
       if (!next) return;
       next.start();

@@ -8,7 +8,7 @@ import { PictureError } from '../shared/picture-error.js';
 
 /** One that kept more than this of a picture is replaced: WebAssembly gives nothing back. */
 const keptBytes = 256 * 1024 * 1024;
-const startTimeoutMs = 30_000;
+const startTimeoutMs = 60_000;
 const lastWordsBytes = 2000;
 
 export interface DecoderEnd {

@@ -11,6 +11,7 @@ import { decodeCost } from './cost.js';
 import { DecodeQueue } from './decode-queue.js';
 import { type DecoderEnd, DecoderLost, DecoderProcess } from './decoder-process.js';
 
+export type { Header } from '../shared/files/file.js';
 export { readable } from '../shared/files/read.js';
 export type { Conversion, DecodedMask, DecodedPicture, Fit, MaskReading } from '../shared/messages.js';
 export { PictureError } from '../shared/picture-error.js';

@@ -59,9 +59,14 @@ export async function unpack(
     return { rgb, alpha, placement, converted };
   } catch (error) {
     if (error instanceof PictureError) throw error;
-    const reason = (error as Error).message.split('\n')[0]!.replace(/\.$/, '');
-    throw new PictureError('undecodable_picture', `The picture is damaged or cut off: ${reason}.`);
+    throw new PictureError('undecodable_picture', `The picture is damaged or cut off: ${reasonOf(error as Error)}.`);
   }
+}
+
+/** libvips' first word about it that is not about its own reading. */
+function reasonOf({ message }: Error): string {
+  const lines = message.split('\n').filter((line) => line.trim() !== '');
+  return (lines.find((line) => !line.startsWith('source:')) ?? lines[0] ?? 'unknown').replace(/\.$/, '');
 }
 
 const flipped = ({ width, height }: Size): Size => ({ width: height, height: width });

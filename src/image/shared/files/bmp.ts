@@ -57,6 +57,6 @@ export function readBmp(bytes: Buffer): PictureFile | undefined {
   const header = readBmpHeader(bytes);
   if (!header) return undefined;
   const { width, height } = header;
-  const held = width * height * 4;
+  const held = width * height * 7; // indices, samples, and the file that libvips reads
   return { format: 'bmp', width, height, orientation: 1, animated: false, held, essentials: () => bytes };
 }

@@ -22,7 +22,7 @@ export function readGif(bytes: Buffer): PictureFile | undefined {
     height,
     orientation: 1,
     animated: more,
-    held: width * height * 8, // libnsgif's picture and libvips' copy
+    held: width * height * 6, // libnsgif's picture and libvips' copy
     essentials: () => {
       const kept = new Kept(bytes);
       kept.keep(0, first);

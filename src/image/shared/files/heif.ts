@@ -65,7 +65,7 @@ function describe(bytes: Buffer, meta: Meta): PictureFile {
     ...size,
     orientation: 1,
     animated: bytes.toString('latin1', 8, 12) === 'avis' || bytes.toString('latin1', 8, 12) === 'msf1',
-    held: area * (format === 'heic' ? 16 : deep ? 20 : 12),
+    held: area * (format === 'heic' ? 16 : deep ? 25 : 18), // planes, their copies in other colours, and libvips' own
     deep,
     essentials: () => withoutMetadata(bytes, meta),
     ...(profile && { profile: () => profileOf(bytes, profile) }),

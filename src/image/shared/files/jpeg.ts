@@ -67,7 +67,8 @@ export function readJpeg(bytes: Buffer): PictureFile | undefined {
 /** Up to the first scan, that one included. Stray bytes between segments are passed over, as libjpeg does. */
 function* segments(bytes: Buffer): Generator<{ marker: number; start: number; end: number }> {
   for (let at = 2, parts = 0; ; ) {
-    at = bytes.indexOf(0xff, at);
+    if (bytes[at] !== 0xff) at = bytes.indexOf(0xff, at);
+    if (++parts > maxParts) throw tooManyParts();
     if (at < 0 || at + 4 > bytes.length) return;
     const marker = bytes[at + 1]!;
     if (marker === 0 || marker === 0xff || marker === 0x01 || (marker >= 0xd0 && marker <= 0xd8)) {
@@ -76,7 +77,6 @@ function* segments(bytes: Buffer): Generator<{ marker: number; start: number; en
     }
     if (marker === 0xd9) return;
     const end = Math.min(at + 2 + Math.max(bytes.readUInt16BE(at + 2), 2), bytes.length);
-    if (++parts > maxParts) throw tooManyParts();
     yield { marker, start: at, end };
     if (marker === startOfScan) return;
     at = end;

@@ -47,14 +47,18 @@ export function readPng(bytes: Buffer): PictureFile | undefined {
   };
 }
 
-/** One that is cut off reaches to the end of the file. */
+const nameOf = new Map([...pixels, ...told].map((name) => [Buffer.from(name, 'latin1').readUInt32BE(), name]));
+
+/** Those of the names above; one that is cut off reaches to the end of the file. A million others cost a few steps each. */
 function* chunks(bytes: Buffer): Generator<[name: string, chunk: Chunk]> {
   for (let start = 8, parts = 0; start + 8 <= bytes.length; ) {
-    if (++parts > maxParts) throw tooManyParts();
     const end = start + 12 + bytes.readUInt32BE(start);
-    const name = bytes.toString('latin1', start + 4, start + 8);
-    yield [name, { start, end: Math.min(end, bytes.length) }];
-    if (name === 'IEND') return;
+    const name = nameOf.get(bytes.readUInt32BE(start + 4));
+    if (name !== undefined) {
+      if (++parts > maxParts) throw tooManyParts();
+      yield [name, { start, end: Math.min(end, bytes.length) }];
+      if (name === 'IEND') return;
+    }
     start = end;
   }
 }

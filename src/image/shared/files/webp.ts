@@ -30,19 +30,24 @@ export function readWebp(bytes: Buffer): PictureFile | undefined {
     ...size,
     orientation,
     animated: frames > 1,
-    held: size.width * size.height * 12, // the decoder's planes, its picture, and libvips' copy
+    held: size.width * size.height * 9, // the decoder's planes, its picture, and libvips' copy
     essentials: () => essentials(bytes, kept),
     ...(icc && { profile: () => bounded(icc) }),
   };
 }
 
-/** One that is cut off reaches to the end of the file. */
+const nameOf = new Map([...pixels, 'EXIF', 'ICCP'].map((name) => [Buffer.from(name, 'latin1').readUInt32BE(), name]));
+
+/** Those that count; one that is cut off reaches to the end of the file. A million others cost a few steps each. */
 function* chunks(bytes: Buffer): Generator<[name: string, start: number, end: number]> {
   for (let start = 12, parts = 0; start + 8 <= bytes.length; ) {
-    if (++parts > maxParts) throw tooManyParts();
     const length = bytes.readUInt32LE(start + 4);
     const end = start + 8 + length + (length % 2);
-    yield [bytes.toString('latin1', start, start + 4), start, Math.min(end, bytes.length)];
+    const name = nameOf.get(bytes.readUInt32BE(start));
+    if (name !== undefined) {
+      if (++parts > maxParts) throw tooManyParts();
+      yield [name, start, Math.min(end, bytes.length)];
+    }
     start = end;
   }
 }
