@@ -125,6 +125,18 @@ const Settings = Type.Object({
     minimum: 1024,
     description: 'Decoded pictures of all requests in flight together; one more is a 429',
   }),
+  MAX_DECODE_BYTES: Type.Integer({
+    default: 1_610_612_736,
+    minimum: 268_435_456,
+    description:
+      'Memory that pictures may take together while they are decoded, in processes of their own; what does not fit waits, and a picture that takes more than seven eighths of it is a 422',
+  }),
+  DECODE_TIMEOUT_MS: Type.Integer({
+    default: 20_000,
+    minimum: 100,
+    maximum: maxTimerMs,
+    description: 'Longest time for decoding one picture; a longer one is a 422',
+  }),
   MAX_INPUT_PIXELS: Type.Integer({ default: 50_000_000, minimum: 1, description: 'Pixels of an uploaded picture' }),
   MAX_PIXELS: Type.Integer({ default: 4_194_304, minimum: 1, description: 'Pixels of an answer' }),
   MAX_STEPS: Type.Integer({ default: 150, minimum: 1, maximum: 1000, description: 'Largest `steps`' }),

@@ -12,6 +12,7 @@ import Fastify, {
 } from 'fastify';
 import { type Config, list } from '../config.js';
 import type { Engine } from '../engine/host/engine.js';
+import { PictureReader } from '../image/host/picture-reader.js';
 import { gpuMetrics, type ReadableTelemetry } from './metrics/gpu-metrics.js';
 import { type Build, countAnswers, createMetrics, metricsRoute } from './metrics/metrics.js';
 import { modelRoutes } from './models.js';
@@ -87,7 +88,12 @@ export async function buildApp(options: AppOptions) {
   });
   const metrics = createMetrics(engine, lifecycle, build);
   if (gpus) gpuMetrics(metrics.registry, gpus, engine);
-  const maker = pictureMaker(config, fields, engine, metrics);
+  const reader = new PictureReader({ maxBytes: config.MAX_DECODE_BYTES, timeoutMs: config.DECODE_TIMEOUT_MS }, (end) =>
+    logger.warn(end, 'a process that decodes pictures ended; a new one is started for the next picture'),
+  );
+  app.addHook('onListen', async () => reader.start());
+  app.addHook('onClose', () => reader.close());
+  const maker = pictureMaker(config, fields, { engine, reader, metrics });
   const kitchen: Kitchen = { config, fields, maker, assertRoom: () => engine.assertRoom() };
   decorate(app);
   app.removeContentTypeParser('text/plain');

@@ -1,12 +1,12 @@
 import t, { type Test } from 'tap';
 import type { AdmittedJob } from '../../src/engine/host/admitted-job.js';
-import { FairQueue } from '../../src/engine/host/fair-queue.js';
 import { Forecast } from '../../src/engine/host/forecast.js';
 import { Pool } from '../../src/engine/host/pool.js';
 import type { GpuReading, GpuSource } from '../../src/engine/shared/gpu/gpu-reading.js';
 import type { ModelInfo } from '../../src/engine/shared/messages.js';
 import { gpuMemory, processMemory } from '../../src/engine/worker/memory-gauge.js';
 import { warmUp } from '../../src/engine/worker/warm-up.js';
+import { FairQueue } from '../../src/fair-queue.js';
 import * as img2img from '../../src/pipeline/img2img.js';
 import { loadModel, type Model, releaseModel } from '../../src/pipeline/model.js';
 

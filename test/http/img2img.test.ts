@@ -160,7 +160,7 @@ t.test('POST /img2img', async (t) => {
   await t.test('sizes: the aspect is kept, one side decides the other, both are taken', async (t) => {
     const wide = await sharp(cottage).resize(600, 300, { fit: 'fill' }).png().toBuffer();
     const cases: [fields: Record<string, number>, size: string][] = [
-      [{}, '352x192'],
+      [{}, '384x192'],
       [{ width: 512 }, '512x256'],
       [{ height: 128 }, '256x128'],
       [{ width: 128, height: 192 }, '128x192'],

@@ -1,8 +1,8 @@
 // Whether a request can be taken now, and when a refused one should come again.
 
+import type { FairQueue } from '../../fair-queue.js';
 import { EngineError } from '../shared/errors.js';
 import type { AdmittedJob } from './admitted-job.js';
-import type { FairQueue } from './fair-queue.js';
 import { type Forecast, unknownWorkMs } from './forecast.js';
 import type { Pool } from './pool.js';
 import type { JobOutline } from './requests.js';

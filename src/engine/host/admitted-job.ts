@@ -1,9 +1,9 @@
 // A job inside the engine, from its admission to its picture.
 
+import type { Queued } from '../../fair-queue.js';
 import type { Pixels } from '../../pixels.js';
 import type { EngineError } from '../shared/errors.js';
 import type { GenerateMessage, Result } from '../shared/messages.js';
-import type { Queued } from './fair-queue.js';
 
 export interface AdmittedJob extends Queued {
   /** What a worker gets of it. */

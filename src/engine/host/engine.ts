@@ -2,6 +2,7 @@
 // No HTTP, no pictures' formats, no maths. Everything that a request can meet here is an EngineError.
 
 import { EventEmitter } from 'node:events';
+import { FairQueue } from '../../fair-queue.js';
 import type { Pixels } from '../../pixels.js';
 import { EngineError, type EngineErrorCode } from '../shared/errors.js';
 import type { ExitCause } from '../shared/faults.js';
@@ -9,7 +10,6 @@ import type { FromWorker, ModelInfo } from '../shared/messages.js';
 import { Admission, type AdmissionSettings } from './admission.js';
 import { type AdmittedJob, deathsBeforeAlone } from './admitted-job.js';
 import { type CatalogueEntry, findModel } from './catalogue.js';
-import { FairQueue } from './fair-queue.js';
 import { Forecast, pixelsOf, unknownWorkMs } from './forecast.js';
 import { type Lane, Pool, type PoolSettings } from './pool.js';
 import type {

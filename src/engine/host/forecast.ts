@@ -1,12 +1,12 @@
 // What requests will take: time, rows and memory, from what the workers measured and what runs and waits now.
 
+import type { FairQueue } from '../../fair-queue.js';
 import { guidanceRows } from '../../guidance.js';
 import { createSchedule } from '../../pipeline/schedulers/index.js';
 import { rowBudgetFor } from '../shared/capacity.js';
 import type { ModelInfo } from '../shared/messages.js';
 import { type AdmittedJob, remainingMs } from './admitted-job.js';
 import type { CatalogueEntry } from './catalogue.js';
-import type { FairQueue } from './fair-queue.js';
 import { predictNeed, usableShare } from './memory.js';
 import type { Pool, PoolSettings } from './pool.js';
 import type { Estimate, JobOutline } from './requests.js';

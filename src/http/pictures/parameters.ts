@@ -8,7 +8,7 @@ import {
   type Schedule,
   UnsupportedSchedulerError,
 } from '../../engine/host/engine.js';
-import { outputSize, type Size } from '../../image/size.js';
+import { coverCuts, outputSize, type Size } from '../../image/size.js';
 import { fieldProblem } from '../problems/problems.js';
 import type { FieldTable } from './field.js';
 import { maxSeed, type Sent, type Values } from './fields.js';
@@ -23,6 +23,8 @@ export interface Parameters {
   readonly request: Omit<Img2ImgRequest, 'pixels'>;
   readonly schedule: Pick<Schedule, 'stepsRun' | 'unetCalls'>;
   readonly size: Size;
+  /** Share of the starter that is cut off to fill the size: 0 to 1. */
+  readonly cropped: number;
 }
 
 /**
@@ -64,7 +66,8 @@ export async function settle(
   const values = settled as unknown as Values;
   const told = Object.fromEntries(Object.entries(settled).filter(([name]) => table[name]!.told));
   const request = requestOf(values);
-  return { model, values, told, request, schedule: planSchedule(request, model), size };
+  const cropped = values.fit === 'cover' ? coverCuts(starter, size) : 0;
+  return { model, values, told, request, schedule: planSchedule(request, model), size, cropped };
 }
 
 function requestOf(values: Values): Parameters['request'] {

@@ -35,6 +35,10 @@ const facts: Readonly<Record<string, Fact>> = {
     schema: Type.String({ description: 'Width x height' }),
     of: ({ size }) => `${size.width}x${size.height}`,
   },
+  cropped: {
+    schema: Type.Number({ description: 'Share of the starter that `fit=cover` cut off, 0 to 1' }),
+    of: ({ cropped }) => Number(cropped.toFixed(2)),
+  },
   engine: {
     schema: Type.String({ description: 'What equality of bytes can be expected of: runtime and device' }),
     of: (_, result) => result?.fingerprint,
@@ -171,8 +175,8 @@ export function dryRunBody(
   { waitMs, durationMs, memoryBytes }: Estimate,
 ) {
   const { parameters } = pictures[0]!;
-  const warnings = pictures.flatMap(({ sent, parameters, converted }) =>
-    warningsFor(sent, parameters, starter, converted),
+  const warnings = pictures.flatMap(({ sent, parameters, converted, untouched }) =>
+    warningsFor(sent, parameters, starter, converted, untouched),
   );
   return {
     dry_run: true,

@@ -140,7 +140,7 @@ export function pictureRoute<Body>(
       } = understand(request.body as Body, request);
       try {
         const end = follower ? AbortSignal.any([signal, follower.signal]) : signal;
-        const plan = await maker.plan(order, request.pictures, end);
+        const plan = await maker.plan(order, request.pictures, { caller: request.caller, signal: end, deadline });
         writeIgnoredFields(reply, ignored);
         if (dryRun) return sendJson(reply, dryRunBody(plan, maker.estimate(plan)));
         const { caller, trace, uploadMs } = request;

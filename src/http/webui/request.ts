@@ -1,5 +1,6 @@
 // What a request of the web UI asks for, in our words.
 
+import type { MaskReading } from '../../image/host/picture-reader.js';
 import type { ClientNames } from '../pictures/client-names.js';
 import { maxSeed, type Sent } from '../pictures/fields.js';
 import type { Warning } from '../pictures/warnings.js';
@@ -11,7 +12,7 @@ export interface WebuiRequest {
   readonly body: Sent;
   /** Pictures, each with a seed of its own. */
   readonly n: number;
-  readonly maskReading: { readonly blur: number; readonly invert: boolean };
+  readonly maskReading: MaskReading;
   readonly sampler: Sampler;
   readonly schedule: Schedule;
   readonly warnings: readonly Warning[];
@@ -41,8 +42,9 @@ export function readRequest(sent: WebuiBody, maxN: number, model: string | undef
   return { body, n, maskReading: reading(sent), sampler, schedule, warnings };
 }
 
-/** The web UI's masks are white where to repaint, as ours, but blurred. */
-const reading = ({ mask_blur = 4, inpainting_mask_invert = 0 }: WebuiBody) => ({
+/** The web UI's masks are opaque where to repaint, or white where they are opaque everywhere; and blurred. */
+const reading = ({ mask_blur = 4, inpainting_mask_invert = 0 }: WebuiBody): MaskReading => ({
+  channel: 'opacity',
   blur: mask_blur,
   invert: inpainting_mask_invert === 1,
 });
