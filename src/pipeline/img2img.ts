@@ -3,10 +3,11 @@
 // Where we differ: a strength that rounds to no step takes the VAE round trip. UNet calls take the rows of many requests.
 
 import type { Pixels } from '../pixels.js';
+import { type EncodedPrompt, zerosLike } from './encoded-prompt.js';
 import type { Model } from './model.js';
 import { inpaintingChannels, type Known, keepKnown, latentMask, type Mask, restoreStarter } from './numbers/mask.js';
 import { TorchGenerator } from './numbers/noise.js';
-import { type EncodedPrompt, encodePrompts, zerosLike } from './prompt.js';
+import { encodePrompts } from './prompt.js';
 import { createSchedule, type SchedulerName } from './schedulers/index.js';
 import type { Scheduler } from './schedulers/schedule.js';
 import { type Condition, guidanceEmbedding, runUnet, sharesTimestep, timeIds } from './unet.js';

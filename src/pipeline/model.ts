@@ -1,9 +1,9 @@
 // A loaded model: its folder's facts, its sessions and its tokenizers.
 
 import { join } from 'node:path';
+import type { EncodedPrompt } from './encoded-prompt.js';
 import { type ModelFolder, readModelFolder } from './folder/model-folder.js';
 import { type DeviceOptions, loadSessions, type Sessions } from './onnx/sessions.js';
-import type { EncodedPrompt } from './prompt.js';
 import { PromptCache } from './prompt-cache.js';
 import { loadTokenizer, type Tokenize } from './tokenizer.js';
 

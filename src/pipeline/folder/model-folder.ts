@@ -7,6 +7,7 @@ import { type GraphFacts, graphFacts } from '../onnx/graph-facts.js';
 import { dataTypes } from '../onnx/graph-file.js';
 import { type SchedulerName, schedulerForClass, schedulerNames } from '../schedulers/index.js';
 import { type SchedulerConfig, stableDiffusionConfig, UnsupportedSchedulerError } from '../schedulers/schedule.js';
+import { type Component, components } from './components.js';
 import { number, readJson } from './configs.js';
 import { type Family, familyOf, type Kind, kindDefaults, kindOf } from './family.js';
 import { ModelFolderError } from './model-folder-error.js';
@@ -14,8 +15,6 @@ import { checkSignatures, type Exporter, exporterOf } from './signatures.js';
 import { type TextEncoderFacts, textEncoderFacts, textEncoders } from './text-encoders.js';
 import { guidanceWidth, halvings, inpaints, latentChannels, type SizeRange, sizeRange } from './unet-facts.js';
 
-export const components = ['text_encoder', 'text_encoder_2', 'unet', 'vae_encoder', 'vae_decoder'] as const;
-export type Component = (typeof components)[number];
 export interface ModelFolder {
   readonly name: string;
   readonly path: string;

@@ -4,7 +4,8 @@
 
 import { dirname } from 'node:path';
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
-import type { Component, ModelFolder } from '../folder/model-folder.js';
+import type { Component } from '../folder/components.js';
+import type { ModelFolder } from '../folder/model-folder.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import { fromHalf, toHalf } from '../numbers/half.js';
 import { patched } from './patch.js';
