@@ -5,12 +5,15 @@ import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type GraphFacts, graphFacts } from '../onnx/graph-facts.js';
 import { dataTypes } from '../onnx/graph-file.js';
-import { type SchedulerName, schedulerForClass, schedulerNames } from '../schedulers/index.js';
+import { type SchedulerName, schedulerForClass } from '../schedulers/index.js';
 import { type SchedulerConfig, stableDiffusionConfig, UnsupportedSchedulerError } from '../schedulers/schedule.js';
 import { type Component, components } from './components.js';
-import { number, readJson } from './configs.js';
+import { checkJson, type Json, number, readJson } from './configs.js';
 import { type Family, familyOf, type Kind, kindDefaults, kindOf } from './family.js';
+import { checkFile, isThere } from './files.js';
 import { ModelFolderError } from './model-folder-error.js';
+import { checkDefaults, readSchedulerConfig } from './scheduler-config.js';
+import { ModelIndex, PartConfig, Settings } from './schemas.js';
 import { checkSignatures, type Exporter, exporterOf } from './signatures.js';
 import { type TextEncoderFacts, textEncoderFacts, textEncoders } from './text-encoders.js';
 import { guidanceWidth, halvings, inpaints, latentChannels, type SizeRange, sizeRange } from './unet-facts.js';
@@ -77,21 +80,29 @@ export function findModelFolders(modelsDir: string): string[] {
  * @throws ModelFolderError when something is missing or not supported
  */
 export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFolder {
-  const index = readJson(path, 'model_index.json');
+  const read = (file: string, schema: object, absent?: Json): Json => {
+    const json = readJson(path, file, absent);
+    checkJson(file, json, schema);
+    return json;
+  };
+  const index = read('model_index.json', ModelIndex);
   const className = String(index._class_name ?? 'unknown');
   const { architecture } = familyOf(className, false);
-  const unet = readJson(path, 'unet/config.json', {});
-  const vae = { ...readJson(path, 'vae_encoder/config.json', {}), ...readJson(path, 'vae_decoder/config.json', {}) };
-  const settings = readJson(path, 'img2img.json', {});
-  const { _class_name: schedulerClass, ...schedulerConfig } = readJson(path, 'scheduler/scheduler_config.json');
+  const unet = read('unet/config.json', PartConfig, {});
+  const vae = {
+    ...read('vae_encoder/config.json', PartConfig, {}),
+    ...read('vae_decoder/config.json', PartConfig, {}),
+  };
+  const settings: Settings = read('img2img.json', Settings, {});
+  const { className: schedulerClass, config: schedulerConfig } = readSchedulerConfig(path);
 
-  const refiner = architecture === 'sdxl' && !existsSync(join(path, 'text_encoder'));
+  const refiner = architecture === 'sdxl' && !isThere(path, 'text_encoder');
   const present: readonly Component[] = components.filter((component) =>
     component === 'text_encoder' ? !refiner : component !== 'text_encoder_2' || architecture === 'sdxl',
   );
   const graphs = Object.fromEntries(present.map((component) => [component, join(path, component, 'model.onnx')]));
   const facts = Object.fromEntries(
-    present.map((component) => [component, factsOf(component, graphs[component]!, provider)]),
+    present.map((component) => [component, factsOf(path, component, provider)]),
   ) as Record<Component, GraphFacts>;
   checkSignatures(facts);
 
@@ -101,12 +112,19 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
   const kind = kindOf({ ...family, turbo: turbo === true, refiner, velocity });
 
   const vaeScale = 2 ** halvings(vae, facts.vae_encoder);
+  const vaeChannels = number(vae.latent_channels) ?? latentChannels(facts.unet, unet);
+  const defaults = {
+    steps: settings.defaults?.steps ?? kindDefaults[kind].steps,
+    guidance: settings.defaults?.guidance ?? kindDefaults[kind].guidance,
+    scheduler: settings.defaults?.scheduler ?? defaultScheduler(schedulerClass, schedulerConfig),
+  };
+  checkDefaults(defaults, schedulerConfig, family.latentConsistency);
   return {
     name: basename(path),
     path,
-    title: String(settings.title ?? basename(path)),
-    description: String(settings.description ?? ''),
-    license: settings.license === undefined ? null : String(settings.license),
+    title: settings.title ?? basename(path),
+    description: settings.description ?? '',
+    license: settings.license ?? null,
     family,
     kind,
     exporter: exporterOf(facts),
@@ -114,53 +132,50 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
     graphs,
     textEncoders: textEncoders
       .filter((component) => present.includes(component))
-      .map((component) => textEncoderFacts(path, component, facts[component], family, number(settings.clip_skip) ?? 0)),
+      .map((component) => textEncoderFacts(path, component, facts[component], family, settings.clip_skip ?? 0)),
     schedulerConfig:
       architecture === 'sd' && !family.latentConsistency ? stableDiffusionConfig(schedulerConfig) : schedulerConfig,
-    defaults: {
-      steps: number(settings.defaults?.steps) ?? kindDefaults[kind].steps,
-      guidance: number(settings.defaults?.guidance) ?? kindDefaults[kind].guidance,
-      scheduler: defaultScheduler(settings.defaults?.scheduler, String(schedulerClass), schedulerConfig),
-    },
-    guidanceRescale: shareOf('guidance_rescale', settings.guidance_rescale ?? 0),
+    defaults,
+    guidanceRescale: settings.guidance_rescale ?? 0,
     guidanceWidth: guidanceWidth(facts.unet, unet),
     size: sizeRange(settings.size ?? {}, facts.unet, unet, vaeScale, architecture),
     latentChannels: latentChannels(facts.unet, unet),
     inpaints: inpaints(facts.unet, unet),
-    vaeChannels: number(vae.latent_channels) ?? latentChannels(facts.unet, unet),
+    vaeChannels,
     encoderGives: facts.vae_encoder.outputs.has('latent_parameters') ? 'latent_parameters' : 'latent_sample',
     vaeScale,
     latentScale: {
       // Older exports leave it out.
       factor: number(vae.scaling_factor) ?? (family.architecture === 'sdxl' ? 0.13025 : 0.18215),
-      mean: Array.isArray(vae.latents_mean) ? vae.latents_mean : undefined,
-      std: Array.isArray(vae.latents_std) ? vae.latents_std : undefined,
+      mean: perChannel('latents_mean', vae, vaeChannels),
+      std: perChannel('latents_std', vae, vaeChannels),
     },
     zerosForEmptyPrompt: family.architecture === 'sdxl' && index.force_zeros_for_empty_prompt !== false,
     wantsAestheticScore: index.requires_aesthetics_score === true,
   };
 }
 
-function factsOf(component: Component, path: string, provider: 'cpu' | 'cuda'): GraphFacts {
-  if (!existsSync(path)) throw new ModelFolderError(`${component}/model.onnx is missing`);
+function factsOf(folder: string, component: Component, provider: 'cpu' | 'cuda'): GraphFacts {
+  const file = `${component}/model.onnx`;
+  checkFile(folder, file);
   let facts: GraphFacts;
   try {
-    facts = graphFacts(path);
+    facts = graphFacts(join(folder, file));
   } catch (error) {
-    throw new ModelFolderError(`${component}/model.onnx cannot be read: ${(error as Error).message}`);
+    throw new ModelFolderError(`${file} cannot be read: ${(error as Error).message}`);
   }
   if (provider === 'cpu' && facts.cudaOnly.length > 0) {
     throw new ModelFolderError(
-      `${component}/model.onnx was optimised for CUDA (it has ${facts.cudaOnly.join(', ')}), and this server runs on the CPU; use a GPU or the export before the optimisation`,
+      `${file} was optimised for CUDA (it has ${facts.cudaOnly.join(', ')}), and this server runs on the CPU; use a GPU or the export before the optimisation`,
     );
   }
   return facts;
 }
 
-function shareOf(name: string, value: unknown): number {
-  const share = number(value);
-  if (share !== undefined && share >= 0 && share <= 1) return share;
-  throw new ModelFolderError(`img2img.json has ${name} ${JSON.stringify(value)}; it must be 0 to 1`);
+function perChannel(key: string, vae: Json, channels: number): readonly number[] | undefined {
+  const values: readonly number[] | null | undefined = vae[key];
+  if (!values || values.length === channels) return values ?? undefined;
+  throw new ModelFolderError(`${key} of the VAE has ${values.length} entries; its latents have ${channels} channels`);
 }
 
 function precisionOf(graphs: readonly GraphFacts[]): ModelFolder['precision'] {
@@ -169,13 +184,7 @@ function precisionOf(graphs: readonly GraphFacts[]): ModelFolder['precision'] {
   return types.has(dataTypes.float16) ? 'fp16' : 'fp32';
 }
 
-function defaultScheduler(wanted: unknown, className: string, config: SchedulerConfig): SchedulerName {
-  if (wanted !== undefined) {
-    if ((schedulerNames as unknown[]).includes(wanted)) return wanted as SchedulerName;
-    throw new ModelFolderError(
-      `img2img.json names the scheduler ${JSON.stringify(wanted)} (known: ${schedulerNames.join(', ')})`,
-    );
-  }
+function defaultScheduler(className: string, config: SchedulerConfig): SchedulerName {
   try {
     return schedulerForClass(className, config);
   } catch (error) {
