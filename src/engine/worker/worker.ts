@@ -2,7 +2,7 @@
 // A model run blocks this process; between two of them the event loop turns, so that joins and aborts take effect at the next step.
 
 import { constants, setPriority } from 'node:os';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { onnxruntimeVersion } from '../../pipeline/onnx/sessions.js';
 import { isOutOfMemory } from '../shared/faults.js';
 import { openGpuSource } from '../shared/gpu/gpu.js';
@@ -12,6 +12,8 @@ import { type OnDevice, WorkerDevice } from './device.js';
 import { gpuMemory, type MemoryGauge, processMemory } from './memory-gauge.js';
 import { ModelStore } from './model-store.js';
 import { warmUp } from './warm-up.js';
+
+const lookAfterMs = { first: 500, most: 30_000 };
 
 let batch: Batch<OnDevice>;
 let stepping = false;
@@ -65,11 +67,29 @@ async function start(options: StartMessage): Promise<void> {
     send,
   );
   batch = new Batch(device);
-  await store.open();
-  send({ type: 'models', models: store.models, onnxruntime: onnxruntimeVersion });
+  await store.look();
+  sendModels(store);
   send({ type: 'memory', bytes: process.memoryUsage.rss() });
   send({ type: 'busy', doing: 'nothing' });
   send({ type: 'ready' });
+  watchFolders(store).catch(die);
+}
+
+function sendModels({ models, problem }: ModelStore): void {
+  send({ type: 'models', models, problem, onnxruntime: onnxruntimeVersion });
+}
+
+/** Folders come, go and change while the worker runs. It looks at them while nothing else is to do, less and less often. */
+async function watchFolders(store: ModelStore): Promise<never> {
+  for (let delay = lookAfterMs.first; ; delay = Math.min(2 * delay, lookAfterMs.most)) {
+    await sleep(delay, undefined, { ref: false });
+    if (!batch.isIdle) continue;
+    const changed = await store.look();
+    if (batch.isIdle) send({ type: 'busy', doing: 'nothing' });
+    if (!changed) continue;
+    sendModels(store);
+    delay = lookAfterMs.first;
+  }
 }
 
 async function memoryOf({ gpu }: StartMessage): Promise<MemoryGauge> {

@@ -1,7 +1,6 @@
 // What kind of folder is this? Reads a model folder in diffusers' layout (ONNX, of any exporter), without onnxruntime.
 // Sources of the defaults: diffusers' model configs; exporters leave some keys out.
 
-import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type GraphFacts, graphFacts } from '../onnx/graph-facts.js';
 import { dataTypes } from '../onnx/graph-file.js';
@@ -63,16 +62,6 @@ export interface LatentScale {
   readonly mean: readonly number[] | undefined;
   /** Per channel; absent for 1. */
   readonly std: readonly number[] | undefined;
-}
-
-/** Names of the folders below `modelsDir` that look like models: those with a model_index.json or a component's folder. */
-export function findModelFolders(modelsDir: string): string[] {
-  if (!existsSync(modelsDir)) return [];
-  return readdirSync(modelsDir, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
-    .map((entry) => entry.name)
-    .filter((name) => ['model_index.json', ...components].some((part) => existsSync(join(modelsDir, name, part))))
-    .sort();
 }
 
 /**
