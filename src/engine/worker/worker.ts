@@ -3,6 +3,7 @@
 
 import { constants, setPriority } from 'node:os';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { removeLeftOvers } from '../../pipeline/onnx/graph-cache.js';
 import { onnxruntimeVersion } from '../../pipeline/onnx/sessions.js';
 import { isOutOfMemory } from '../shared/faults.js';
 import { openGpuSource } from '../shared/gpu/gpu.js';
@@ -40,6 +41,7 @@ async function start(options: StartMessage): Promise<void> {
   const provider = options.provider === 'cuda' ? 'cuda' : 'cpu';
   // Where pictures take the whole CPU, the HTTP process must not wait for it: probes and refusals come at once.
   if (provider === 'cpu') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+  removeLeftOvers(options.cacheDir);
   const { standIn, measureRows } = options;
   const memory = await memoryOf(options);
   const store = new ModelStore(

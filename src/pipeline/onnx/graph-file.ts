@@ -134,12 +134,13 @@ export class GraphFile {
   /**
    * @param weights name of a copy of this file, in the folder that the new one's external data is looked up in: larger
    * weights become references into it, so that a graph takes megabytes whatever its weights take. Else they are copied.
+   * @param locate says where what is named by a path beside this file is found from the new one's folder of weights
    */
-  write(path: string, weights?: string): void {
+  write(path: string, weights?: string, locate = (location: string) => location): void {
     const parts = [
       ...this.nodes.map((each) => bytesField(graph.node, encodeNode(each))),
       ...this.otherGraphFields.map((field) =>
-        weights !== undefined && field.number === graph.initializer ? referring(field, weights) : field,
+        weights !== undefined && field.number === graph.initializer ? referring(field, weights, locate) : field,
       ),
       ...this.inputs.map((each) => bytesField(graph.input, encodeValueInfo(each))),
       ...this.outputs.map((each) => bytesField(graph.output, encodeValueInfo(each))),
@@ -231,13 +232,23 @@ function encodeValueInfo({ name, dataType, shape }: ValueInfo): Uint8Array {
 }
 
 /** A weight as a reference into the file that it lies in. */
-function referring(field: Field, location: string): Field {
+function referring(field: Field, weights: string, locate: (location: string) => string): Field {
   const fields = [...fieldsOf(field.bytes)];
+  if (fields.some(({ number }) => number === tensor.externalData)) {
+    return bytesField(graph.initializer, encodeMessage(fields.map((each) => relocated(each, locate))));
+  }
   const raw = fields.find(({ number }) => number === tensor.rawData)?.bytes;
   if (!raw || raw instanceof Uint8Array || lengthOf(raw) <= referredBytes) return field;
   const kept = fields.filter(({ number }) => number !== tensor.rawData && number !== tensor.dataLocation);
-  const entries = { location, offset: String(raw.start), length: String(lengthOf(raw)) };
+  const entries = { location: locate(weights), offset: String(raw.start), length: String(lengthOf(raw)) };
   return bytesField(graph.initializer, encodeMessage([...kept, ...externalData(entries)]));
+}
+
+function relocated(field: Field, locate: (location: string) => string): Field {
+  if (field.number !== tensor.externalData) return field;
+  const [key, value] = [...fieldsOf(read(field.bytes))];
+  if (!key || !value || text(key.bytes) !== 'location') return field;
+  return bytesField(tensor.externalData, encodeMessage([key, bytesField(2, locate(text(value.bytes)))]));
 }
 
 /** StringStringEntryProto { 1 key, 2 value }, one for each. */
