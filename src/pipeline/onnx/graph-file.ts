@@ -102,7 +102,7 @@ export class GraphFile {
 
   /** Version of the file format. */
   get irVersion(): number {
-    return Number(this.modelFields.find(({ number }) => number === model.irVersion)?.value ?? 0n);
+    return Number(this.modelFields.findLast(({ number }) => number === model.irVersion)?.value ?? 0n);
   }
 
   /** Versions of the sets of operators that the graph is written in, by domain; '' is ONNX's own. */
