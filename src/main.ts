@@ -5,7 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
 import { engineSettings, readConfig } from './config.js';
 import { type CatalogueEntry, Engine } from './engine/host/engine.js';
-import { GpuTelemetry, openGpuSource } from './engine/shared/gpu/gpu.js';
+import { GpuTelemetry } from './engine/host/gpu-telemetry.js';
+import { openGpuSource } from './engine/shared/gpu/gpu-source.js';
 import { buildApp } from './http/app.js';
 import { createLogger } from './log.js';
 
@@ -24,7 +25,10 @@ const gpuSource = await openGpuSource();
 const gpus = gpuSource && new GpuTelemetry(gpuSource, gpuPollMs);
 await gpus?.start(); // DEVICES=auto is about what it tells
 const engine = orExit(() => new Engine({ ...engineSettings(config), gpus }));
-engine.on('workerExit', (details) => logger.error(details, 'a worker ended; a new one is started'));
+// A line has the pid of this process already.
+engine.on('workerExit', ({ pid, ...details }) =>
+  logger.error({ ...details, workerPid: pid }, 'a worker ended; a new one is started'),
+);
 engine.on('workerKiller', (details) =>
   logger.error(details, 'a request is refused: each worker that ran it ended (request_kills_worker)'),
 );
@@ -48,10 +52,11 @@ if (!['127.0.0.1', '::1', 'localhost'].includes(config.HOST) && config.API_KEYS 
 }
 
 engine.once('ready', () => greet(url));
-engine.on('ready', ({ models, ...worker }) => {
+engine.on('ready', ({ models, pid, ...worker }) => {
   logger.info(
     {
       ...worker,
+      workerPid: pid,
       models: models.filter(({ runnable }) => runnable).map(({ name }) => name),
       rowBudgets: Object.fromEntries(models.flatMap(rowBudgets)),
     },
@@ -92,10 +97,8 @@ function greet(address: string): void {
     return;
   }
   const example = `curl -F image=@docs/pictures/still-life.jpg -F 'prompt=watercolor painting' -o picture.png ${address}/img2img`;
-  logger.info(
-    { address, console: `${address}/docs`, example },
-    text ? `ready\n\n  server   ${address}\n  console  ${address}/docs\n  try      ${example}\n` : 'ready',
-  );
+  if (text) logger.info(`ready\n\n  server   ${address}\n  console  ${address}/docs\n  try      ${example}\n`);
+  else logger.info({ address, console: `${address}/docs`, example }, 'ready');
 }
 
 /** Whoever starts the server wants a sentence, not a stack. */

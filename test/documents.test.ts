@@ -17,6 +17,7 @@ const documents = [
   'docs/deploy.md',
   'docs/metrics.md',
   'CHANGELOG.md',
+  'CONTRIBUTING.md',
   'docs/models.md',
   'bench/results-large.md',
   'test/reference/README.md',

@@ -23,6 +23,7 @@ import { img2imgRoute } from './pictures/img2img.js';
 import { pictureMaker } from './pictures/maker.js';
 import { answerHeaders } from './pictures/report.js';
 import { decorate, type Kitchen } from './pictures/route.js';
+import { problemPages } from './problems/pages.js';
 import {
   answerBrokenHttp,
   type Problem,
@@ -35,9 +36,10 @@ import { gateBodies, smallBody } from './server/body-gate.js';
 import { parseBoundedJson } from './server/bounded-json.js';
 import { registerDocs } from './server/docs.js';
 import { closeConnectionsWhenIdle } from './server/draining.js';
-import { requireKeys } from './server/keys.js';
+import { knowCallers } from './server/keys.js';
 import { plainPath } from './server/paths.js';
 import { probeRoutes } from './server/probes.js';
+import { readPathPrefix, trustOf } from './server/proxies.js';
 import { limitRates } from './server/rate-limit.js';
 import { type Spans, traceRequests } from './server/trace.js';
 import { uploadBudget } from './server/upload-budget.js';
@@ -63,6 +65,7 @@ export interface AppOptions {
 /** The application, and with METRICS_PORT a second one for the metrics. Neither listens yet. */
 export async function buildApp(options: AppOptions) {
   const { config, engine, gpus, spans, logger, lifecycle, build, fields = allFields } = options;
+  const trust = trustOf(config.TRUST_PROXY);
   const app: FastifyInstance = Fastify({
     loggerInstance: logger,
     bodyLimit: smallBody,
@@ -70,6 +73,7 @@ export async function buildApp(options: AppOptions) {
     rewriteUrl: ({ url }) => plainPath(url!),
     genReqId: ({ headers }) => acceptableId(headers['x-request-id']) ?? randomUUID(),
     routerOptions: { maxParamLength: 200 },
+    trustProxy: trust,
     // Unknown fields are errors, defaults are the table of fields' to fill in, and JSON is not coerced; the form's text is, before.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false, allErrors: true } },
     requestTimeout: config.UPLOAD_TIMEOUT_MS,
@@ -96,6 +100,7 @@ export async function buildApp(options: AppOptions) {
   app.addHook('onRequest', async (_request, reply) => {
     reply.raw.setMaxListeners(20);
   });
+  readPathPrefix(app, trust);
   await traceRequests(app, spans);
   countAnswers(app, metrics.registry);
   app.addHook('onRequest', async (request, reply) => {
@@ -121,7 +126,7 @@ export async function buildApp(options: AppOptions) {
       maxAge: 600,
     });
   }
-  requireKeys(app, list(config.API_KEYS));
+  knowCallers(app, list(config.API_KEYS), config.TRUST_PROXY !== undefined);
   if (config.RATE_LIMIT !== undefined) await limitRates(app, config.RATE_LIMIT);
   const budget = uploadBudget(config.MAX_UPLOADS_BYTES);
   gateBodies(app, budget);
@@ -141,6 +146,7 @@ export async function buildApp(options: AppOptions) {
     img2imgRoute(app, kitchen);
     sheetRoute(app, kitchen);
     modelRoutes(app, config, engine);
+    problemPages(app);
     app.register(
       async (scope) => {
         registerProblems(scope, count, openAiShape);

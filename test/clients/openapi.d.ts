@@ -84,6 +84,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/problems/{code}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a problem means
+         * @description The `type` of every problem document is this page's address.
+         */
+        get: operations["explainProblem"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/livez": {
         parameters: {
             query?: never;
@@ -293,7 +313,7 @@ export interface paths {
         };
         /**
          * The samplers
-         * @description Each is one or two of our schedulers.
+         * @description Each is one of our schedulers for each schedule that it takes.
          */
         get: operations["webuiSamplers"];
         put?: never;
@@ -765,7 +785,10 @@ export interface components {
             steps: number;
             /** @description Noise scheduler */
             scheduler: string;
-            /** @description The seed, drawn or given; of the first picture */
+            /**
+             * Format: int64
+             * @description The seed, drawn or given; of the first picture
+             */
             seed: number;
             /** @description Model */
             model: string;
@@ -789,6 +812,7 @@ export interface components {
             images: {
                 /** @description The picture in base64 */
                 b64_json: string;
+                /** Format: int64 */
                 seed: number;
                 width: number;
                 height: number;
@@ -803,15 +827,16 @@ export interface components {
             /** @description What was changed or had no effect */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
         DryRun: {
-            /** @enum {boolean} */
-            dry_run: true;
+            /** @description Always true */
+            dry_run: boolean;
             model: string;
             images: {
+                /** Format: int64 */
                 seed: number;
                 width: number;
                 height: number;
@@ -830,7 +855,10 @@ export interface components {
                 steps: number;
                 /** @description Noise scheduler */
                 scheduler: string;
-                /** @description The seed, drawn or given; of the first picture */
+                /**
+                 * Format: int64
+                 * @description The seed, drawn or given; of the first picture
+                 */
                 seed: number;
                 /** @description Model */
                 model: string;
@@ -854,7 +882,7 @@ export interface components {
             /** @description What would be changed or have no effect; whether a prompt is too long is known only when it runs */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -878,6 +906,7 @@ export interface components {
                 y?: number | string;
                 /** @description The picture in base64 */
                 b64_json: string;
+                /** Format: int64 */
                 seed: number;
                 width: number;
                 height: number;
@@ -886,7 +915,7 @@ export interface components {
                 parameters: components["schemas"]["Ran"];
                 warnings: {
                     /** @enum {string} */
-                    code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                    code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                     detail: string;
                 }[];
             }[];
@@ -897,7 +926,7 @@ export interface components {
             /** @description Of all pictures, each once */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -949,7 +978,7 @@ export interface components {
                 steps: number;
                 guidance: number;
                 /** @enum {string} */
-                scheduler: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
+                scheduler: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
             };
         };
         Edited: {
@@ -958,7 +987,10 @@ export interface components {
             data: {
                 /** @description The picture in base64 */
                 b64_json: string;
-                /** @description This server's addition */
+                /**
+                 * Format: int64
+                 * @description This server's addition
+                 */
                 seed: number;
             }[];
             /** @enum {string} */
@@ -991,7 +1023,10 @@ export interface components {
             /** @description Width x height */
             size: string;
             partial_image_index?: number;
-            /** @description This server's addition */
+            /**
+             * Format: int64
+             * @description This server's addition
+             */
             seed?: number;
             /** @description All zero: nothing is billed */
             usage?: {
@@ -1101,8 +1136,11 @@ export interface operations {
                      * @description The noise scheduler. Absent means the model's default.
                      * @enum {string}
                      */
-                    scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
+                     */
                     seed?: number;
                     /**
                      * @description Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream.
@@ -1180,8 +1218,11 @@ export interface operations {
                      * @description The noise scheduler. Absent means the model's default.
                      * @enum {string}
                      */
-                    scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
+                     */
                     seed?: number;
                     /**
                      * @description Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream.
@@ -1262,9 +1303,9 @@ export interface operations {
                     "Img2img-Engine"?: string;
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
-                    /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
+                    /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
                     [name: string]: unknown;
                 };
@@ -1444,8 +1485,11 @@ export interface operations {
                      * @description The noise scheduler. Absent means the model's default.
                      * @enum {string}
                      */
-                    scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
+                     */
                     seed?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
@@ -1543,8 +1587,11 @@ export interface operations {
                      * @description The noise scheduler. Absent means the model's default.
                      * @enum {string}
                      */
-                    scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
+                     */
                     seed?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
@@ -1591,9 +1638,9 @@ export interface operations {
                 headers: {
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
-                    /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
+                    /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
                     [name: string]: unknown;
                 };
@@ -1795,6 +1842,37 @@ export interface operations {
             };
         };
     };
+    explainProblem: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                code: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The meaning */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description `not_found`: there is no such route. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     livez: {
         parameters: {
             query?: never;
@@ -1986,8 +2064,11 @@ export interface operations {
                      * @description The noise scheduler. Absent means the model's default.
                      * @enum {string}
                      */
-                    scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
+                     */
                     seed?: number;
                 };
                 "application/json": {
@@ -2074,8 +2155,11 @@ export interface operations {
                      * @description The noise scheduler. Absent means the model's default.
                      * @enum {string}
                      */
-                    scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
+                     */
                     seed?: number;
                 };
             };
@@ -2110,9 +2194,9 @@ export interface operations {
                     "Img2img-Engine"?: string;
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
-                    /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
+                    /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
                     /** @description Fields of the request that had no effect, comma-separated; absent when there is none. After twenty names the number of the others, such as `+3`. */
                     "Img2img-Ignored-Fields"?: string;
@@ -2367,7 +2451,7 @@ export interface operations {
                      */
                     steps?: number;
                     /**
-                     * @description `DPM++ 2M`, `DPM++ 2M SDE`, `Euler a`, `Euler`, `Heun`, `LCM`, `DDIM`, `PLMS`, `UniPC`, `DDPM`. Absent means `sampler_index`.
+                     * @description `DPM++ 2M`, `DPM++ 2M SDE`, `Euler a`, `Euler`, `LMS`, `Heun`, `DPM2`, `DPM2 a`, `LCM`, `DDIM`, `PLMS`, `UniPC`, `DDPM`. Absent means `sampler_index`.
                      * @example Euler a
                      */
                     sampler_name?: string;
@@ -2376,7 +2460,7 @@ export interface operations {
                      * @default Euler
                      */
                     sampler_index?: string;
-                    /** @description `automatic`, `uniform`, `karras`; absent means `automatic`: Karras for the DPM++ samplers, else uniform. */
+                    /** @description `automatic`, `uniform`, `karras`, `exponential`, `beta`; absent means `automatic`: Karras for DPM++ 2M, DPM2 and DPM2 a, exponential for DPM++ 2M SDE, else uniform. */
                     scheduler?: string;
                     /**
                      * Format: int64
@@ -2485,9 +2569,9 @@ export interface operations {
                     "Img2img-Engine"?: string;
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
-                    /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
+                    /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
                     /** @description Fields of the request that had no effect, comma-separated; absent when there is none. After twenty names the number of the others, such as `+3`. */
                     "Img2img-Ignored-Fields"?: string;
@@ -2832,7 +2916,7 @@ export interface operations {
                     "application/json": {
                         name: string;
                         label: string;
-                        aliases: null;
+                        aliases: string[] | null;
                         default_rho: number;
                         need_inner_model: boolean;
                     }[];
@@ -2871,7 +2955,7 @@ export interface operations {
                         hash: string;
                         sha256: string;
                         filename: string;
-                        config: null;
+                        config: string | null;
                     }[];
                 };
             };
@@ -2947,13 +3031,13 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Nothing had to be changed */
+            /** @description null: nothing had to be changed */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": null;
+                    "application/json": unknown;
                 };
             };
             /** @description `invalid_request`: a malformed body, a wrong type, a value out of range, a field that is unknown or repeated. */

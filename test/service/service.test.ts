@@ -23,7 +23,7 @@ t.test('a worker that is killed costs its request nothing but time', async (t) =
   const { url } = service;
   const victim = post(url, long);
   while ((await inFlight(url)) === 0) await sleep(10);
-  const { pid } = await service.logged(({ msg }) => msg === 'a worker is ready');
+  const { workerPid: pid } = await service.logged(({ msg }) => msg === 'a worker is ready');
   process.kill(Number(pid), 'SIGKILL');
   t.equal((await victim).status, 200);
   t.match(await service.logged(({ msg }) => /a worker ended/.test(String(msg))), {

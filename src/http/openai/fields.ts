@@ -164,7 +164,7 @@ export const EditEvent = Type.Object(
     created_at: Type.Integer({ description: 'Unix time in seconds' }),
     ...about,
     partial_image_index: Type.Optional(Type.Integer()),
-    seed: Type.Optional(Type.Integer({ description: "This server's addition" })),
+    seed: Type.Optional(Type.Integer({ format: 'int64', description: "This server's addition" })),
     usage: Type.Optional(Usage),
   },
   { $id: 'EditEvent' },
@@ -176,7 +176,7 @@ export const Edited = Type.Object(
     data: Type.Array(
       Type.Object({
         b64_json: Type.String({ description: 'The picture in base64' }),
-        seed: Type.Integer({ description: "This server's addition" }),
+        seed: Type.Integer({ format: 'int64', description: "This server's addition" }),
       }),
     ),
     ...about,

@@ -56,8 +56,7 @@ export function openAiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Eng
     form,
     json,
     pictures: [
-      { slot: 'image', field: 'image' },
-      { slot: 'image', field: 'image[]' },
+      { slot: 'image', field: 'image', alias: 'image[]' },
       { slot: 'image', field: 'images', inJson: ({ images }) => urlOf((images as unknown[] | undefined)?.[0]) },
       { slot: 'mask', field: 'mask', inJson: ({ mask }) => urlOf(mask) },
     ],

@@ -109,6 +109,7 @@ export const fields = {
       Type.Integer({
         minimum: -1,
         maximum: maxSeed,
+        format: 'int64',
         description:
           'The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.',
       }),

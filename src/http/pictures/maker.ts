@@ -121,8 +121,10 @@ export function pictureMaker(config: Config, fields: FieldTable, engine: Engine,
         const pictures = await Promise.all(
           plan.pictures.map((planned, i) => finish(planned, plan.starter, results[i]!)),
         );
-        const outside = { upload: uploadMs, decode: plan.decodeMs, encode: performance.now() - encodeStart };
-        const stageTimes = stageTimesOf(results, outside);
+        const end = performance.now();
+        const outside = { upload: uploadMs, decode: plan.decodeMs, encode: end - encodeStart };
+        const totalMs = uploadMs + plan.decodeMs + end - start;
+        const stageTimes = stageTimesOf(results, outside, totalMs);
         if (trace) tellStages(trace, results, outside, start, encodeStart);
         metrics.generated(
           seconds(),
@@ -133,6 +135,7 @@ export function pictureMaker(config: Config, fields: FieldTable, engine: Engine,
         return {
           pictures,
           stageTimes,
+          totalMs,
           modelRunMs: results.reduce((sum, { modelRunMs }) => sum + modelRunMs, 0),
           warnings: [...new Set([...plan.warnings, ...pictures.flatMap(({ warnings }) => warnings)])],
         };

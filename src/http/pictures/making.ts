@@ -49,8 +49,10 @@ export interface MadePicture {
 
 export interface Made {
   readonly pictures: readonly MadePicture[];
-  /** Of several pictures the sums, and the longest time in the queue. */
   readonly stageTimes: StageTimes;
+  /** From the request's headers to the encoded pictures: the sum of the stages. */
+  readonly totalMs: number;
+  /** Of all pictures. */
   readonly modelRunMs: number;
   /** Of all pictures, each once. */
   readonly warnings: readonly Warning[];

@@ -53,8 +53,8 @@ function toldSchemas(table: FieldTable, config: Config): Record<string, TSchema>
   const told = Object.entries(table).filter(([, field]) => field.told);
   return Object.fromEntries(
     told.map(([name, field]) => {
-      const { type } = field.schema(config) as { type?: string };
-      return [name, Type.Unsafe({ type, description: field.told })];
+      const { type, format } = field.schema(config) as { type?: string; format?: string };
+      return [name, Type.Unsafe({ type, ...(format && { format }), description: field.told })];
     }),
   );
 }
@@ -79,7 +79,9 @@ export const sharedHeaders = {
       .map(([code, meaning]) => `\`${code}\`: ${meaning}`)
       .join(' ')}`,
   ),
-  'Server-Timing': header('Milliseconds per stage; of several pictures the sum, and the longest time in the queue'),
+  'Server-Timing': header(
+    'Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures',
+  ),
 };
 
 /** The schemas of the headers that tell what ran, for the OpenAPI document. */
@@ -114,7 +116,7 @@ export const WarningBody = Type.Object({
 });
 
 export const imageFacts = {
-  seed: Type.Integer(),
+  seed: Type.Integer({ format: 'int64' }),
   width: Type.Integer(),
   height: Type.Integer(),
   format: Type.Enum([...formats], { type: 'string' }),
@@ -145,14 +147,14 @@ export const MadeBody = Type.Object(
 export function dryRunSchema(table: FieldTable, config: Config) {
   return Type.Object(
     {
-      dry_run: Type.Literal(true),
+      dry_run: Type.Boolean({ description: 'Always true' }),
       model: Type.String(),
       images: Type.Array(Type.Object(imageFacts)),
       parameters: Type.Omit(ranSchema(table, config), ['engine'], { description: 'What would run' }),
       estimate: Type.Object({
         wait_ms: Type.Number({ description: 'Until the first picture would begin' }),
         duration_ms: Type.Number({ description: 'Of all pictures, once they run' }),
-        memory_bytes: Type.Union([Type.Integer(), Type.Null()], {
+        memory_bytes: Type.Union([Type.Integer({ format: 'int64' }), Type.Null()], {
           description: 'On the device, while the request runs; null where nothing was measured',
         }),
       }),
@@ -207,8 +209,11 @@ export function warningBodies(warnings: readonly Warning[]) {
   return warnings.map((code) => ({ code, detail: warningCodes[code] }));
 }
 
-export function timingsOf({ stageTimes, modelRunMs }: Made): Record<string, number> {
+export function timingsOf({ stageTimes, totalMs, modelRunMs }: Made): Record<string, number> {
   return Object.fromEntries(
-    Object.entries({ ...stageTimes, model_runs: modelRunMs }).map(([stage, ms]) => [stage, Number(ms.toFixed(1))]),
+    Object.entries({ ...stageTimes, total: totalMs, model_runs: modelRunMs }).map(([stage, ms]) => [
+      stage,
+      Number(ms.toFixed(1)),
+    ]),
   );
 }

@@ -1,6 +1,7 @@
 // What was changed or had no effect, by stable codes: nothing happens in silence.
 
 import type { Generated } from '../../engine/host/engine.js';
+import { guidanceRows } from '../../guidance.js';
 import type { Conversion, Starter } from '../../image/decode.js';
 import type { Sent } from './fields.js';
 import type { Parameters } from './parameters.js';
@@ -10,6 +11,8 @@ export const warningCodes = {
   negative_prompt_truncated: 'The negative prompt has more tokens than the text encoder takes; its end was cut.',
   negative_prompt_unused:
     'The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding.',
+  prompt_syntax_unused:
+    'A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words.',
   vae_draw_unseeded: "The model's encoder draws by itself: the same seed does not give the same picture.",
   prompts_unused: 'No step ran, so that prompts and guidance had no effect.',
   strength_rounded_to_no_step: 'trunc(steps * strength) is 0: the picture went through the autoencoder only.',
@@ -41,8 +44,8 @@ export function warningsFor(
   result?: Generated,
 ): Warning[] {
   const { size, schedule } = parameters;
-  const { strength, guidanceScale, prompt, negativePrompt } = parameters.request;
-  const guided = guidanceScale > 1 && !parameters.model.guidanceEmbedded;
+  const { strength, prompt, negativePrompt } = parameters.request;
+  const guided = guidanceRows(parameters.request, parameters.model).includes('negative_prompt');
   const noStep = schedule.stepsRun === 0;
   const sizeAsked = sent.width !== undefined || sent.height !== undefined;
   const sameSize = size.width === starter.width && size.height === starter.height;
@@ -50,6 +53,7 @@ export function warningsFor(
     [(result?.droppedTokens.prompt ?? 0) > 0, 'prompt_truncated'],
     [(result?.droppedTokens.negativePrompt ?? 0) > 0, 'negative_prompt_truncated'],
     [negativePrompt !== '' && !guided && !noStep, 'negative_prompt_unused'],
+    [hasSyntax(prompt) || hasSyntax(negativePrompt), 'prompt_syntax_unused'],
     [result?.drawUnseeded === true, 'vae_draw_unseeded'],
     [noStep && (prompt !== '' || negativePrompt !== ''), 'prompts_unused'],
     [noStep && strength > 0, 'strength_rounded_to_no_step'],
@@ -61,3 +65,7 @@ export function warningsFor(
     ...converted.map((conversion) => conversions[conversion]),
   ];
 }
+
+/** Weights and extra networks, as AUTOMATIC1111's web UI writes them. */
+const hasSyntax = (prompt: string) =>
+  /\([^()]{1,200}:\s*-?\d*\.?\d+\s*\)|<(lora|lyco|hypernet):[^<>]{1,200}>/.test(prompt);

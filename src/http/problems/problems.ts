@@ -62,7 +62,7 @@ export const ProblemBody = Type.Object(
 /** Response schemas for a route that can answer with these problems, one per status. */
 export function problemResponses(...codes: ProblemCode[]): Record<number, object> {
   return responsesFor(codes, 'application/problem+json', 'Problem', (problem) =>
-    document(problem, '/img2img', 'a1b2c3'),
+    document(problem, '/img2img', 'a1b2c3', ''),
   );
 }
 
@@ -127,13 +127,18 @@ export function sendProblem(
 
 /** The problem document. */
 export function problemBody(request: FastifyRequest, problem: Problem): Static<typeof ProblemBody> {
-  return document(problem, request.url.split('?')[0]!, request.id);
+  return document(problem, request.url.split('?')[0]!, request.id, request.pathPrefix);
 }
 
-function document(problem: Problem, instance: string, requestId: string): Static<typeof ProblemBody> {
+function document(
+  problem: Problem,
+  instance: string,
+  requestId: string,
+  pathPrefix: string,
+): Static<typeof ProblemBody> {
   const { status, title } = problemCodes[problem.code];
   return {
-    type: `/docs#${problem.code}`,
+    type: `${pathPrefix}/problems/${problem.code}`,
     title,
     status,
     detail: problem.message,
@@ -154,7 +159,7 @@ export function answerBrokenHttp(error: NodeJS.ErrnoException, socket: Socket): 
         ? [408, 'Request Timeout']
         : [400, 'Bad Request'];
   const body = JSON.stringify({
-    type: '/docs#invalid_request',
+    type: '/problems/invalid_request',
     title: phrase,
     status,
     detail: `${phrase}.`,
@@ -174,10 +179,18 @@ export const notAField = 'is not a field of this request';
 export function logProblem(request: FastifyRequest, problem: Problem, error: unknown): void {
   const fields = problem.more.errors?.map(({ pointer, detail }) => (detail.includes(notAField) ? 'unknown' : pointer));
   const facts = { code: problem.code, fields };
-  if (error instanceof EngineError && error.code === 'cancelled') request.log.info('the client left');
-  else if (problem.status >= 500) request.log.error({ ...facts, err: error }, 'request failed');
-  else request.log.info(facts, 'request refused');
+  if (hasLeft(request) || (error instanceof EngineError && error.code === 'cancelled'))
+    request.log.info('the client left');
+  else if (problem.code === 'internal') request.log.error({ ...facts, err: error }, 'request failed');
+  else if (problem.status < 500 || passing.has(problem.code)) request.log.info(facts, 'request refused');
+  else request.log.warn({ ...facts, reason: (error as Error).message }, 'request failed');
 }
+
+/** What every start and every rollout goes through. */
+const passing: ReadonlySet<ProblemCode> = new Set(['not_ready', 'draining']);
+
+/** Whether nobody waits for an answer any more: the request was broken off. */
+const hasLeft = ({ raw, socket }: FastifyRequest) => raw.errored !== null || socket.destroyed;
 
 /** For all routes of `app`. @param shape that the routes' clients expect */
 export function registerProblems(
@@ -186,12 +199,12 @@ export function registerProblems(
   shape: ProblemShape = problemShape,
 ): void {
   const send = (request: FastifyRequest, reply: FastifyReply, problem: Problem) => {
-    onProblem(request, problem);
+    if (!hasLeft(request)) onProblem(request, problem);
     return sendProblem(request, reply, problem, shape);
   };
 
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    const problem = toProblem(error, error.validationContext === 'headers' ? request.headers : request.body);
+    const problem = toProblem(error, sentIn(request, error.validationContext));
     logProblem(request, problem, error);
     return send(request, reply, problem);
   });
@@ -239,16 +252,19 @@ const mostErrors = 20;
 
 function validationProblem(validation: readonly SchemaError[], sent: unknown): Problem {
   const errors = validation.slice(0, mostErrors).map((error) => {
-    const parent = error.instancePath.slice(1);
+    const path = error.instancePath.split('/').slice(1).map(unescaped);
     switch (error.keyword) {
       case 'required':
-        return fieldError(String(error.params.missingProperty), 'is missing');
+        return fieldError([...path, String(error.params.missingProperty)], 'is missing');
       case 'additionalProperties':
-        return fieldError(String(error.params.additionalProperty), notAField);
+        return fieldError([...path, String(error.params.additionalProperty)], notAField);
       default: {
-        const value = (sent as Record<string, unknown> | null | undefined)?.[parent];
-        if (parent === '') return { pointer: '#', detail: `The body ${requirement(error)}.` };
-        return fieldError(parent, `is ${shown(value)}; it ${requirement(error)}`);
+        if (path.length === 0) return { pointer: '#', detail: `The body ${requirement(error)}.` };
+        const value = path.reduce<unknown>(
+          (of, key) => (of as Record<string, unknown> | null | undefined)?.[key],
+          sent,
+        );
+        return fieldError(path, `is ${shown(value)}; it ${requirement(error)}`);
       }
     }
   });
@@ -257,9 +273,18 @@ function validationProblem(validation: readonly SchemaError[], sent: unknown): P
   return new Problem('invalid_request', sentences.join(' '), { errors });
 }
 
-function fieldError(name: string, complaint: string): FieldError {
-  const field = name.length > 100 ? `${name.slice(0, 99)}…` : name;
-  return { pointer: `#/${field.replaceAll('~', '~0').replaceAll('/', '~1')}`, detail: `${field} ${complaint}.` };
+/** What a validation error is about. */
+function sentIn({ headers, query, params, body }: FastifyRequest, context: string | undefined): unknown {
+  return context === 'headers' ? headers : context === 'querystring' ? query : context === 'params' ? params : body;
+}
+
+/** A token of a JSON pointer (RFC 6901). */
+const escaped = (key: string) => key.replaceAll('~', '~0').replaceAll('/', '~1');
+const unescaped = (token: string) => token.replaceAll('~1', '/').replaceAll('~0', '~');
+
+function fieldError(path: readonly string[], complaint: string): FieldError {
+  const keys = path.map((key) => (key.length > 100 ? `${key.slice(0, 99)}…` : key));
+  return { pointer: `#/${keys.map(escaped).join('/')}`, detail: `${keys.join('.')} ${complaint}.` };
 }
 
 /** A value for an error text: short, and quoted as JSON. */

@@ -39,7 +39,7 @@ export function webuiBody({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
       scheduler: Type.Optional(
         Type.String({
           maxLength: 100,
-          description: `${schedules.map((name) => `\`${name}\``).join(', ')}; absent means \`automatic\`: Karras for the DPM++ samplers, else uniform.`,
+          description: `${schedules.map((name) => `\`${name}\``).join(', ')}; absent means \`automatic\`: Karras for DPM++ 2M, DPM2 and DPM2 a, exponential for DPM++ 2M SDE, else uniform.`,
         }),
       ),
       seed: Type.Optional(

@@ -15,7 +15,7 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
       schema: {
         operationId: 'webuiSamplers',
         summary: 'The samplers',
-        description: 'Each is one or two of our schedulers.',
+        description: 'Each is one of our schedulers for each schedule that it takes.',
         tags: webuiTags,
         response: {
           ...json(
@@ -55,7 +55,7 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
               Type.Object({
                 name: Type.String(),
                 label: Type.String(),
-                aliases: Type.Null(),
+                aliases: Type.Union([Type.Array(Type.String()), Type.Null()]),
                 default_rho: Type.Number(),
                 need_inner_model: Type.Boolean(),
               }),
@@ -93,7 +93,7 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
                 hash: Type.String(),
                 sha256: Type.String(),
                 filename: Type.String(),
-                config: Type.Null(),
+                config: Type.Union([Type.String(), Type.Null()]),
               }),
             ),
           ),
@@ -159,7 +159,7 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
         tags: webuiTags,
         body: { content: { 'application/json': { schema: Type.Object({}) } } },
         response: {
-          ...json('Nothing had to be changed', Type.Null()),
+          ...json('null: nothing had to be changed', Type.Unknown()),
           ...responses(
             'invalid_request',
             'unauthorized',

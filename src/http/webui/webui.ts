@@ -64,10 +64,10 @@ export function webuiRoutes(
     },
     problems: responses,
     tidy: (body) => readBody(body, json),
-    understand(sent, { caller, ip }) {
+    understand(sent, { caller }) {
       const model = checkpointName(engine, sent.override_settings?.sd_model_checkpoint);
       const asked = readRequest(sent, config.MAX_N, model);
-      const task = tasks.begin(caller ?? ip, sent.force_task_id, asked.n);
+      const task = tasks.begin(caller, sent.force_task_id, asked.n);
       return {
         order: {
           bodies: eachSeed(asked.body, asked.n, config.MAX_N),
@@ -135,14 +135,14 @@ export function webuiRoutes(
         },
       },
     },
-    async ({ query, caller, ip }) => {
-      const { skip_current_image = 'false' } = query;
+    async (request) => {
+      const { skip_current_image = 'false', id_task } = request.query;
       const skips = skip_current_image !== '' && readBoolean(skip_current_image);
       if (typeof skips !== 'boolean') {
         const detail = `skip_current_image is ${shown(skip_current_image)}; it must be true or false.`;
         throw fieldProblem('invalid_request', 'skip_current_image', detail);
       }
-      const [task] = tasks.of(caller ?? ip, query.id_task || undefined);
+      const [task] = tasks.of(callerOf(request), id_task || undefined);
       const preview = skips ? undefined : task?.preview;
       return {
         progress: task?.progress ?? 0,
@@ -164,8 +164,8 @@ export function webuiRoutes(
     },
   );
 
-  const stop = ({ query, caller, ip }: FastifyRequest<{ Querystring: { id_task?: string } }>) => {
-    for (const task of tasks.of(caller ?? ip, query.id_task || undefined)) task.interrupt();
+  const stop = (request: FastifyRequest<{ Querystring: { id_task?: string } }>) => {
+    for (const task of tasks.of(callerOf(request), request.query.id_task || undefined)) task.interrupt();
   };
   app.post<{ Querystring: { id_task?: string } }>(
     '/interrupt',
@@ -213,4 +213,12 @@ export function webuiRoutes(
 
   listRoutes(app, engine);
   fixedListRoutes(app, gpus);
+}
+
+/** @throws Problem where others may be behind the same address, and the request does not name its task */
+function callerOf({ caller, callerIsOne, query }: FastifyRequest): string {
+  if (callerIsOne || (query as { id_task?: string }).id_task) return caller;
+  const detail =
+    'id_task is missing: this server cannot tell callers apart that come through a proxy (TRUST_PROXY, API_KEYS); send the force_task_id of the request.';
+  throw fieldProblem('invalid_request', 'id_task', detail);
 }

@@ -1,11 +1,15 @@
 // What is wrong with each manifest by itself: by the API's schema, and by its types.
 
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Manifest } from './manifests.js';
+import type { Manifest } from '../manifests.js';
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+const here = fileURLToPath(new URL('.', import.meta.url));
+
+/** The packages that describe the API, for `missing`. */
+export const apiPackages = { path: 'test/operations/api/node_modules', install: 'npm ci --prefix test/operations/api' };
 
 const packages: Record<string, string> = {
   'keda.sh': '@kubernetes-models/keda/keda.sh',
@@ -34,8 +38,18 @@ export async function schemaFaults(manifests: readonly Manifest[]): Promise<stri
   return faults;
 }
 
-/** What the compiler says of the manifests as typed literals: unknown fields and words too. `folder` lies in the repository. */
-export function typeFaults(manifests: readonly Manifest[], folder: string): string[] {
+/** What the compiler says of the manifests as typed literals: unknown fields and words too. */
+export function typeFaults(manifests: readonly Manifest[]): string[] {
+  // Beside node_modules, where the compiler finds the packages.
+  const folder = mkdtempSync(`${here}manifests-`);
+  try {
+    return compilerFaults(manifests, folder);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function compilerFaults(manifests: readonly Manifest[], folder: string): string[] {
   const lines = manifests.flatMap((manifest, i) => [
     `import type { I${manifest.kind} as I${i} } from '${modelsOf(manifest)}';`,
     `export const ${manifest.kind.toLowerCase()}${i}: I${i} = ${JSON.stringify(manifest, null, 2)};`,
