@@ -3,6 +3,7 @@
 import type { Kind } from '../../pipeline/folder/family.js';
 import type { ModelFolder } from '../../pipeline/folder/model-folder.js';
 import type { SizeRange } from '../../pipeline/folder/unet-facts.js';
+import type { Vocabulary } from '../../pipeline/folder/vocabulary.js';
 import type { Img2ImgRequest, Timings } from '../../pipeline/img2img.js';
 import type { SchedulerName } from '../../pipeline/schedulers/index.js';
 import type { SchedulerConfig } from '../../pipeline/schedulers/schedule.js';
@@ -31,6 +32,8 @@ export interface ModelInfo {
   /** The guidance goes in as an embedding: a negative prompt is never computed. */
   readonly guidanceEmbedded: boolean;
   readonly license: string | null;
+  /** Absent where the folder names none. */
+  readonly vocabulary: Vocabulary | undefined;
   readonly runnable: true;
   readonly loaded: boolean;
   /** sha256 over the folder. */

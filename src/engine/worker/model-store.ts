@@ -125,9 +125,12 @@ export class ModelStore {
       const known = this.options.digests[name];
       const digest = known?.stamp === stamp ? known.digest : await digestFolder(path);
       this.bytes.set(name, bytesOfFolder(path));
-      const { title, description, kind, exporter, precision, license, size, defaults, schedulerConfig } = folder;
+      const { title, description, kind, exporter, precision, license, size, defaults, schedulerConfig, vocabulary } =
+        folder;
       const { latentConsistency, guidanceEmbedded } = folder.family;
-      const facts = { title, description, kind, exporter, precision, license, size, defaults, schedulerConfig };
+      const facts = {
+        ...{ title, description, kind, exporter, precision, license, size, defaults, schedulerConfig, vocabulary },
+      };
       return { name, runnable: true, loaded: false, ...facts, latentConsistency, guidanceEmbedded, digest, stamp };
     } catch (error) {
       return broken(name, error);

@@ -7,7 +7,7 @@ import { formats } from '../../image/encode.js';
 import type { Axis } from '../sheet/axes.js';
 import type { Made, MadePicture, Plan } from './generation.js';
 import type { Parameters } from './parameters.js';
-import { type Warning, warningCodes, warningsFor } from './warnings.js';
+import { warningBodies, warningCodes, warningsFor } from './warnings.js';
 
 /** What ran, of one picture: the names in JSON; a header has the same with the prefix `Img2img-` and dashes. */
 export const Ran = Type.Object(
@@ -156,7 +156,10 @@ export function dryRunBody(
     images: pictures.map((picture) => factsOf(picture.parameters)),
     parameters: settledParameters(parameters),
     estimate: { wait_ms: Math.round(waitMs), duration_ms: Math.round(durationMs), memory_bytes: memoryBytes ?? null },
-    warnings: warningBodies([...new Set([...early, ...warnings])]),
+    warnings: warningBodies(
+      [...new Set([...early, ...warnings])],
+      pictures.map(({ parameters }) => parameters),
+    ),
   };
 }
 
@@ -169,7 +172,10 @@ export function madeBody(id: string, made: Made) {
     images: made.pictures.map(imageBody),
     parameters: ranParameters(parameters, result),
     timings: timingsOf(made),
-    warnings: warningBodies(made.warnings),
+    warnings: warningBodies(
+      made.warnings,
+      made.pictures.map(({ parameters }) => parameters),
+    ),
   };
 }
 
@@ -211,10 +217,13 @@ export function sheetBody(id: string, made: Made, x: Axis, y: Axis | undefined) 
       ...(y && { y: y.values[Math.floor(i / columns)] }),
       ...imageBody(picture),
       parameters: ranParameters(picture.parameters, picture.result),
-      warnings: warningBodies(picture.warnings),
+      warnings: warningBodies(picture.warnings, [picture.parameters]),
     })),
     timings: timingsOf(made),
-    warnings: warningBodies(made.warnings),
+    warnings: warningBodies(
+      made.warnings,
+      made.pictures.map(({ parameters }) => parameters),
+    ),
   };
 }
 
@@ -224,10 +233,6 @@ export function imageBody({ bytes, parameters }: MadePicture) {
 
 function factsOf({ request, size, format }: Parameters) {
   return { seed: request.seed, ...size, format };
-}
-
-export function warningBodies(warnings: readonly Warning[]) {
-  return warnings.map((code) => ({ code, detail: warningCodes[code] }));
 }
 
 function timingsOf({ stageTimes, modelRunMs }: Made): Record<string, number> {

@@ -13,6 +13,7 @@ import { ModelFolderError } from './model-folder-error.js';
 import { checkSignatures, type Exporter, exporterOf } from './signatures.js';
 import { type TextEncoderFacts, textEncoderFacts, textEncoders } from './text-encoders.js';
 import { guidanceWidth, halvings, inpaints, latentChannels, type SizeRange, sizeRange } from './unet-facts.js';
+import { readVocabulary, type Vocabulary } from './vocabulary.js';
 
 export const components = ['text_encoder', 'text_encoder_2', 'unet', 'vae_encoder', 'vae_decoder'] as const;
 export type Component = (typeof components)[number];
@@ -22,6 +23,7 @@ export interface ModelFolder {
   readonly title: string;
   readonly description: string;
   readonly license: string | null;
+  readonly vocabulary: Vocabulary | undefined;
   readonly family: Family;
   readonly kind: Kind;
   readonly exporter: Exporter;
@@ -108,6 +110,7 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
     title: String(settings.title ?? basename(path)),
     description: String(settings.description ?? ''),
     license: settings.license === undefined ? null : String(settings.license),
+    vocabulary: readVocabulary(settings.vocabulary),
     family,
     kind,
     exporter: exporterOf(facts),
