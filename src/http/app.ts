@@ -17,6 +17,7 @@ import { type Build, countAnswers, createMetrics, metricsRoute } from './metrics
 import { modelRoutes } from './models.js';
 import { sendOpenAiError } from './openai/answers.js';
 import { openAiRoutes } from './openai/openai.js';
+import { registerPage } from './page/page.js';
 import { bodyLimit } from './pictures/fields.js';
 import { pictureMaker } from './pictures/generation.js';
 import { decorate, img2imgRoute } from './pictures/img2img.js';
@@ -127,6 +128,7 @@ export async function buildApp({ config, engine, gpus, spans, logger, lifecycle,
     },
   });
   await registerDocs(app, build.version);
+  await registerPage(app, build.version);
   app.after(() => {
     img2imgRoute(app, config, maker, budget);
     sheetRoute(app, config, maker, budget);

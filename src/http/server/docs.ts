@@ -4,24 +4,7 @@ import helmet from '@fastify/helmet';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
-
-/** What the console may load: its own files, and the answer, which it shows as a picture from a blob: URL. */
-const directives = {
-  defaultSrc: ["'none'"],
-  scriptSrc: ["'self'"],
-  styleSrc: ["'self'"],
-  connectSrc: ["'self'"],
-  imgSrc: ["'self'", 'data:', 'blob:'],
-  baseUri: ["'none'"],
-  formAction: ["'none'"],
-  frameAncestors: ["'none'"],
-};
-
-const headers = {
-  xFrameOptions: { action: 'deny' },
-  // TLS ends before this server, and so does the promise to use it.
-  strictTransportSecurity: false,
-} as const;
+import { browserHeaders } from './browser-headers.js';
 
 export async function registerDocs(app: FastifyInstance, version: string): Promise<void> {
   await app.register(swagger, {
@@ -53,7 +36,7 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
     refResolver: { buildLocalReference: (json, _base, _fragment, i) => (json.$id as string) ?? `def-${i}` },
   });
   await app.register(async (scope) => {
-    await scope.register(helmet, { contentSecurityPolicy: { useDefaults: false, directives }, ...headers });
+    await scope.register(helmet, browserHeaders);
     await scope.register(swaggerUi, {
       routePrefix: '/docs',
       uiConfig: {
