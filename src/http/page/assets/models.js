@@ -90,7 +90,7 @@ export function offerSizes() {
   const automatic = sizeText(fitting(native * Math.sqrt(aspect)), fitting(native / Math.sqrt(aspect)));
   const step = Math.max(multiple, Math.round((max - min) / 8 / multiple) * multiple);
   const kept = byId('size').value;
-  const options = [element('option', { value: '', textContent: `Automatic: ${automatic}` })];
+  const options = [element('option', { value: '', textContent: `${automatic} (auto)` })];
   for (let side = min; side <= max; side += step) {
     const [width, height] = aspect >= 1 ? [side, fitting(side / aspect)] : [fitting(side * aspect), side];
     if (width * height > chosen.limits.pixels) continue;
