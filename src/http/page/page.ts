@@ -37,6 +37,7 @@ export async function registerPage(app: FastifyInstance, version: string): Promi
       root: assets,
       prefix: '/page/',
       wildcard: false,
+      globIgnore: ['index.html'], // its addresses are relative to /
       index: false,
       decorateReply: false,
     });
