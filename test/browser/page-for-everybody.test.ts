@@ -183,8 +183,7 @@ t.test('without a key', { skip }, async (t) => {
       'every address is relative',
     );
     t.ok(paths.includes('/service/img2img'));
-    await page.click('text=API console');
-    await page.locator('.opblock').first().waitFor();
+    t.equal(await page.evaluate("document.querySelector('nav a').href"), `${address}/service/docs`);
   });
 });
 

@@ -5,6 +5,7 @@ import type { Config } from '../../config.js';
 import { schedulerNames } from '../../engine/host/engine.js';
 import { defaultQuality, formats } from '../../image/encode.js';
 import { axisFields } from '../sheet/axes.js';
+import { exampleInfluence, exampleNegativePrompt, examplePrompt, exampleStarter } from './example.js';
 
 /** Fields that are pictures. */
 export const pictureFields = ['image', 'mask'] as const;
@@ -21,23 +22,26 @@ export const defaults = { strength: 0.75, fit: 'cover', background: 'white', for
 function commonFields({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
   const text = (description: string, examples: string[]) =>
     Type.Optional(Type.String({ maxLength: MAX_PROMPT_CHARS, default: '', description, examples }));
-  return {
-    prompt: text('What to move towards.', ['watercolor painting, pastel']),
-    negative_prompt: text('What to move away from. Has no effect when `guidance` is at or below 1.', ['blurry, dark']),
+  return withRanges({
+    prompt: text('What to move towards.', [examplePrompt]),
+    negative_prompt: text('What to move away from. Has no effect when `guidance` is at or below 1.', [
+      exampleNegativePrompt,
+    ]),
+    influence: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        maximum: 100,
+        examples: [exampleInfluence],
+        description:
+          "The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25.",
+      }),
+    ),
     strength: Type.Optional(
       Type.Number({
         minimum: 0,
         maximum: 1,
         description:
           'How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75.',
-      }),
-    ),
-    influence: Type.Optional(
-      Type.Number({
-        minimum: 0,
-        maximum: 100,
-        description:
-          "The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25.",
       }),
     ),
     guidance: Type.Optional(
@@ -47,6 +51,17 @@ function commonFields({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
         description:
           "Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default.",
       }),
+    ),
+    seed: Type.Optional(
+      Type.Integer({
+        minimum: -1,
+        maximum: maxSeed,
+        description:
+          'The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.',
+      }),
+    ),
+    model: Type.Optional(
+      Type.String({ minLength: 1, description: 'A name from `GET /models`. Absent means the first.' }),
     ),
     steps: Type.Optional(
       Type.Integer({
@@ -62,14 +77,6 @@ function commonFields({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
         type: 'string',
       }),
     ),
-    seed: Type.Optional(
-      Type.Integer({
-        minimum: -1,
-        maximum: maxSeed,
-        description:
-          'The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.',
-      }),
-    ),
     n: Type.Optional(
       Type.Integer({
         minimum: 1,
@@ -78,9 +85,6 @@ function commonFields({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
         description:
           'Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream.',
       }),
-    ),
-    model: Type.Optional(
-      Type.String({ minLength: 1, description: 'A name from `GET /models`. Absent means the first.' }),
     ),
     width: Type.Optional(
       Type.Integer({
@@ -142,7 +146,22 @@ function commonFields({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
           "Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it.",
       }),
     ),
-  };
+  });
+}
+
+/** Says range and default in each description too: the console shows them nowhere else. */
+function withRanges<T extends Record<string, TSchema>>(fields: T): T {
+  for (const schema of Object.values(fields) as { [key: string]: unknown }[]) {
+    const { minimum, maximum, maxLength, default: initial, description } = schema;
+    const said = [
+      ...(minimum !== undefined && maximum !== undefined ? [`From ${minimum} to ${maximum}.`] : []),
+      ...(minimum !== undefined && maximum === undefined ? [`At least ${minimum}.`] : []),
+      ...(maxLength !== undefined ? [`At most ${maxLength} characters.`] : []),
+      ...(initial !== undefined && initial !== '' ? [`Default: \`${initial}\`.`] : []),
+    ];
+    schema.description = [description, ...said].join(' ');
+  }
+  return fields;
 }
 
 const maskDescription =
@@ -156,8 +175,8 @@ export function formBody(config: Config) {
         format: 'binary',
         description: `The starter picture: PNG, JPEG, WebP, AVIF, GIF or TIFF, at most ${config.MAX_UPLOAD_BYTES} bytes and ${config.MAX_INPUT_PIXELS} pixels.`,
       }),
-      mask: Type.Optional(Type.String({ format: 'binary', description: maskDescription })),
       ...commonFields(config),
+      mask: Type.Optional(Type.String({ format: 'binary', description: maskDescription })),
     },
     { additionalProperties: false },
   );
@@ -168,22 +187,22 @@ export function jsonBody(config: Config) {
   return Type.Object(
     {
       image: Type.String({ minLength: 1, description: 'The starter picture as base64 or as a `data:` URI.' }),
+      ...commonFields(config),
       mask: Type.Optional(
         Type.String({ minLength: 1, description: `${maskDescription} As base64 or as a \`data:\` URI.` }),
       ),
-      ...commonFields(config),
     },
-    { additionalProperties: false },
+    { additionalProperties: false, examples: [exampleBody] },
   );
 }
 
 /** What a sheet's request has beside, and instead of `n` and `preview`. */
-function axes(values: (description: string) => TSchema, { MAX_SHEET_CELLS }: Config) {
-  const field = (which: string) =>
-    Type.Enum([...axisFields], { type: 'string', description: `What changes ${which}.` });
+function axes(values: (description: string, example?: readonly number[]) => TSchema, { MAX_SHEET_CELLS }: Config) {
+  const field = (which: string, options = {}) =>
+    Type.Enum([...axisFields], { type: 'string', description: `What changes ${which}.`, ...options });
   return {
-    x_field: field('from column to column'),
-    x_values: values(`Its values, at most ${MAX_SHEET_CELLS} pictures in all.`),
+    x_field: field('from column to column', { examples: ['influence'] }),
+    x_values: values(`Its values, at most ${MAX_SHEET_CELLS} pictures in all.`, [0, 25, 50, 75]),
     y_field: Type.Optional(field('from row to row; absent for a sheet of one row')),
     y_values: Type.Optional(values('Its values.')),
   };
@@ -191,23 +210,41 @@ function axes(values: (description: string) => TSchema, { MAX_SHEET_CELLS }: Con
 
 function sheetFields(config: Config) {
   const { n: _n, preview: _preview, ...fields } = commonFields(config);
+  delete (fields.influence as { examples?: unknown }).examples; // in the example it is the axis
   return fields;
 }
+
+const exampleBody = {
+  image: exampleStarter,
+  prompt: examplePrompt,
+  negative_prompt: exampleNegativePrompt,
+  influence: exampleInfluence,
+};
 
 const value = Type.Union([Type.Number(), Type.String()]);
 
 /** The multipart form of POST /img2img/sheet: values of an axis are one text, with `|` between them. */
 export function sheetForm(config: Config) {
-  const values = (description: string) =>
-    Type.String({ minLength: 1, description: `${description} With \`|\` between them: \`0|25|50\`.` });
+  const values = (description: string, example?: readonly number[]) =>
+    Type.String({
+      minLength: 1,
+      description: `${description} With \`|\` between them: \`0|25|50\`.`,
+      ...(example && { examples: [example.join('|')] }),
+    });
   const { image, mask } = formBody(config).properties;
-  return Type.Object({ image, mask, ...axes(values, config), ...sheetFields(config) }, { additionalProperties: false });
+  return Type.Object({ image, ...axes(values, config), ...sheetFields(config), mask }, { additionalProperties: false });
 }
 
 export function sheetJson(config: Config) {
-  const values = (description: string) => Type.Array(value, { minItems: 1, description, examples: [[0, 25, 50, 75]] });
+  const values = (description: string, example?: readonly number[]) =>
+    Type.Array(value, { minItems: 1, description, ...(example && { examples: [example] }) });
   const { image, mask } = jsonBody(config).properties;
-  return Type.Object({ image, mask, ...axes(values, config), ...sheetFields(config) }, { additionalProperties: false });
+  const { influence: _, ...body } = exampleBody;
+  const example = { ...body, x_field: 'influence', x_values: [0, 25, 50, 75] };
+  return Type.Object(
+    { image, ...axes(values, config), ...sheetFields(config), mask },
+    { additionalProperties: false, examples: [example] },
+  );
 }
 
 export type Img2ImgBody = Static<ReturnType<typeof jsonBody>>;

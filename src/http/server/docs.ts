@@ -14,7 +14,7 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
         title: 'img2img',
         version,
         description:
-          'One picture and a prompt in, one picture out, at a strength that you control. Errors are problem documents (RFC 9457) with a stable `code`.',
+          'One picture and a prompt in, one picture out, at a strength that you control. Errors are problem documents (RFC 9457) with a stable `code`. [The page](./) does the same for people.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
       servers: [{ url: '/', description: 'This server' }],
