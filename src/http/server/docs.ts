@@ -55,11 +55,13 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
 
 interface SwaggerUi {
   readonly fn: { getSampleSchema: (schema: unknown, ...rest: unknown[]) => unknown };
+  readonly oas3Actions: { setRequestBodyValue(what: { value: string; pathMethod: unknown }): void };
 }
 
 /**
  * A Swagger UI plugin. The console fills a form with made-up values (1, "string"), which nobody means;
  * here a field without a default or an example starts empty, and an empty field is not sent.
+ * And it writes the form's inner state into the body where somebody changes over to JSON; here the example stands there.
  * It runs in the browser: its text is what is served.
  */
 const emptyFields = () => ({
@@ -71,5 +73,18 @@ const emptyFields = () => ({
       const isKnown = initial !== undefined || example !== undefined || examples !== undefined;
       return isField && !isKnown ? undefined : sample(schema, ...rest);
     };
+  },
+  statePlugins: {
+    oas3: {
+      wrapActions: {
+        // A method: compilers that keep the names of functions leave it as it is.
+        setRequestContentType(change: (payload: { pathMethod: unknown }) => unknown, system: SwaggerUi) {
+          return (payload: { pathMethod: unknown }) => {
+            system.oas3Actions.setRequestBodyValue({ value: '', pathMethod: payload.pathMethod });
+            return change(payload);
+          };
+        },
+      },
+    },
   },
 });
