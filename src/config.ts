@@ -157,7 +157,7 @@ const Settings = Type.Object({
   API_KEYS: Type.String({
     default: '',
     description:
-      'Comma-separated; when set, every route but the probes and the documentation wants `Authorization: Bearer <key>` (`/sdapi` also takes the key as the password of Basic; `METRICS_PORT` stays open)',
+      'Comma-separated; when set, every route but the probes, the page at `/` and the documentation wants `Authorization: Bearer <key>` (`/sdapi` also takes the key as the password of Basic; `METRICS_PORT` stays open)',
   }),
   TRUST_PROXY: Type.Optional(
     Type.String({

@@ -14,3 +14,7 @@ export interface SizeRange {
   readonly min: number;
   readonly max: number;
 }
+
+export const vocabularyGroups = ['styles', 'qualities', 'colours', 'other'] as const;
+/** The words and phrases that a model knows by name; `other` has synonyms, and what fits nowhere else. */
+export type Vocabulary = Readonly<Record<(typeof vocabularyGroups)[number], readonly string[]>>;

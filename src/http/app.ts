@@ -18,6 +18,7 @@ import { type Build, countAnswers, createMetrics, metricsRoute } from './metrics
 import { modelRoutes } from './models.js';
 import { openAiShape } from './openai/answers.js';
 import { openAiRoutes } from './openai/openai.js';
+import { registerPage } from './page/page.js';
 import type { FieldTable } from './pictures/field.js';
 import { fields as allFields } from './pictures/fields.js';
 import { img2imgRoute } from './pictures/img2img.js';
@@ -148,6 +149,7 @@ export async function buildApp(options: AppOptions) {
     },
   });
   await registerDocs(app, build.version);
+  await registerPage(app, build.version);
   app.after(() => {
     img2imgRoute(app, kitchen);
     sheetRoute(app, kitchen);

@@ -26,6 +26,17 @@ const Model = Type.Object(
     description: Type.Optional(Type.String()),
     license: Type.Optional(Type.Union([Type.String(), Type.Null()])),
     digest: Type.Optional(Type.String({ description: 'sha256 over the folder' })),
+    vocabulary: Type.Optional(
+      Type.Object(
+        {
+          styles: Type.Array(Type.String()),
+          qualities: Type.Array(Type.String()),
+          colours: Type.Array(Type.String()),
+          other: Type.Array(Type.String(), { description: 'Synonyms, and what fits nowhere else' }),
+        },
+        { description: 'The words that the model knows; absent where its folder names none' },
+      ),
+    ),
     loaded: Type.Optional(Type.Boolean({ description: 'False until its first request' })),
     size: Type.Optional(
       Type.Object(

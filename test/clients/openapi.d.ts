@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A page for people; for programs, where to read on
+         * @description HTML where `Accept` prefers it, as browsers do; else JSON.
+         */
+        get: operations["index"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/img2img": {
         parameters: {
             query?: never;
@@ -773,18 +793,24 @@ export interface components {
                 detail: string;
             }[];
         };
+        Index: {
+            name: string;
+            version: string;
+            /** @description The console, relative to this address */
+            docs: string;
+            /** @description The OpenAPI document, relative to this address */
+            openapi: string;
+            /** @description The page for people, relative to this address */
+            page: string;
+        };
         /** @description What ran */
         Ran: {
-            /** @description Strength */
-            strength: number;
             /** @description Influence in percent */
             influence: number;
+            /** @description Strength */
+            strength: number;
             /** @description Guidance scale */
             guidance: number;
-            /** @description Length of the full schedule */
-            steps: number;
-            /** @description Noise scheduler */
-            scheduler: string;
             /**
              * Format: int64
              * @description The seed, drawn or given; of the first picture
@@ -792,6 +818,10 @@ export interface components {
             seed: number;
             /** @description Model */
             model: string;
+            /** @description Length of the full schedule */
+            steps: number;
+            /** @description Noise scheduler */
+            scheduler: string;
             /** @description Positions of the schedule that were run */
             steps_run: number;
             /** @description UNet calls for one picture */
@@ -829,7 +859,7 @@ export interface components {
             /** @description What was changed or had no effect */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -847,16 +877,12 @@ export interface components {
             }[];
             /** @description What would run */
             parameters: {
-                /** @description Strength */
-                strength: number;
                 /** @description Influence in percent */
                 influence: number;
+                /** @description Strength */
+                strength: number;
                 /** @description Guidance scale */
                 guidance: number;
-                /** @description Length of the full schedule */
-                steps: number;
-                /** @description Noise scheduler */
-                scheduler: string;
                 /**
                  * Format: int64
                  * @description The seed, drawn or given; of the first picture
@@ -864,6 +890,10 @@ export interface components {
                 seed: number;
                 /** @description Model */
                 model: string;
+                /** @description Length of the full schedule */
+                steps: number;
+                /** @description Noise scheduler */
+                scheduler: string;
                 /** @description Positions of the schedule that were run */
                 steps_run: number;
                 /** @description UNet calls for one picture */
@@ -886,7 +916,7 @@ export interface components {
             /** @description What would be changed or have no effect; whether a prompt is too long is known only when it runs */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -919,7 +949,7 @@ export interface components {
                 parameters: components["schemas"]["Ran"];
                 warnings: {
                     /** @enum {string} */
-                    code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                    code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                     detail: string;
                 }[];
             }[];
@@ -930,7 +960,7 @@ export interface components {
             /** @description Of all pictures, each once */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -959,6 +989,14 @@ export interface components {
             license?: string | null;
             /** @description sha256 over the folder */
             digest?: string;
+            /** @description The words that the model knows; absent where its folder names none */
+            vocabulary?: {
+                styles: string[];
+                qualities: string[];
+                colours: string[];
+                /** @description Synonyms, and what fits nowhere else */
+                other: string[];
+            };
             /** @description False until its first request */
             loaded?: boolean;
             /** @description Sides that it can make, in pixels */
@@ -1095,6 +1133,38 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    index: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page, or what this is */
+            200: {
+                headers: {
+                    /** @description `Accept` */
+                    Vary?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Index"];
+                    "text/html": string;
+                };
+            };
+            /** @description `not_acceptable`: nothing that Accept names can be answered. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     img2img: {
         parameters: {
             query?: never;
@@ -1114,111 +1184,130 @@ export interface operations {
                      */
                     image: string;
                     /**
+                     * @description What to move towards. At most 2000 characters.
+                     * @default
+                     * @example comic
+                     */
+                    prompt?: string;
+                    /**
+                     * @description What to move away from. Has no effect when `guidance` is at or below 1. At most 2000 characters.
+                     * @default
+                     * @example blurry
+                     */
+                    negative_prompt?: string;
+                    /**
+                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100.
+                     * @example 60
+                     */
+                    influence?: number;
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
+                    strength?: number;
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
+                    guidance?: number;
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
+                     */
+                    seed?: number;
+                    /** @description A name from `GET /models`. Absent means the first. */
+                    model?: string;
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
+                    steps?: number;
+                    /**
+                     * @description The noise scheduler. Absent means the model's default.
+                     * @enum {string}
+                     */
+                    scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
+                    /**
+                     * @description Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream. From 1 to 8. Default: `1`.
+                     * @default 1
+                     */
+                    n?: number;
+                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect. At least 1. */
+                    width?: number;
+                    /** @description Height of the answer; see `width`. At least 1. */
+                    height?: number;
+                    /**
+                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges. Default: `cover`.
+                     * @default cover
+                     * @enum {string}
+                     */
+                    fit?: "cover" | "contain" | "fill" | "extend";
+                    /**
+                     * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name. At most 40 characters. Default: `white`.
+                     * @default white
+                     * @example white
+                     * @example #204060
+                     */
+                    background?: string;
+                    /**
+                     * @description Format of the picture; beats the picture types of the `Accept` header. Absent means what `Accept` prefers, PNG in a tie.
+                     * @enum {string}
+                     */
+                    format?: "png" | "jpeg" | "webp" | "avif";
+                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. From 1 to 100. */
+                    quality?: number;
+                    /**
+                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device. Default: `false`.
+                     * @default false
+                     */
+                    dry_run?: boolean;
+                    /**
+                     * @description In an event stream: a small, rough picture with every step. Has no effect on the other answers. Default: `false`.
+                     * @default false
+                     */
+                    preview?: boolean;
+                    /**
+                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it. Default: `false`.
+                     * @default false
+                     */
+                    embed_parameters?: boolean;
+                    /**
                      * Format: binary
                      * @description What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black.
                      */
                     mask?: string;
-                    /**
-                     * @description What to move towards.
-                     * @default
-                     * @example watercolor painting, pastel
-                     */
-                    prompt?: string;
-                    /**
-                     * @description What to move away from. Has no effect when `guidance` is at or below 1.
-                     * @default
-                     * @example blurry, dark
-                     */
-                    negative_prompt?: string;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. */
-                    strength?: number;
-                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. */
-                    influence?: number;
-                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. */
-                    guidance?: number;
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. */
-                    steps?: number;
-                    /**
-                     * @description The noise scheduler. Absent means the model's default.
-                     * @enum {string}
-                     */
-                    scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
-                    /**
-                     * Format: int64
-                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
-                     */
-                    seed?: number;
-                    /**
-                     * @description Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream.
-                     * @default 1
-                     */
-                    n?: number;
-                    /** @description A name from `GET /models`. Absent means the first. */
-                    model?: string;
-                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect. */
-                    width?: number;
-                    /** @description Height of the answer; see `width`. */
-                    height?: number;
-                    /**
-                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges.
-                     * @default cover
-                     * @enum {string}
-                     */
-                    fit?: "cover" | "contain" | "fill" | "extend";
-                    /**
-                     * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name.
-                     * @default white
-                     * @example white
-                     * @example #204060
-                     */
-                    background?: string;
-                    /**
-                     * @description Format of the picture; beats the picture types of the `Accept` header. Absent means what `Accept` prefers, PNG in a tie.
-                     * @enum {string}
-                     */
-                    format?: "png" | "jpeg" | "webp" | "avif";
-                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. */
-                    quality?: number;
-                    /**
-                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device.
-                     * @default false
-                     */
-                    dry_run?: boolean;
-                    /**
-                     * @description In an event stream: a small, rough picture with every step. Has no effect on the other answers.
-                     * @default false
-                     */
-                    preview?: boolean;
-                    /**
-                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it.
-                     * @default false
-                     */
-                    embed_parameters?: boolean;
                 };
+                /**
+                 * @example {
+                 *       "image": "data:image/webp;base64,UklGRvYCAABXRUJQVlA4IOoCAADwDwCdASpAAEAAPsFOnkqnpCKhsBgM+PAYCWwAt/FBU74E/RPNUtPYVCU7b27J/Qr6WlgGTu0LDwjsyw5qI6Bl1UNkWUGvtrZFXD7w4edX6r2ekHRccpOl39WD/BwxIiAb2VGD66du/ri6DTgFzUE+OLh/InrPZtlR+pwf/Prgx9YjEGke79hAAP7qagBerlqIJiN7MI3xeVxjDf7RXPtGpwPP7A681qBJhdARu4UELzhNEZpfp/BFsVnz2uQ1mGp5CZplEfYxVtfHJWdFXA45apgiEwK/PahhpLfNfDz+Espp6ZHPiDbJzcUNIEssdJd/f/F8v3FVlBBem2dWnhmhVNxrWxfXFZzLs9HUnZJSVhYIp17wrYD0rnJDkqy4CGxU62FFT7bQyHDp2XJQXxQBAVWbSFDPkVSu941lP6XQpnlA8UYN9VdZpFp5eSNEbrYZpv/x8BpBaPl6sOa4NH/2naS3v2xb1B0G+DMNTfim6YBad5Nep4KwwHVDlWNS3vdISab25bg7J6YW3Y8Ki4YmKPIpQOH+gk8H4wu9ZtdjYs1CmpVhPDgb2xjV+3v+EbKxINNsnPCxo3fonPMC9LKeKTZ+C7X2ASdqN/5JMz7VJ0k8C1UJwVj6OUbMyMqUe9nNVLXCst3nuS1xZ/q+VC6vnmc8cQ3dX7hUukTjJ/gO8WhAQ81NQfs0ldsOpt60lCE5e2xeJNApZzQ2covseDrJ6Vnyqr3e6vDe7uQ6sF8zkDM9HLZxHy6/LbUdGjFvJBkfNO7X8xlKIX5CUGv/JNmjhno2M9ipc2VvUmn/8fjDBL0ksRWS3FnmJVgZQV7FlDjyPZxDfmnCCjXEPH2lnuDQ1keGhPo29x/x3yMH0iE4wDYsZTsY8D/8Em23mYOSskE8vRMV3p9TUL9UqMXezxDEvmei4sBzFkNf+cAb9+hmQwM6Zry2QodppJyPv1CvZHVzNmJr1OCRqgq2qgvDdHcWSHqd5U2sU7kAAA==",
+                 *       "prompt": "comic",
+                 *       "negative_prompt": "blurry",
+                 *       "influence": 60
+                 *     }
+                 */
                 "application/json": {
                     /** @description The starter picture as base64 or as a `data:` URI. */
                     image: string;
-                    /** @description What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black. As base64 or as a `data:` URI. */
-                    mask?: string;
                     /**
-                     * @description What to move towards.
+                     * @description What to move towards. At most 2000 characters.
                      * @default
-                     * @example watercolor painting, pastel
+                     * @example comic
                      */
                     prompt?: string;
                     /**
-                     * @description What to move away from. Has no effect when `guidance` is at or below 1.
+                     * @description What to move away from. Has no effect when `guidance` is at or below 1. At most 2000 characters.
                      * @default
-                     * @example blurry, dark
+                     * @example blurry
                      */
                     negative_prompt?: string;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. */
-                    strength?: number;
-                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. */
+                    /**
+                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100.
+                     * @example 60
+                     */
                     influence?: number;
-                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. */
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
+                    strength?: number;
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. */
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
+                     */
+                    seed?: number;
+                    /** @description A name from `GET /models`. Absent means the first. */
+                    model?: string;
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
@@ -1226,29 +1315,22 @@ export interface operations {
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
                     /**
-                     * Format: int64
-                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
-                     */
-                    seed?: number;
-                    /**
-                     * @description Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream.
+                     * @description Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream. From 1 to 8. Default: `1`.
                      * @default 1
                      */
                     n?: number;
-                    /** @description A name from `GET /models`. Absent means the first. */
-                    model?: string;
-                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect. */
+                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect. At least 1. */
                     width?: number;
-                    /** @description Height of the answer; see `width`. */
+                    /** @description Height of the answer; see `width`. At least 1. */
                     height?: number;
                     /**
-                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges.
+                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges. Default: `cover`.
                      * @default cover
                      * @enum {string}
                      */
                     fit?: "cover" | "contain" | "fill" | "extend";
                     /**
-                     * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name.
+                     * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name. At most 40 characters. Default: `white`.
                      * @default white
                      * @example white
                      * @example #204060
@@ -1259,23 +1341,25 @@ export interface operations {
                      * @enum {string}
                      */
                     format?: "png" | "jpeg" | "webp" | "avif";
-                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. */
+                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. From 1 to 100. */
                     quality?: number;
                     /**
-                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device.
+                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device. Default: `false`.
                      * @default false
                      */
                     dry_run?: boolean;
                     /**
-                     * @description In an event stream: a small, rough picture with every step. Has no effect on the other answers.
+                     * @description In an event stream: a small, rough picture with every step. Has no effect on the other answers. Default: `false`.
                      * @default false
                      */
                     preview?: boolean;
                     /**
-                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it.
+                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it. Default: `false`.
                      * @default false
                      */
                     embed_parameters?: boolean;
+                    /** @description What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black. As base64 or as a `data:` URI. */
+                    mask?: string;
                 };
             };
         };
@@ -1283,20 +1367,20 @@ export interface operations {
             /** @description The picture, or as JSON one or more of them. The headers tell the parameters that ran; `Img2img-Warnings` names what was changed or had no effect. */
             200: {
                 headers: {
-                    /** @description Strength */
-                    "Img2img-Strength"?: string;
                     /** @description Influence in percent */
                     "Img2img-Influence"?: string;
+                    /** @description Strength */
+                    "Img2img-Strength"?: string;
                     /** @description Guidance scale */
                     "Img2img-Guidance"?: string;
-                    /** @description Length of the full schedule */
-                    "Img2img-Steps"?: string;
-                    /** @description Noise scheduler */
-                    "Img2img-Scheduler"?: string;
                     /** @description The seed, drawn or given; of the first picture */
                     "Img2img-Seed"?: string;
                     /** @description Model */
                     "Img2img-Model"?: string;
+                    /** @description Length of the full schedule */
+                    "Img2img-Steps"?: string;
+                    /** @description Noise scheduler */
+                    "Img2img-Scheduler"?: string;
                     /** @description Positions of the schedule that were run */
                     "Img2img-Steps-Run"?: string;
                     /** @description UNet calls for one picture */
@@ -1311,7 +1395,7 @@ export interface operations {
                     "Img2img-Engine"?: string;
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
@@ -1451,68 +1535,67 @@ export interface operations {
                      */
                     image: string;
                     /**
-                     * Format: binary
-                     * @description What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black.
-                     */
-                    mask?: string;
-                    /**
                      * @description What changes from column to column.
+                     * @example influence
                      * @enum {string}
                      */
-                    x_field: "prompt" | "negative_prompt" | "strength" | "influence" | "guidance" | "steps" | "scheduler" | "seed" | "model";
-                    /** @description Its values, at most 36 pictures in all. With `|` between them: `0|25|50`. */
+                    x_field: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "steps" | "scheduler";
+                    /**
+                     * @description Its values, at most 36 pictures in all. With `|` between them: `0|25|50`.
+                     * @example 0|25|50|75
+                     */
                     x_values: string;
                     /**
                      * @description What changes from row to row; absent for a sheet of one row.
                      * @enum {string}
                      */
-                    y_field?: "prompt" | "negative_prompt" | "strength" | "influence" | "guidance" | "steps" | "scheduler" | "seed" | "model";
+                    y_field?: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "steps" | "scheduler";
                     /** @description Its values. With `|` between them: `0|25|50`. */
                     y_values?: string;
                     /**
-                     * @description What to move towards.
+                     * @description What to move towards. At most 2000 characters.
                      * @default
-                     * @example watercolor painting, pastel
+                     * @example comic
                      */
                     prompt?: string;
                     /**
-                     * @description What to move away from. Has no effect when `guidance` is at or below 1.
+                     * @description What to move away from. Has no effect when `guidance` is at or below 1. At most 2000 characters.
                      * @default
-                     * @example blurry, dark
+                     * @example blurry
                      */
                     negative_prompt?: string;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. */
+                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100. */
+                    influence: number;
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
                     strength?: number;
-                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. */
-                    influence?: number;
-                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. */
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. */
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
+                     */
+                    seed?: number;
+                    /** @description A name from `GET /models`. Absent means the first. */
+                    model?: string;
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
-                    /**
-                     * Format: int64
-                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
-                     */
-                    seed?: number;
-                    /** @description A name from `GET /models`. Absent means the first. */
-                    model?: string;
-                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect. */
+                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect. At least 1. */
                     width?: number;
-                    /** @description Height of the answer; see `width`. */
+                    /** @description Height of the answer; see `width`. At least 1. */
                     height?: number;
                     /**
-                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges.
+                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges. Default: `cover`.
                      * @default cover
                      * @enum {string}
                      */
                     fit?: "cover" | "contain" | "fill" | "extend";
                     /**
-                     * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name.
+                     * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name. At most 40 characters. Default: `white`.
                      * @default white
                      * @example white
                      * @example #204060
@@ -1523,29 +1606,47 @@ export interface operations {
                      * @enum {string}
                      */
                     format?: "png" | "jpeg" | "webp" | "avif";
-                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. */
+                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. From 1 to 100. */
                     quality?: number;
                     /**
-                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device.
+                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device. Default: `false`.
                      * @default false
                      */
                     dry_run?: boolean;
                     /**
-                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it.
+                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it. Default: `false`.
                      * @default false
                      */
                     embed_parameters?: boolean;
+                    /**
+                     * Format: binary
+                     * @description What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black.
+                     */
+                    mask?: string;
                 };
+                /**
+                 * @example {
+                 *       "image": "data:image/webp;base64,UklGRvYCAABXRUJQVlA4IOoCAADwDwCdASpAAEAAPsFOnkqnpCKhsBgM+PAYCWwAt/FBU74E/RPNUtPYVCU7b27J/Qr6WlgGTu0LDwjsyw5qI6Bl1UNkWUGvtrZFXD7w4edX6r2ekHRccpOl39WD/BwxIiAb2VGD66du/ri6DTgFzUE+OLh/InrPZtlR+pwf/Prgx9YjEGke79hAAP7qagBerlqIJiN7MI3xeVxjDf7RXPtGpwPP7A681qBJhdARu4UELzhNEZpfp/BFsVnz2uQ1mGp5CZplEfYxVtfHJWdFXA45apgiEwK/PahhpLfNfDz+Espp6ZHPiDbJzcUNIEssdJd/f/F8v3FVlBBem2dWnhmhVNxrWxfXFZzLs9HUnZJSVhYIp17wrYD0rnJDkqy4CGxU62FFT7bQyHDp2XJQXxQBAVWbSFDPkVSu941lP6XQpnlA8UYN9VdZpFp5eSNEbrYZpv/x8BpBaPl6sOa4NH/2naS3v2xb1B0G+DMNTfim6YBad5Nep4KwwHVDlWNS3vdISab25bg7J6YW3Y8Ki4YmKPIpQOH+gk8H4wu9ZtdjYs1CmpVhPDgb2xjV+3v+EbKxINNsnPCxo3fonPMC9LKeKTZ+C7X2ASdqN/5JMz7VJ0k8C1UJwVj6OUbMyMqUe9nNVLXCst3nuS1xZ/q+VC6vnmc8cQ3dX7hUukTjJ/gO8WhAQ81NQfs0ldsOpt60lCE5e2xeJNApZzQ2covseDrJ6Vnyqr3e6vDe7uQ6sF8zkDM9HLZxHy6/LbUdGjFvJBkfNO7X8xlKIX5CUGv/JNmjhno2M9ipc2VvUmn/8fjDBL0ksRWS3FnmJVgZQV7FlDjyPZxDfmnCCjXEPH2lnuDQ1keGhPo29x/x3yMH0iE4wDYsZTsY8D/8Em23mYOSskE8vRMV3p9TUL9UqMXezxDEvmei4sBzFkNf+cAb9+hmQwM6Zry2QodppJyPv1CvZHVzNmJr1OCRqgq2qgvDdHcWSHqd5U2sU7kAAA==",
+                 *       "prompt": "comic",
+                 *       "negative_prompt": "blurry",
+                 *       "x_field": "influence",
+                 *       "x_values": [
+                 *         0,
+                 *         25,
+                 *         50,
+                 *         75
+                 *       ]
+                 *     }
+                 */
                 "application/json": {
                     /** @description The starter picture as base64 or as a `data:` URI. */
                     image: string;
-                    /** @description What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black. As base64 or as a `data:` URI. */
-                    mask?: string;
                     /**
                      * @description What changes from column to column.
+                     * @example influence
                      * @enum {string}
                      */
-                    x_field: "prompt" | "negative_prompt" | "strength" | "influence" | "guidance" | "steps" | "scheduler" | "seed" | "model";
+                    x_field: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "steps" | "scheduler";
                     /**
                      * @description Its values, at most 36 pictures in all.
                      * @example [
@@ -1560,61 +1661,53 @@ export interface operations {
                      * @description What changes from row to row; absent for a sheet of one row.
                      * @enum {string}
                      */
-                    y_field?: "prompt" | "negative_prompt" | "strength" | "influence" | "guidance" | "steps" | "scheduler" | "seed" | "model";
-                    /**
-                     * @description Its values.
-                     * @example [
-                     *       0,
-                     *       25,
-                     *       50,
-                     *       75
-                     *     ]
-                     */
+                    y_field?: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "steps" | "scheduler";
+                    /** @description Its values. */
                     y_values?: (number | string)[];
                     /**
-                     * @description What to move towards.
+                     * @description What to move towards. At most 2000 characters.
                      * @default
-                     * @example watercolor painting, pastel
+                     * @example comic
                      */
                     prompt?: string;
                     /**
-                     * @description What to move away from. Has no effect when `guidance` is at or below 1.
+                     * @description What to move away from. Has no effect when `guidance` is at or below 1. At most 2000 characters.
                      * @default
-                     * @example blurry, dark
+                     * @example blurry
                      */
                     negative_prompt?: string;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. */
+                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100. */
+                    influence: number;
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
                     strength?: number;
-                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. */
-                    influence?: number;
-                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. */
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. */
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
+                     */
+                    seed?: number;
+                    /** @description A name from `GET /models`. Absent means the first. */
+                    model?: string;
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
-                    /**
-                     * Format: int64
-                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
-                     */
-                    seed?: number;
-                    /** @description A name from `GET /models`. Absent means the first. */
-                    model?: string;
-                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect. */
+                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect. At least 1. */
                     width?: number;
-                    /** @description Height of the answer; see `width`. */
+                    /** @description Height of the answer; see `width`. At least 1. */
                     height?: number;
                     /**
-                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges.
+                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges. Default: `cover`.
                      * @default cover
                      * @enum {string}
                      */
                     fit?: "cover" | "contain" | "fill" | "extend";
                     /**
-                     * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name.
+                     * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name. At most 40 characters. Default: `white`.
                      * @default white
                      * @example white
                      * @example #204060
@@ -1625,18 +1718,20 @@ export interface operations {
                      * @enum {string}
                      */
                     format?: "png" | "jpeg" | "webp" | "avif";
-                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. */
+                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. From 1 to 100. */
                     quality?: number;
                     /**
-                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device.
+                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device. Default: `false`.
                      * @default false
                      */
                     dry_run?: boolean;
                     /**
-                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it.
+                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it. Default: `false`.
                      * @default false
                      */
                     embed_parameters?: boolean;
+                    /** @description What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black. As base64 or as a `data:` URI. */
+                    mask?: string;
                 };
             };
         };
@@ -1646,7 +1741,7 @@ export interface operations {
                 headers: {
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
@@ -2055,29 +2150,32 @@ export interface operations {
                     /** @description Has no effect. */
                     user?: string;
                     /**
-                     * @description What to move away from. Has no effect when `guidance` is at or below 1.
+                     * @description What to move away from. Has no effect when `guidance` is at or below 1. At most 2000 characters.
                      * @default
-                     * @example blurry, dark
+                     * @example blurry
                      */
                     negative_prompt?: string;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. */
-                    strength?: number;
-                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. */
+                    /**
+                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100.
+                     * @example 60
+                     */
                     influence?: number;
-                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. */
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
+                    strength?: number;
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. */
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
+                     */
+                    seed?: number;
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
-                    /**
-                     * Format: int64
-                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
-                     */
-                    seed?: number;
                 };
                 "application/json": {
                     /** @description The starter picture; one. */
@@ -2146,29 +2244,32 @@ export interface operations {
                     /** @description Has no effect. */
                     user?: string;
                     /**
-                     * @description What to move away from. Has no effect when `guidance` is at or below 1.
+                     * @description What to move away from. Has no effect when `guidance` is at or below 1. At most 2000 characters.
                      * @default
-                     * @example blurry, dark
+                     * @example blurry
                      */
                     negative_prompt?: string;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. */
-                    strength?: number;
-                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. */
+                    /**
+                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100.
+                     * @example 60
+                     */
                     influence?: number;
-                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. */
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
+                    strength?: number;
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. */
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
+                     */
+                    seed?: number;
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
-                    /**
-                     * Format: int64
-                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.
-                     */
-                    seed?: number;
                 };
             };
         };
@@ -2176,20 +2277,20 @@ export interface operations {
             /** @description The pictures; with `stream` an event stream. */
             200: {
                 headers: {
-                    /** @description Strength */
-                    "Img2img-Strength"?: string;
                     /** @description Influence in percent */
                     "Img2img-Influence"?: string;
+                    /** @description Strength */
+                    "Img2img-Strength"?: string;
                     /** @description Guidance scale */
                     "Img2img-Guidance"?: string;
-                    /** @description Length of the full schedule */
-                    "Img2img-Steps"?: string;
-                    /** @description Noise scheduler */
-                    "Img2img-Scheduler"?: string;
                     /** @description The seed, drawn or given; of the first picture */
                     "Img2img-Seed"?: string;
                     /** @description Model */
                     "Img2img-Model"?: string;
+                    /** @description Length of the full schedule */
+                    "Img2img-Steps"?: string;
+                    /** @description Noise scheduler */
+                    "Img2img-Scheduler"?: string;
                     /** @description Positions of the schedule that were run */
                     "Img2img-Steps-Run"?: string;
                     /** @description UNet calls for one picture */
@@ -2204,7 +2305,7 @@ export interface operations {
                     "Img2img-Engine"?: string;
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
@@ -2553,20 +2654,20 @@ export interface operations {
             /** @description The pictures; none if the request was interrupted. */
             200: {
                 headers: {
-                    /** @description Strength */
-                    "Img2img-Strength"?: string;
                     /** @description Influence in percent */
                     "Img2img-Influence"?: string;
+                    /** @description Strength */
+                    "Img2img-Strength"?: string;
                     /** @description Guidance scale */
                     "Img2img-Guidance"?: string;
-                    /** @description Length of the full schedule */
-                    "Img2img-Steps"?: string;
-                    /** @description Noise scheduler */
-                    "Img2img-Scheduler"?: string;
                     /** @description The seed, drawn or given; of the first picture */
                     "Img2img-Seed"?: string;
                     /** @description Model */
                     "Img2img-Model"?: string;
+                    /** @description Length of the full schedule */
+                    "Img2img-Steps"?: string;
+                    /** @description Noise scheduler */
+                    "Img2img-Scheduler"?: string;
                     /** @description Positions of the schedule that were run */
                     "Img2img-Steps-Run"?: string;
                     /** @description UNet calls for one picture */
@@ -2581,7 +2682,7 @@ export interface operations {
                     "Img2img-Engine"?: string;
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;

@@ -112,6 +112,18 @@ const brokenFolders: Record<string, Broken> = {
     breaks: (folder) => writeFileSync(join(folder, 'img2img.json'), '{"clip_skip": 1}'),
     reason: /^img2img\.json asks for clip_skip 1, which a Stable Diffusion text encoder cannot do/,
   },
+  'a vocabulary that is no object': {
+    breaks: (folder) => writeFileSync(join(folder, 'img2img.json'), '{"vocabulary": ["red"]}'),
+    reason: /^img2img\.json has a vocabulary that is no object with styles, qualities, colours, other$/,
+  },
+  'a vocabulary with a group of its own': {
+    breaks: (folder) => writeFileSync(join(folder, 'img2img.json'), '{"vocabulary": {"moods": ["calm"]}}'),
+    reason: /^img2img\.json has vocabulary\.moods; the groups are styles/,
+  },
+  'a vocabulary of things that are no words': {
+    breaks: (folder) => writeFileSync(join(folder, 'img2img.json'), '{"vocabulary": {"styles": ["ink", 8]}}'),
+    reason: /^img2img\.json has a vocabulary\.styles that is no list of at most 1000 words of 1 to 100 characters$/,
+  },
   'a clip skip of more layers than there are': {
     family: 'sdxl',
     breaks: (folder) => writeFileSync(join(folder, 'img2img.json'), '{"clip_skip": 9}'),

@@ -3,7 +3,7 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { Timings } from '../../img2img-request.js';
-import { kinds, precisions } from '../../model-facts.js';
+import { kinds, precisions, type Vocabulary, vocabularyGroups } from '../../model-facts.js';
 import { type SchedulerName, schedulerNames } from '../../pipeline/schedulers/index.js';
 import type { SchedulerConfig } from '../../pipeline/schedulers/schedule.js';
 import type { FromWorker } from '../shared/messages.js';
@@ -49,6 +49,14 @@ const modelInfo = object({
   guidanceEmbedded: Type.Boolean(),
   license: Type.Union([text, Type.Null()]),
   note: Type.Optional(text),
+  vocabulary: Type.Optional(
+    object(
+      Object.fromEntries(vocabularyGroups.map((group) => [group, Type.Array(text)])) as Record<
+        keyof Vocabulary,
+        Type.TArray<Type.TString>
+      >,
+    ),
+  ),
   runnable: Type.Literal(true),
   loaded: Type.Boolean(),
   digest: name,

@@ -1,7 +1,7 @@
 // What crosses the process boundary between the HTTP process and a worker. Plain data; pictures as raw RGB bytes.
 
 import type { Img2ImgRequest, Timings } from '../../img2img-request.js';
-import type { Kind, Precision, SizeRange } from '../../model-facts.js';
+import type { Kind, Precision, SizeRange, Vocabulary } from '../../model-facts.js';
 import type { SchedulerName } from '../../pipeline/schedulers/index.js';
 import type { SchedulerConfig } from '../../pipeline/schedulers/schedule.js';
 import type { Pixels } from '../../pixels.js';
@@ -30,6 +30,8 @@ export interface ModelInfo {
   /** The guidance goes in as an embedding: a negative prompt is never computed. */
   readonly guidanceEmbedded: boolean;
   readonly license: string | null;
+  /** Absent where the folder names none. */
+  readonly vocabulary?: Vocabulary;
   readonly runnable: true;
   readonly loaded: boolean;
   /** sha256 over the folder. */

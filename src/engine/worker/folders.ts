@@ -67,11 +67,12 @@ export class Folders {
     const digest = known?.stamp === stamp ? known.digest : await digestFolder(path);
     this.digests.set(name, { stamp, digest });
     this.bytes.set(name, bytesOfFolder(path));
-    const { title, description, kind, exporter, precision, license, size, schedulerConfig } = folder;
+    const { title, description, kind, exporter, precision, license, size, schedulerConfig, vocabulary } = folder;
     const { latentConsistency, guidanceEmbedded } = folder.family;
     return {
       ...{ name, runnable: true, loaded: false, digest, stamp, latentConsistency, guidanceEmbedded },
       ...{ title, description, kind, exporter, precision, license, size, schedulerConfig },
+      ...(vocabulary && { vocabulary }),
       ...clamped(folder.defaults, this.options.maxSteps),
     };
   }

@@ -11,7 +11,19 @@ export type Which = (field: FieldTable[string], name: string) => boolean;
 /** The schemas of a table's fields, each of which may be left out. */
 export function schemasOf(table: FieldTable, config: Config, which: Which = () => true): Record<string, TSchema> {
   const entries = Object.entries(table).filter(([name, field]) => which(field, name));
-  return Object.fromEntries(entries.map(([name, { schema }]) => [name, Type.Optional(schema(config))]));
+  return Object.fromEntries(entries.map(([name, { schema }]) => [name, Type.Optional(withRange(schema(config)))]));
+}
+
+/** Says range and default in the description too: the console shows them nowhere else. */
+function withRange(schema: TSchema): TSchema {
+  const { minimum, maximum, maxLength, default: initial, description } = schema as Record<string, unknown>;
+  const said = [
+    ...(minimum !== undefined && maximum !== undefined ? [`From ${minimum} to ${maximum}.`] : []),
+    ...(minimum !== undefined && maximum === undefined ? [`At least ${minimum}.`] : []),
+    ...(maxLength !== undefined ? [`At most ${maxLength} characters.`] : []),
+    ...(initial !== undefined && initial !== '' ? [`Default: \`${initial}\`.`] : []),
+  ];
+  return { ...schema, description: [description, ...said].join(' ') } as TSchema;
 }
 
 const maskDescription =
@@ -34,5 +46,12 @@ export const jsonPictures = {
   ),
 };
 
-/** A body of these fields and no others. */
-export const bodyOf = (properties: Record<string, TSchema>) => Type.Object(properties, { additionalProperties: false });
+/** A body of these fields and no others. @param example that the console sends */
+export const bodyOf = (properties: Record<string, TSchema>, example?: object) =>
+  Type.Object(properties, { additionalProperties: false, ...(example && { examples: [example] }) });
+
+/** The pictures first and last, as a form shows them. */
+export const between = (
+  { image, mask }: { readonly image: TSchema; readonly mask: TSchema },
+  properties: Record<string, TSchema>,
+) => ({ image, ...properties, mask });

@@ -8,6 +8,7 @@ import { parseColour } from '../../image/colour.js';
 import { defaultQuality, type Format, formats } from '../../image/encode.js';
 import type { Fit } from '../../image/host/picture-reader.js';
 import { fieldProblem, Problem } from '../problems/problems.js';
+import { exampleInfluence, exampleNegativePrompt, examplePrompt } from './example.js';
 import { field, type SentOf, type ValuesOf } from './field.js';
 
 /** Seeds are what torch's generator distinguishes. */
@@ -26,17 +27,33 @@ const side = (description: string, which: 'width' | 'height') =>
 
 export const fields = {
   prompt: field({
-    schema: text('What to move towards.', 'watercolor painting, pastel'),
+    schema: text('What to move towards.', examplePrompt),
     settle: (sent) => sent ?? '',
     swept: true,
     caption: (value) => `prompt: ${value}`,
   }),
   negative_prompt: field({
-    schema: text('What to move away from. Has no effect when `guidance` is at or below 1.', 'blurry, dark'),
+    schema: text('What to move away from. Has no effect when `guidance` is at or below 1.', exampleNegativePrompt),
     settle: (sent) => sent ?? '',
     swept: true,
     onV1: true,
     caption: (value) => value && `negative prompt: ${value}`,
+  }),
+  influence: field({
+    schema: () =>
+      Type.Number({
+        minimum: 0,
+        maximum: 100,
+        examples: [exampleInfluence],
+        description:
+          "The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25.",
+      }),
+    settle: (influence, { sent }) => influence ?? Number((100 * (1 - strengthOf(sent))).toFixed(6)),
+    told: 'Influence in percent',
+    swept: true,
+    onV1: true,
+    caption: (value, { strength }, swept) =>
+      swept.includes('strength') ? '' : `influence ${value} %, strength ${strength}`,
   }),
   strength: field({
     schema: () =>
@@ -52,21 +69,6 @@ export const fields = {
     onV1: true,
     caption: () => '',
   }),
-  influence: field({
-    schema: () =>
-      Type.Number({
-        minimum: 0,
-        maximum: 100,
-        description:
-          "The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25.",
-      }),
-    settle: (influence, { sent }) => influence ?? Number((100 * (1 - strengthOf(sent))).toFixed(6)),
-    told: 'Influence in percent',
-    swept: true,
-    onV1: true,
-    caption: (value, { strength }, swept) =>
-      swept.includes('strength') ? '' : `influence ${value} %, strength ${strength}`,
-  }),
   guidance: field({
     schema: () =>
       Type.Number({
@@ -79,6 +81,26 @@ export const fields = {
     told: 'Guidance scale',
     swept: true,
     onV1: true,
+  }),
+  seed: field({
+    schema: () =>
+      Type.Integer({
+        minimum: -1,
+        maximum: maxSeed,
+        format: 'int64',
+        description:
+          'The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.',
+      }),
+    settle: (sent) => sent ?? 0, // each picture has one: eachSeed
+    told: 'The seed, drawn or given; of the first picture',
+    swept: true,
+    onV1: true,
+  }),
+  model: field({
+    schema: () => Type.String({ minLength: 1, description: 'A name from `GET /models`. Absent means the first.' }),
+    settle: (_, { model }) => model.name,
+    told: 'Model',
+    swept: true,
   }),
   steps: field({
     schema: ({ MAX_STEPS }) =>
@@ -104,20 +126,6 @@ export const fields = {
     swept: true,
     onV1: true,
   }),
-  seed: field({
-    schema: () =>
-      Type.Integer({
-        minimum: -1,
-        maximum: maxSeed,
-        format: 'int64',
-        description:
-          'The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.',
-      }),
-    settle: (sent) => sent ?? 0, // each picture has one: eachSeed
-    told: 'The seed, drawn or given; of the first picture',
-    swept: true,
-    onV1: true,
-  }),
   n: field({
     schema: ({ MAX_N }) =>
       Type.Integer({
@@ -129,12 +137,6 @@ export const fields = {
       }),
     settle: (sent) => sent ?? 1,
     notInSheets: true,
-  }),
-  model: field({
-    schema: () => Type.String({ minLength: 1, description: 'A name from `GET /models`. Absent means the first.' }),
-    settle: (_, { model }) => model.name,
-    told: 'Model',
-    swept: true,
   }),
   width: side(
     "Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect.",

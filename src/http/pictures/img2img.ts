@@ -5,9 +5,10 @@ import { Type } from 'typebox';
 import { type Format, formats } from '../../image/encode.js';
 import { problemResponses } from '../problems/problems.js';
 import { negotiate, preferred } from '../server/negotiation.js';
-import { bodyOf, formPictures, jsonPictures, schemasOf } from './bodies.js';
+import { between, bodyOf, formPictures, jsonPictures, schemasOf } from './bodies.js';
 import type { PictureSource } from './body.js';
 import { img2imgEvents } from './events.js';
+import { exampleBody } from './example.js';
 import type { Sent } from './fields.js';
 import { eachSeed } from './parameters.js';
 import { answerHeaders, dryRunSchema, MadeBody, madeBody, ranSchema } from './report.js';
@@ -49,8 +50,8 @@ export function img2imgRoute(app: FastifyInstance, kitchen: Kitchen): void {
         "Moves a starter picture towards the prompt. `influence` says how much of the starter stays, `guidance` how far the prompts pull. The answer's headers say what ran.",
       tags: ['Pictures'],
     },
-    form: bodyOf({ ...formPictures(config), ...properties }),
-    json: bodyOf({ ...jsonPictures, ...properties }),
+    form: bodyOf(between(formPictures(config), properties)),
+    json: bodyOf(between(jsonPictures, properties), exampleBody),
     pictures: pictureSources,
     success: {
       description:

@@ -9,7 +9,7 @@ import { formats } from '../../image/encode.js';
 import type { FieldTable } from './field.js';
 import type { Made, MadePicture, Plan } from './making.js';
 import type { Parameters } from './parameters.js';
-import { type Warning, warningCodes, warningsFor } from './warnings.js';
+import { warningBodies, warningCodes, warningsFor } from './warnings.js';
 
 interface Fact {
   readonly schema: TSchema & { readonly description?: string };
@@ -184,7 +184,7 @@ export function dryRunBody(
     images: pictures.map((picture) => factsOf(picture.parameters)),
     parameters: ranParameters(parameters),
     estimate: { wait_ms: Math.round(waitMs), duration_ms: Math.round(durationMs), memory_bytes: memoryBytes ?? null },
-    warnings: warningBodies([...new Set([...early, ...warnings])]),
+    warnings: warningBodies([...new Set([...early, ...warnings])], pictures),
   };
 }
 
@@ -197,7 +197,7 @@ export function madeBody(id: string, made: Made) {
     images: made.pictures.map(imageBody),
     parameters: ranParameters(parameters, result),
     timings: timingsOf(made),
-    warnings: warningBodies(made.warnings),
+    warnings: warningBodies(made.warnings, made.pictures),
   };
 }
 
@@ -207,10 +207,6 @@ export function imageBody({ bytes, parameters }: MadePicture) {
 
 function factsOf({ values, size }: Parameters) {
   return { seed: values.seed, ...size, format: values.format };
-}
-
-export function warningBodies(warnings: readonly Warning[]) {
-  return warnings.map((code) => ({ code, detail: warningCodes[code] }));
 }
 
 export function timingsOf({ stageTimes, totalMs, modelRunMs }: Made): Record<string, number> {

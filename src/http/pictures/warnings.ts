@@ -5,12 +5,14 @@ import { guidanceRows } from '../../guidance.js';
 import type { Conversion, Starter } from '../../image/host/picture-reader.js';
 import type { Sent } from './fields.js';
 import type { Parameters } from './parameters.js';
+import { unknownWords } from './unknown-words.js';
 
 export const warningCodes = {
   prompt_truncated: 'The prompt has more tokens than the text encoder takes; its end was cut.',
   negative_prompt_truncated: 'The negative prompt has more tokens than the text encoder takes; its end was cut.',
   negative_prompt_unused:
     'The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding.',
+  prompt_words_unknown: "Words of the prompts are not in the model's vocabulary and may have no effect.",
   prompt_syntax_unused:
     'A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words.',
   vae_draw_unseeded: "The model's encoder draws by itself: the same seed does not give the same picture.",
@@ -53,7 +55,7 @@ export function warningsFor(
 ): Warning[] {
   const { size, schedule, cropped } = parameters;
   const { strength, prompt, negativePrompt } = parameters.request;
-  const guided = guidanceRows(parameters.request, parameters.model).includes('negative_prompt');
+  const guided = isGuided(parameters);
   const noStep = schedule.stepsRun === 0 && !untouched;
   const sizeAsked = sent.width !== undefined || sent.height !== undefined;
   const sameSize = size.width === starter.width && size.height === starter.height;
@@ -61,6 +63,7 @@ export function warningsFor(
     [(result?.droppedTokens.prompt ?? 0) > 0, 'prompt_truncated'],
     [(result?.droppedTokens.negativePrompt ?? 0) > 0, 'negative_prompt_truncated'],
     [negativePrompt !== '' && !guided && !noStep && !untouched, 'negative_prompt_unused'],
+    [!noStep && !untouched && unknownOf(parameters).length > 0, 'prompt_words_unknown'],
     [hasSyntax(prompt) || hasSyntax(negativePrompt), 'prompt_syntax_unused'],
     [result?.drawUnseeded === true, 'vae_draw_unseeded'],
     [noStep && (prompt !== '' || negativePrompt !== ''), 'prompts_unused'],
@@ -79,3 +82,30 @@ export function warningsFor(
 /** Weights and extra networks, as AUTOMATIC1111's web UI writes them. */
 const hasSyntax = (prompt: string) =>
   /\([^()]{1,200}:\s*-?\d*\.?\d+\s*\)|<(lora|lyco|hypernet):[^<>]{1,200}>/.test(prompt);
+
+const isGuided = ({ request, model }: Parameters) => guidanceRows(request, model).includes('negative_prompt');
+
+/** Of the prompts that are computed. */
+const unknownOf = (parameters: Parameters) =>
+  unknownWords(
+    parameters.model,
+    parameters.request.prompt,
+    isGuided(parameters) ? parameters.request.negativePrompt : '',
+  );
+
+const maxNamed = 10;
+
+/** Warnings in words. @param pictures that they are about; what one of them has in its prompts is named */
+export function warningBodies(
+  warnings: readonly Warning[],
+  pictures: readonly { readonly parameters: Parameters }[],
+): { code: Warning; detail: string }[] {
+  return warnings.map((code) => ({ code, detail: `${warningCodes[code]}${namedIn(code, pictures)}` }));
+}
+
+function namedIn(code: Warning, pictures: readonly { readonly parameters: Parameters }[]): string {
+  if (code !== 'prompt_words_unknown') return '';
+  const words = [...new Set(pictures.flatMap(({ parameters }) => unknownOf(parameters)))];
+  const more = words.length > maxNamed ? `, and ${words.length - maxNamed} more` : '';
+  return ` Not known: ${words.slice(0, maxNamed).join(', ')}${more}.`;
+}

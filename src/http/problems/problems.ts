@@ -82,7 +82,14 @@ export function responsesFor(
     const { title, meaning } = problemCodes[code];
     return [
       code,
-      { summary: title, value: body(new Problem(code, `${meaning[0]!.toUpperCase()}${meaning.slice(1)}.`)) },
+      {
+        summary: title,
+        value: body(
+          code === 'invalid_request'
+            ? fieldProblem(code, 'seed', 'seed is -5; it must be at least -1.')
+            : new Problem(code, `${meaning[0]!.toUpperCase()}${meaning.slice(1)}.`),
+        ),
+      },
     ];
   };
   for (const status of new Set(codes.map((code) => problemCodes[code].status))) {

@@ -14,9 +14,9 @@ declare module 'fastify' {
   }
 }
 
-/** Open to everybody: probes, the documentation, and what a browser asks before it sends a key. */
+/** Open to everybody: probes, the page, the documentation, and what a browser asks before it sends a key. */
 const isOpen = (route: string | undefined) =>
-  /^\/(livez|readyz|openapi\.json|(docs|problems)(\/.*)?)$/.test(route ?? '');
+  /^\/(livez|readyz|openapi\.json|(docs|problems)(\/.*)?|page\/.*)?$/.test(route ?? '');
 
 /** Clients of the AUTOMATIC1111 web UI know only a user and a password. */
 const takesPasswords = ({ url }: FastifyRequest) => url.startsWith('/sdapi/');

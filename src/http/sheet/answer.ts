@@ -5,7 +5,8 @@ import { contactSheet } from '../../image/contact-sheet.js';
 import { encode } from '../../image/encode.js';
 import type { FieldTable } from '../pictures/field.js';
 import type { Made, Plan } from '../pictures/making.js';
-import { imageBody, imageFacts, ranParameters, timingsOf, WarningBody, warningBodies } from '../pictures/report.js';
+import { imageBody, imageFacts, ranParameters, timingsOf, WarningBody } from '../pictures/report.js';
+import { warningBodies } from '../pictures/warnings.js';
 import type { Axis } from './axes.js';
 
 const axis = Type.Object({ field: Type.String(), values: Type.Array(Type.Union([Type.Number(), Type.String()])) });
@@ -45,10 +46,10 @@ export function sheetBody(id: string, made: Made, x: Axis, y: Axis | undefined) 
       ...(y && { y: y.values[Math.floor(i / columns)] }),
       ...imageBody(picture),
       parameters: ranParameters(picture.parameters, picture.result),
-      warnings: warningBodies(picture.warnings),
+      warnings: warningBodies(picture.warnings, [picture]),
     })),
     timings: timingsOf(made),
-    warnings: warningBodies(made.warnings),
+    warnings: warningBodies(made.warnings, made.pictures),
   };
 }
 

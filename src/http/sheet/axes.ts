@@ -26,25 +26,37 @@ type Values = string | readonly (string | number)[];
 /** Checks one value against its field's schema; the errors are ajv's. */
 export type Check = (field: string, value: unknown) => readonly SchemaError[];
 
+/** The schema of an axis' values. */
+type ValuesSchema = (description: string, example?: readonly number[]) => TSchema;
+
 /** What a sheet's request has instead of fields that it does not take. @param values of an axis */
-export function axesFields(table: FieldTable, { MAX_SHEET_CELLS }: Config, values: (description: string) => TSchema) {
+export function axesFields(table: FieldTable, { MAX_SHEET_CELLS }: Config, values: ValuesSchema) {
   const swept = Object.keys(table).filter((name) => table[name]!.swept);
-  const field = (which: string) => Type.Enum(swept, { type: 'string', description: `What changes ${which}.` });
+  const field = (which: string, options = {}) =>
+    Type.Enum(swept, { type: 'string', description: `What changes ${which}.`, ...options });
   return {
-    x_field: field('from column to column'),
-    x_values: values(`Its values, at most ${MAX_SHEET_CELLS} pictures in all.`),
+    x_field: field('from column to column', { examples: ['influence'] }),
+    x_values: values(`Its values, at most ${MAX_SHEET_CELLS} pictures in all.`, [0, 25, 50, 75]),
     y_field: Type.Optional(field('from row to row; absent for a sheet of one row')),
     y_values: Type.Optional(values('Its values.')),
   };
 }
 
 /** In a form. */
-export const joinedValues = (description: string) =>
-  Type.String({ minLength: 1, description: `${description} With \`|\` between them: \`0|25|50\`.` });
+export const joinedValues: ValuesSchema = (description, example) =>
+  Type.String({
+    minLength: 1,
+    description: `${description} With \`|\` between them: \`0|25|50\`.`,
+    ...(example && { examples: [example.join('|')] }),
+  });
 
 /** In JSON. */
-export const listedValues = (description: string) =>
-  Type.Array(Type.Union([Type.Number(), Type.String()]), { minItems: 1, description, examples: [[0, 25, 50, 75]] });
+export const listedValues: ValuesSchema = (description, example) =>
+  Type.Array(Type.Union([Type.Number(), Type.String()]), {
+    minItems: 1,
+    description,
+    ...(example && { examples: [example] }),
+  });
 
 /**
  * @param schemas of the fields that can be swept

@@ -1,8 +1,9 @@
 // POST /img2img/sheet: one request swept over one or two axes, answered as a labelled contact sheet or as JSON.
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { Type } from 'typebox';
-import { bodyOf, formPictures, jsonPictures, schemasOf } from '../pictures/bodies.js';
+import { type TSchema, Type } from 'typebox';
+import { between, bodyOf, formPictures, jsonPictures, schemasOf } from '../pictures/bodies.js';
+import { exampleBody } from '../pictures/example.js';
 import type { Sent } from '../pictures/fields.js';
 import { formatOf, pictureContent, pictureSources, pictureTypes } from '../pictures/img2img.js';
 import { eachSeed } from '../pictures/parameters.js';
@@ -13,9 +14,16 @@ import { negotiate } from '../server/negotiation.js';
 import { SheetBody, sheetBody, sheetPicture } from './answer.js';
 import { type AxesBody, axesFields, type Check, cellBodies, joinedValues, listedValues, readAxes } from './axes.js';
 
+/** In the example it is the axis. */
+const withoutExample = ({ examples: _, ...schema }: TSchema & { examples?: unknown }) => schema as TSchema;
+
+const { influence: _, ...common } = exampleBody;
+const exampleSheet = { ...common, x_field: 'influence', x_values: [0, 25, 50, 75] };
+
 export function sheetRoute(app: FastifyInstance, kitchen: Kitchen): void {
   const { config, fields } = kitchen;
   const schemas = schemasOf(fields, config, ({ notInSheets }) => !notInSheets);
+  const others = { ...schemas, influence: withoutExample(schemas.influence!) };
   const axes = (values: typeof joinedValues | typeof listedValues) => axesFields(fields, config, values);
   app.addSchema(SheetBody);
   pictureRoute<Sent & AxesBody>(app, kitchen, {
@@ -27,8 +35,8 @@ export function sheetRoute(app: FastifyInstance, kitchen: Kitchen): void {
         'Makes a picture for every value of an axis, or every pair of values of two, with everything else the same (the seed too). The answer is one labelled picture, or JSON with the single ones.',
       tags: ['Pictures'],
     },
-    form: bodyOf({ ...formPictures(config), ...axes(joinedValues), ...schemas }),
-    json: bodyOf({ ...jsonPictures, ...axes(listedValues), ...schemas }),
+    form: bodyOf(between(formPictures(config), { ...axes(joinedValues), ...others })),
+    json: bodyOf(between(jsonPictures, { ...axes(listedValues), ...others }), exampleSheet),
     pictures: pictureSources,
     success: {
       description: 'The contact sheet, or as JSON its pictures',

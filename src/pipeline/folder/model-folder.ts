@@ -2,7 +2,7 @@
 // Sources of the defaults: diffusers' model configs; exporters leave some keys out.
 
 import { basename, join } from 'node:path';
-import type { Kind, Precision, SizeRange } from '../../model-facts.js';
+import type { Kind, Precision, SizeRange, Vocabulary } from '../../model-facts.js';
 import { type GraphFacts, graphFacts } from '../onnx/graph-facts.js';
 import { dataTypes } from '../onnx/graph-file.js';
 import { fittingSchedulers, type SchedulerName, schedulerForClass } from '../schedulers/index.js';
@@ -24,6 +24,7 @@ export interface ModelFolder {
   readonly title: string;
   readonly description: string;
   readonly license: string | null;
+  readonly vocabulary: Vocabulary | undefined;
   readonly family: Family;
   readonly kind: Kind;
   readonly exporter: Exporter;
@@ -64,6 +65,9 @@ export interface LatentScale {
   /** Per channel; absent for 1. */
   readonly std: readonly number[] | undefined;
 }
+
+/** Groups that are left out are empty. */
+const noWords: Vocabulary = { styles: [], qualities: [], colours: [], other: [] };
 
 /**
  * @param provider that is to run it: some graphs run on CUDA only
@@ -115,6 +119,7 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
     title: settings.title ?? basename(path),
     description: settings.description ?? '',
     license: settings.license ?? null,
+    vocabulary: settings.vocabulary && { ...noWords, ...settings.vocabulary },
     family,
     kind,
     exporter: exporterOf(facts),

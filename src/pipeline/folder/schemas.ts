@@ -80,6 +80,9 @@ export const SchedulerFile = optional({
 });
 
 /** img2img.json: the one file that is written for this server, so that an unknown key is a mistake. */
+/** The list goes to every reader of GET /models. */
+const words = Type.Array(Type.String({ pattern: '\\S', maxLength: 100 }), { maxItems: 1000 });
+
 export const Settings = optional(
   {
     title: text(200),
@@ -94,6 +97,10 @@ export const Settings = optional(
       closed,
     ),
     size: optional({ native: count(maxSide.native), multiple: side, min: side, max: side }, closed),
+    vocabulary: optional(
+      Object.fromEntries(vocabularyGroups.map((group) => [group, words])) as Record<keyof Vocabulary, typeof words>,
+      closed,
+    ),
     turbo: Type.Boolean(),
     guidance_rescale: Type.Number({ minimum: 0, maximum: 1 }),
     clip_skip: Type.Integer({ minimum: 0, maximum: 100 }),
