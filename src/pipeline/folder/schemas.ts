@@ -2,6 +2,7 @@
 // folder is read, not by whoever runs out of memory.
 
 import { type Static, type TSchema, Type } from 'typebox';
+import { type Vocabulary, vocabularyGroups } from '../../model-facts.js';
 import { schedulerNames } from '../schedulers/index.js';
 
 const optional = <T extends Record<string, TSchema>>(properties: T, options = {}) =>
