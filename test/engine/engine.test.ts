@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { cpSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { serialize } from 'node:v8';
 import t, { type Test } from 'tap';
@@ -281,6 +282,16 @@ t.test('a worker that says what no worker says is replaced, and nothing that it 
   await one(engine, request(1, { prompt: `[say ${wrongSize}@2 once]` }));
   t.match(exits.at(-1), /^protocol: it made a picture of 1 x 1 that nobody asked for$/);
   t.strictSame((await one(engine, request(1))).pixels.data, healthy);
+});
+
+t.test('what a folder says of itself is no fault of the worker', async (t) => {
+  const dir = t.testdir();
+  cpSync('test/reference/tiny', `${dir}/odd`, { recursive: true });
+  const odd = { title: 'x'.repeat(150_000), defaults: { steps: 2.5, guidance: -3 } };
+  writeFileSync(`${dir}/odd/img2img.json`, JSON.stringify(odd));
+  const engine = await start(t, { modelsDir: dir });
+  t.equal(engine.status.workers[0]!.restarts, 0);
+  t.equal(engine.models[0]?.name, 'odd');
 });
 
 t.test(

@@ -79,10 +79,11 @@ const wrong = [
 ];
 /** Where a wrong value is right after all. */
 const allowed: readonly [path: RegExp, values: readonly unknown[]][] = [
-  [/^(model|models\.0)\.(title|description|exporter|stamp|reason)$|^onnxruntime$|^message$/, ['']],
-  [/license$/, ['', null]],
+  [/^(model|models\.0)\.(title|description|exporter|stamp|reason)$|^onnxruntime$|^message$/, ['', 'x'.repeat(200_000)]],
+  [/license$/, ['', 'x'.repeat(200_000), null]],
   [/(latentConsistency|guidanceEmbedded|loaded|drawUnseeded|models\.0\.runnable)$/, [true]],
-  [/(guidance|ms|bytes|freeBytes|textEncode|vaeEncode|denoise|vaeDecode|modelLoadMs|modelRunMs)$/, [1.5]],
+  [/(size\.\w+|defaults\.(steps|guidance))$/, [-1, 1.5]],
+  [/(ms|bytes|freeBytes|textEncode|vaeEncode|denoise|vaeDecode|modelLoadMs|modelRunMs)$/, [1.5]],
   [/(maxRows|freeBytes|preview|capacities|memoryNeeds)$/, [undefined]],
   [/(models|capacities|calls|memoryNeeds)$/, [[]]],
   [/schedulerConfig$/, [{}, new Map(), new Uint8Array(1)]],

@@ -10,7 +10,10 @@ import type { FromWorker } from '../shared/messages.js';
 
 const object = <P extends Record<string, TSchema>>(properties: P) =>
   Type.Object(properties, { additionalProperties: false });
-const text = Type.String({ maxLength: 100_000 });
+/** As long as a message may be: what a folder says of itself is no fault of the worker. */
+const text = Type.String();
+/** A folder's own, whatever it means by it. */
+const number = Type.Number();
 const name = Type.String({ minLength: 1, maxLength: 1000 });
 const count = Type.Integer({ minimum: 0 });
 const positive = Type.Integer({ minimum: 1 });
@@ -61,8 +64,8 @@ const modelInfo = object({
   loaded: Type.Boolean(),
   digest: name,
   stamp: text,
-  size: object({ native: positive, multiple: positive, min: positive, max: positive }),
-  defaults: object({ steps: positive, guidance: amount, scheduler: oneOf<SchedulerName>(schedulerNames) }),
+  size: object({ native: number, multiple: number, min: number, max: number }),
+  defaults: object({ steps: number, guidance: number, scheduler: oneOf<SchedulerName>(schedulerNames) }),
   // The folder's own words: the schedulers read them, and refuse what they cannot use.
   schedulerConfig: Type.Unsafe<SchedulerConfig>({ type: 'object' }),
   capacities: Type.Optional(Type.Array(capacity)),
