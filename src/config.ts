@@ -4,7 +4,6 @@ import { isIP } from 'node:net';
 import { envSchema } from 'env-schema';
 import { type Static, Type } from 'typebox';
 import type { EngineSettings } from './engine/host/engine.js';
-import type { StandInSettings } from './engine/shared/stand-in.js';
 import { requirement, type SchemaError } from './requirement.js';
 
 /** Node's timers take no more. */
@@ -31,7 +30,7 @@ const Settings = Type.Object({
     default: 'auto',
     minLength: 1,
     description:
-      '`auto` (all NVIDIA GPUs and MIG instances, else the CPU), or a list of `cpu`, `cpu*N` (N workers), `cuda:N`, `cuda:N:M` (instance M of GPU N); one worker process each. `standin` is a CPU with costs and faults on demand, for tests',
+      '`auto` (all NVIDIA GPUs and MIG instances, else the CPU), or a list of `cpu`, `cpu*N` (N workers), `cuda:N`, `cuda:N:M` (instance M of GPU N); one worker process each',
   }),
   THREADS: Type.Optional(
     Type.Integer({
@@ -61,9 +60,10 @@ const Settings = Type.Object({
     maximum: maxTimerMs,
     description: 'A worker that does not end a step in this time is replaced',
   }),
-  STAND_IN: Type.Optional(
+  WORKER_MODULE: Type.Optional(
     Type.String({
-      description: 'For tests: what `DEVICES=standin` costs, as JSON (`src/engine/shared/stand-in.ts` says the keys)',
+      description:
+        'For tests and benches: a file that every worker loads, whose default export puts another device in the place of its own (`src/engine/worker/device.ts` says how)',
     }),
   ),
   MAX_QUEUE: Type.Integer({
@@ -124,6 +124,18 @@ const Settings = Type.Object({
     default: 536_870_912,
     minimum: 1024,
     description: 'Decoded pictures of all requests in flight together; one more is a 429',
+  }),
+  MAX_DECODE_BYTES: Type.Integer({
+    default: 1_610_612_736,
+    minimum: 268_435_456,
+    description:
+      'Memory that pictures may take together while they are decoded, in processes of their own; what does not fit waits, and a picture that takes more than seven eighths of it is a 422',
+  }),
+  DECODE_TIMEOUT_MS: Type.Integer({
+    default: 20_000,
+    minimum: 100,
+    maximum: maxTimerMs,
+    description: 'Longest time for decoding one picture; a longer one is a 422',
   }),
   MAX_INPUT_PIXELS: Type.Integer({ default: 50_000_000, minimum: 1, description: 'Pixels of an uploaded picture' }),
   MAX_PIXELS: Type.Integer({ default: 4_194_304, minimum: 1, description: 'Pixels of an answer' }),
@@ -256,17 +268,8 @@ export function engineSettings(config: Config): EngineSettings {
     maxPictureBytes: config.MAX_PICTURES_BYTES,
     stepTimeoutMs: config.STEP_TIMEOUT_MS,
     modelMemoryBytes: config.MODEL_MEMORY_BYTES,
-    standIn: parseStandIn(config.STAND_IN),
+    workerModule: config.WORKER_MODULE,
   };
-}
-
-function parseStandIn(text: string | undefined): StandInSettings | undefined {
-  if (text === undefined) return undefined;
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new Error(`STAND_IN is ${JSON.stringify(text)}; it must be JSON.`);
-  }
 }
 
 function validated(data: NodeJS.ProcessEnv, environment: NodeJS.ProcessEnv): Config {

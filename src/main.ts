@@ -5,7 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
 import { engineSettings, readConfig } from './config.js';
 import { type CatalogueEntry, Engine } from './engine/host/engine.js';
-import { GpuTelemetry, openGpuSource } from './engine/shared/gpu/gpu.js';
+import { GpuTelemetry } from './engine/host/gpu-telemetry.js';
+import { openGpuSource } from './engine/shared/gpu/gpu-source.js';
 import { buildApp } from './http/app.js';
 import { createLogger } from './log.js';
 

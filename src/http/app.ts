@@ -12,6 +12,7 @@ import Fastify, {
 } from 'fastify';
 import { type Config, list } from '../config.js';
 import type { Engine } from '../engine/host/engine.js';
+import { PictureReader } from '../image/host/picture-reader.js';
 import { gpuMetrics, type ReadableTelemetry } from './metrics/gpu-metrics.js';
 import { type Build, countAnswers, createMetrics, metricsRoute } from './metrics/metrics.js';
 import { modelRoutes } from './models.js';
@@ -37,6 +38,7 @@ import { parseBoundedJson } from './server/bounded-json.js';
 import { registerDocs } from './server/docs.js';
 import { closeConnectionsWhenIdle } from './server/draining.js';
 import { knowCallers } from './server/keys.js';
+import { plainPath } from './server/paths.js';
 import { probeRoutes } from './server/probes.js';
 import { readPathPrefix, trustOf } from './server/proxies.js';
 import { limitRates } from './server/rate-limit.js';
@@ -69,6 +71,7 @@ export async function buildApp(options: AppOptions) {
     loggerInstance: logger,
     bodyLimit: smallBody,
     requestIdHeader: false,
+    rewriteUrl: ({ url }) => plainPath(url!),
     genReqId: ({ headers }) => acceptableId(headers['x-request-id']) ?? randomUUID(),
     routerOptions: { maxParamLength: 200 },
     trustProxy: trust,
@@ -85,7 +88,12 @@ export async function buildApp(options: AppOptions) {
   });
   const metrics = createMetrics(engine, lifecycle, build);
   if (gpus) gpuMetrics(metrics.registry, gpus, engine);
-  const maker = pictureMaker(config, fields, engine, metrics);
+  const reader = new PictureReader({ maxBytes: config.MAX_DECODE_BYTES, timeoutMs: config.DECODE_TIMEOUT_MS }, (end) =>
+    logger.warn(end, 'a process that decodes pictures ended; a new one is started for the next picture'),
+  );
+  app.addHook('onListen', async () => reader.start());
+  app.addHook('onClose', () => reader.close());
+  const maker = pictureMaker(config, fields, { engine, reader, metrics });
   const kitchen: Kitchen = { config, fields, maker, assertRoom: () => engine.assertRoom() };
   decorate(app);
   app.removeContentTypeParser('text/plain');
@@ -155,7 +163,7 @@ export async function buildApp(options: AppOptions) {
     app.register(
       async (scope) => {
         registerProblems(scope, count, webuiShape);
-        webuiRoutes(scope, kitchen, engine, build.version);
+        webuiRoutes(scope, kitchen, engine, build.version, gpus);
       },
       { prefix: '/sdapi/v1' },
     );

@@ -3,7 +3,8 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { Config } from '../config.js';
-import { type CatalogueEntry, type Engine, kinds, type ModelInfo, schedulerNames } from '../engine/host/engine.js';
+import { type CatalogueEntry, type Engine, type ModelInfo, schedulerNames } from '../engine/host/engine.js';
+import { kinds, precisions } from '../model-facts.js';
 import { fieldProblem, problemResponses } from './problems/problems.js';
 
 const Model = Type.Object(
@@ -17,7 +18,7 @@ const Model = Type.Object(
       }),
     ),
     exporter: Type.Optional(Type.String({ description: 'Whose habits the graphs show' })),
-    precision: Type.Optional(Type.Enum(['fp32', 'fp16', 'mixed'], { type: 'string', description: 'Of the weights' })),
+    precision: Type.Optional(Type.Enum([...precisions], { type: 'string', description: 'Of the weights' })),
     runnable: Type.Boolean(),
     reason: Type.Optional(Type.String({ description: 'Why it cannot run' })),
     title: Type.Optional(Type.String()),

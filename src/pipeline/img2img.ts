@@ -2,39 +2,17 @@
 // Source: diffusers, pipeline_stable_diffusion_img2img.py; the order of random draws (VAE, noise, noise of each step) is part of it.
 // Where we differ: a strength that rounds to no step takes the VAE round trip. UNet calls take the rows of many requests.
 
+import { guidanceRows, type RowKind } from '../guidance.js';
+import type { Img2ImgRequest, Timings } from '../img2img-request.js';
 import type { Pixels } from '../pixels.js';
 import type { Model } from './model.js';
-import { inpaintingChannels, type Known, keepKnown, latentMask, type Mask, restoreStarter } from './numbers/mask.js';
+import { inpaintingChannels, type Known, keepKnown, latentMask, restoreStarter } from './numbers/mask.js';
 import { TorchGenerator } from './numbers/noise.js';
 import { type EncodedPrompt, encodePrompts, zerosLike } from './prompt.js';
-import { createSchedule, type SchedulerName } from './schedulers/index.js';
+import { createSchedule } from './schedulers/index.js';
 import type { Scheduler } from './schedulers/schedule.js';
 import { type Condition, guidanceEmbedding, runUnet, sharesTimestep, timeIds } from './unet.js';
 import { decodeLatents, drawIsSeeded, encodeStarters, type Starter } from './vae.js';
-
-export interface Img2ImgRequest {
-  /** The starter in the size of the output: both sides multiples of the model's. */
-  readonly pixels: Pixels;
-  /** In the size of the starter; without one everything is repainted. */
-  readonly mask?: Mask | undefined;
-  readonly prompt: string;
-  readonly negativePrompt: string;
-  /** 0..1, the share of the schedule that is run. */
-  readonly strength: number;
-  readonly guidanceScale: number;
-  readonly steps: number;
-  readonly scheduler: SchedulerName;
-  /** 0..2^32-1 */
-  readonly seed: number;
-}
-
-/** Milliseconds per stage. */
-export interface Timings {
-  textEncode: number;
-  vaeEncode: number;
-  denoise: number;
-  vaeDecode: number;
-}
 
 /** A request's state on the device. */
 export interface Generation {
@@ -75,9 +53,7 @@ export function rowsOf(generation: Generation): number {
 export async function prepare(model: Model, requests: readonly Img2ImgRequest[]): Promise<Generation[]> {
   const { family, schedulerConfig } = model.folder;
   const start = performance.now();
-  const texts = requests.flatMap((request) =>
-    isGuided(model, request) ? [request.prompt, request.negativePrompt] : [request.prompt],
-  );
+  const texts = requests.flatMap((request) => guidanceRows(request, family).map((row) => textOf(request, row)));
   const prompts = await encodePrompts(model, texts);
   const textEncode = performance.now() - start;
 
@@ -99,7 +75,6 @@ export async function prepare(model: Model, requests: readonly Img2ImgRequest[])
     const { mask } = request;
     const { width, height } = request.pixels;
     const { vaeScale, latentChannels, inpaints } = model.folder;
-    const guided = isGuided(model, request);
     return {
       request,
       scheduler,
@@ -108,7 +83,9 @@ export async function prepare(model: Model, requests: readonly Img2ImgRequest[])
       conditions: conditionsOf(model, request, prompts),
       droppedTokens: {
         prompt: prompts.get(request.prompt)!.dropped,
-        negativePrompt: guided ? prompts.get(request.negativePrompt)!.dropped : 0,
+        negativePrompt: guidanceRows(request, family).includes('negative_prompt')
+          ? prompts.get(request.negativePrompt)!.dropped
+          : 0,
       },
       drawUnseeded: stepsRun > 0 && !drawIsSeeded(model),
       timings: { textEncode, vaeEncode: performance.now() - start - textEncode, denoise: 0, vaeDecode: 0 },
@@ -136,12 +113,11 @@ async function inpaintingInputs(
   return requests.map(({ pixels }, i) => inpaintingChannels(latentMask(masks[i]!, pixels.width, vaeScale), hidden[i]!));
 }
 
-/** Whether the negative prompt is computed. A UNet that takes the guidance as an embedding needs no second row. */
-function isGuided({ sessions }: Model, { guidanceScale }: Img2ImgRequest): boolean {
-  return guidanceScale > 1 && !sessions.unet.takes('timestep_cond');
+function textOf({ prompt, negativePrompt }: Img2ImgRequest, row: RowKind): string {
+  return row === 'prompt' ? prompt : negativePrompt;
 }
 
-/** The negative row comes first, as in diffusers. */
+/** One per row. */
 function conditionsOf(
   model: Model,
   request: Img2ImgRequest,
@@ -159,11 +135,12 @@ function conditionsOf(
     guidance,
   });
   const prompt = prompts.get(request.prompt)!;
-  const positive = condition(prompt, 6);
-  if (!isGuided(model, request)) return [positive];
-  const zeros = folder.zerosForEmptyPrompt && request.negativePrompt === '';
-  const negative = zeros ? zerosLike(prompt) : prompts.get(request.negativePrompt)!;
-  return [condition({ ...negative, embeds: negative.negativeEmbeds }, 2.5), positive];
+  return guidanceRows(request, folder.family).map((row) => {
+    if (row === 'prompt') return condition(prompt, 6);
+    const zeros = folder.zerosForEmptyPrompt && request.negativePrompt === '';
+    const negative = zeros ? zerosLike(prompt) : prompts.get(request.negativePrompt)!;
+    return condition({ ...negative, embeds: negative.negativeEmbeds }, 2.5);
+  });
 }
 
 /** True when two generations of a model can be rows of one UNet call. */

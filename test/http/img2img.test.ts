@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import sharp from 'sharp';
 import t from 'tap';
+import { standIn } from '../stand-in/stand-in.js';
 import { cottage, form, startApp, stillLife } from '../start.js';
 
 // A zip-bomb-like PNG: 900 million pixels of one colour in about 900 kB.
@@ -159,7 +160,7 @@ t.test('POST /img2img', async (t) => {
   await t.test('sizes: the aspect is kept, one side decides the other, both are taken', async (t) => {
     const wide = await sharp(cottage).resize(600, 300, { fit: 'fill' }).png().toBuffer();
     const cases: [fields: Record<string, number>, size: string][] = [
-      [{}, '352x192'],
+      [{}, '384x192'],
       [{ width: 512 }, '512x256'],
       [{ height: 128 }, '256x128'],
       [{ width: 128, height: 192 }, '128x192'],
@@ -411,7 +412,7 @@ t.test('POST /img2img', async (t) => {
   });
 
   await t.test('a deadline that passes is a 504, and frees the worker', async (t) => {
-    const { url, engine } = await startApp(t, { MODELS_DIR: 'test/reference', DEVICES: 'standin' });
+    const { url, engine } = await startApp(t, { MODELS_DIR: 'test/reference', WORKER_MODULE: standIn() });
     const body = form(cottage, { prompt: '[slow@2]', steps: 20, strength: 1 });
     const headers = { 'x-request-timeout-ms': '3000' };
     const response = await fetch(`${url}/img2img`, { method: 'POST', body, headers });

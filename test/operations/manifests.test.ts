@@ -106,6 +106,18 @@ t.test('each check finds its fault', { skip }, async (t) => {
   }
 });
 
+t.test('keys are required where an overlay has them, and production has them', { skip }, (t) => {
+  const secretsOf = (overlay: string) =>
+    only(build(overlay), 'Deployment').spec.template.spec.containers[0].envFrom.flatMap(
+      ({ secretRef }: { secretRef?: object }) => secretRef ?? [],
+    );
+  t.strictSame(secretsOf('production'), [{ name: 'img2img-keys' }]);
+  for (const overlay of overlays) {
+    for (const secret of secretsOf(overlay)) t.notOk(secret.optional, `${overlay}: ${secret.name} is no option`);
+  }
+  t.end();
+});
+
 t.test('the init container lets only the models start that SHA256SUMS names', async (t) => {
   const patch = readFileSync(new URL('../../k8s/components/models-pvc/deployment.yaml', import.meta.url), 'utf8');
   const [sh, flags, script]: string[] = parse(patch).spec.template.spec.initContainers[0].command;

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import type { Img2ImgRequest } from '../../src/pipeline/img2img.js';
+import type { Img2ImgRequest } from '../../src/img2img-request.js';
 import { loadModel, type Model } from '../../src/pipeline/model.js';
 import { latentMask, restoreStarter } from '../../src/pipeline/numbers/mask.js';
 import type { Pixels } from '../../src/pixels.js';
@@ -82,9 +82,9 @@ t.test('masked and unmasked requests share calls and give the same bytes as alon
 });
 
 t.test('every scheduler leaves the starter where the mask is black, at every strength', async (t) => {
-  const { schedulerNames } = await import('../../src/pipeline/schedulers/index.js');
+  const { fittingSchedulers } = await import('../../src/pipeline/schedulers/index.js');
   const base = requestOf(cases[0]!);
-  for (const scheduler of schedulerNames) {
+  for (const scheduler of fittingSchedulers({})) {
     for (const strength of [0, 0.5, 1]) {
       const [{ data } = {} as Pixels] = await generate(models[4], [{ ...base, scheduler, strength, steps: 6 }]);
       const changed = data.filter((value, i) => base.mask![Math.floor(i / 3)] === 0 && value !== base.pixels.data[i]);

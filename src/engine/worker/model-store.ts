@@ -6,8 +6,8 @@ import { findModelFolders, readModelFolder } from '../../pipeline/folder/model-f
 import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import { loadModel, type Model, releaseModel } from '../../pipeline/model.js';
 import { UnsupportedSchedulerError } from '../../pipeline/schedulers/schedule.js';
+import { rowBudgetFor } from '../shared/capacity.js';
 import type { BrokenModel, FolderDigest, ModelInfo } from '../shared/messages.js';
-import { rowBudgetFor } from '../shared/row-budget.js';
 import type { Warmth } from './warm-up.js';
 
 export interface ModelStoreOptions {
@@ -34,6 +34,8 @@ export class ModelStore {
   private readonly bytes = new Map<string, number>();
   /** The longest unused first. */
   private readonly loaded = new Map<string, Model>();
+  private loadedMs = 0;
+  private loadingSince: number | undefined;
 
   constructor(
     private readonly options: ModelStoreOptions,
@@ -42,6 +44,11 @@ export class ModelStore {
 
   get models(): (ModelInfo | BrokenModel)[] {
     return [...this.catalogue.values()];
+  }
+
+  /** Time that has gone into loading models so far, ms: a clock that stands still while none is loaded. */
+  get loadClock(): number {
+    return this.loadedMs + (this.loadingSince === undefined ? 0 : performance.now() - this.loadingSince);
   }
 
   /** Looks at all folders and loads the first that can be loaded. */
@@ -85,8 +92,9 @@ export class ModelStore {
     const info = this.catalogue.get(name);
     if (!info?.runnable) throw new ModelFolderError(info?.reason ?? `there is no model ${name}`);
     this.events.loading();
-    await this.makeRoomFor(name, inUse);
+    this.loadingSince = performance.now();
     try {
+      await this.makeRoomFor(name, inUse);
       const model = await loadModel(join(this.options.modelsDir, name), this.options);
       for (const [component, { loadMs }] of Object.entries(model.sessions)) {
         this.events.componentLoaded(name, component, loadMs);
@@ -99,6 +107,9 @@ export class ModelStore {
       const told = broken(name, error);
       this.tell(told);
       throw new ModelFolderError(told.reason);
+    } finally {
+      this.loadedMs = this.loadClock;
+      this.loadingSince = undefined;
     }
   }
 

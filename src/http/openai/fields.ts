@@ -2,7 +2,7 @@
 
 import { type Static, Type } from 'typebox';
 import type { Config } from '../../config.js';
-import { bodyOf, schemasOf } from '../pictures/bodies.js';
+import { schemasOf } from '../pictures/bodies.js';
 import type { FieldTable } from '../pictures/field.js';
 import type { Sent } from '../pictures/fields.js';
 
@@ -10,21 +10,18 @@ const picture = (description: string) => Type.String({ format: 'binary', descrip
 const choice = <T extends string>(values: T[], description: string, initial: T) =>
   Type.Optional(Type.Enum(values, { type: 'string', default: initial, description }));
 
-/** OpenAI's own. */
+const maskMeaning =
+  'A picture of which the transparent places are repainted; it is fitted to the answer as the starter is.';
+
+/** OpenAI's own, but for the pictures. */
 function ownFields(config: Config) {
   return {
-    image: picture(
-      `The starter picture, at most ${config.MAX_UPLOAD_BYTES} bytes; one. \`image[]\`, the name that clients give to a list, is taken as well.`,
-    ),
     prompt: Type.String({
       minLength: 1,
       maxLength: config.MAX_PROMPT_CHARS,
       description: 'What to move towards.',
       examples: ['watercolor painting, pastel'],
     }),
-    mask: Type.Optional(
-      picture('A picture of which the transparent places are repainted; it is fitted to the answer as the starter is.'),
-    ),
     model: Type.Optional(
       Type.String({
         minLength: 1,
@@ -44,7 +41,7 @@ function ownFields(config: Config) {
         pattern: '^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$',
         default: 'auto',
         description:
-          "`auto`, which keeps the starter's aspect at about the model's native area, or width x height, multiples of the model's step.",
+          "`auto`, which keeps the starter's aspect at about the model's native area, or width x height, multiples of the model's step. Of OpenAI's own sizes, such as `1024x1024`, one that the model cannot make is made as the nearest that it can, with the warning `size_adjusted`.",
         examples: ['auto', '256x256'],
       }),
     ),
@@ -83,14 +80,46 @@ function ownFields(config: Config) {
 
 type Own = Static<ReturnType<typeof Type.Object<ReturnType<typeof ownFields>>>>;
 
-/** With the fields of the table that it shares. */
+/** What OpenAI adds to its API one day is taken, and named where it has no effect. */
+const description =
+  'Fields beyond these are taken, have no effect, and are named in `Img2img-Ignored-Fields`; in JSON null counts as absent.';
+
+/** Of both body forms: OpenAI's fields, and those of the table that it shares. */
+const textFields = (table: FieldTable, config: Config) => ({
+  ...ownFields(config),
+  ...schemasOf(table, config, ({ onV1 }) => onV1 === true),
+});
+
 export const editForm = (table: FieldTable, config: Config) =>
-  bodyOf({ ...ownFields(config), ...schemasOf(table, config, ({ onV1 }) => onV1 === true) });
+  Type.Object(
+    {
+      image: picture(
+        `The starter picture, at most ${config.MAX_UPLOAD_BYTES} bytes; one. \`image[]\`, the name that clients give to a list, is taken as well.`,
+      ),
+      mask: Type.Optional(picture(maskMeaning)),
+      ...textFields(table, config),
+    },
+    { description },
+  );
+
+export const editJson = (table: FieldTable, config: Config) =>
+  Type.Object(
+    {
+      images: Type.Array(Type.Ref('ImageReference'), {
+        minItems: 1,
+        maxItems: 1,
+        description: 'The starter picture; one.',
+      }),
+      mask: Type.Optional(Type.Ref('ImageReference', { description: maskMeaning })),
+      ...textFields(table, config),
+    },
+    { description },
+  );
 
 export type EditBody = Own & Omit<Sent, keyof Own>;
 
-/** Names of what was sent and changes nothing. */
-export function withoutEffect(body: EditBody): string[] {
+/** Names of what was sent and changes nothing. @param known the fields of either body form */
+export function withoutEffect(body: EditBody, known: readonly object[]): string[] {
   const { stream = false, output_format = 'png' } = body;
   const names = [
     'input_fidelity',
@@ -98,7 +127,8 @@ export function withoutEffect(body: EditBody): string[] {
     ...(stream ? [] : ['partial_images']),
     ...(output_format === 'png' ? ['output_compression'] : []),
   ];
-  return names.filter((name) => name in body);
+  const unknown = Object.keys(body).filter((name) => !known.some((fields) => Object.hasOwn(fields, name)));
+  return [...names.filter((name) => name in body), ...unknown];
 }
 
 const Usage = Type.Object(

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { type Config, pairs } from '../../config.js';
 import type { Engine, ModelInfo } from '../../engine/host/engine.js';
+import type { ClientNames } from '../pictures/client-names.js';
 import type { FieldTable } from '../pictures/field.js';
 import type { Sent } from '../pictures/fields.js';
 import { ignoredFieldsHeader } from '../pictures/ignored-fields.js';
@@ -11,9 +12,20 @@ import { eachSeed } from '../pictures/parameters.js';
 import { answerHeaders } from '../pictures/report.js';
 import { type Kitchen, pictureRoute } from '../pictures/route.js';
 import type { ProblemCode } from '../problems/problem-codes.js';
-import { fieldProblem, responsesFor } from '../problems/problems.js';
+import { fieldProblem, Problem, responsesFor, toProblem } from '../problems/problems.js';
 import { editEvents, edited, openAiError } from './answers.js';
-import { type EditBody, EditEvent, Edited, editForm, OpenAiError, OpenAiModel, withoutEffect } from './fields.js';
+import {
+  type EditBody,
+  EditEvent,
+  Edited,
+  editForm,
+  editJson,
+  OpenAiError,
+  OpenAiModel,
+  withoutEffect,
+} from './fields.js';
+import { checkReferences, ImageReference } from './references.js';
+import { sizeAsked } from './size.js';
 
 const responses = (...codes: ProblemCode[]) => responsesFor(codes, 'application/json', 'OpenAiError', openAiError);
 
@@ -21,8 +33,16 @@ const responses = (...codes: ProblemCode[]) => responsesFor(codes, 'application/
 export function openAiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Engine): void {
   const { config, fields } = kitchen;
   const aliases = pairs(config.MODEL_ALIASES);
-  const modelOf = (name?: string) => engine.model(name === undefined ? undefined : (aliases.get(name) ?? name));
-  for (const schema of [Edited, EditEvent, OpenAiModel, OpenAiError]) app.addSchema(schema);
+  const modelOf = (name?: string) => {
+    try {
+      return engine.model(name === undefined ? undefined : (aliases.get(name) ?? name));
+    } catch (error) {
+      throw withAliasesNamed(error);
+    }
+  };
+  for (const schema of [Edited, EditEvent, OpenAiModel, OpenAiError, ImageReference]) app.addSchema(schema);
+  const form = editForm(fields, config);
+  const json = editJson(fields, config);
 
   pictureRoute<EditBody>(app, kitchen, {
     path: '/images/edits',
@@ -33,10 +53,12 @@ export function openAiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Eng
         "For clients of OpenAI: only the base URL and the key change. OpenAI's fields keep OpenAI's meaning; ours come under our names. What has no effect here is named in `Img2img-Ignored-Fields`. Errors have OpenAI's shape.",
       tags: ['OpenAI'],
     },
-    form: editForm(fields, config),
+    form,
+    json,
     pictures: [
       { slot: 'image', field: 'image', alias: 'image[]' },
-      { slot: 'mask', field: 'mask' },
+      { slot: 'image', field: 'images', inJson: ({ images }) => urlOf((images as unknown[] | undefined)?.[0]) },
+      { slot: 'mask', field: 'mask', inJson: ({ mask }) => urlOf(mask) },
     ],
     success: {
       description: 'The pictures; with `stream` an event stream.',
@@ -47,15 +69,26 @@ export function openAiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Eng
       },
     },
     problems: responses,
+    tidy(body) {
+      checkReferences(body);
+      return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
+    },
     understand(body) {
       refuse(body);
-      const sent = translate(body, fields, modelOf(body.model), config);
+      const model = modelOf(body.model);
+      const { size, adjusted } = sizeAsked(body.size ?? 'auto', model.size, config.MAX_PIXELS);
+      const sent = { ...translate(body, fields, model, config), ...size };
       return {
-        order: { bodies: eachSeed(sent, body.n ?? 1), maskReading: { channel: 'transparency' } },
+        order: {
+          bodies: eachSeed(sent, body.n ?? 1, config.MAX_N),
+          maskReading: { channel: 'transparency' },
+          warnings: adjusted ? ['size_adjusted'] : [],
+        },
+        names: 'images' in body ? { ...names, image: { field: 'images' } } : names,
         preview: body.stream && (body.partial_images ?? 0) > 0,
         events: body.stream ? (plan) => editEvents(body, plan) : undefined,
         answer: (made) => ({ body: edited(made, body) }),
-        ignored: withoutEffect(body),
+        ignored: withoutEffect(body, [form.properties, json.properties]),
       };
     },
   });
@@ -114,6 +147,24 @@ export function openAiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Eng
   );
 }
 
+/** OpenAI's words for what it comes to. */
+const names: ClientNames = {
+  width: { field: 'size', phrase: "size's width" },
+  height: { field: 'size', phrase: "size's height" },
+  format: { field: 'output_format' },
+  quality: { field: 'output_compression' },
+};
+
+const urlOf = (reference: unknown) => (reference as { image_url?: unknown } | null | undefined)?.image_url;
+
+/** Clients of OpenAI that insist on its models' names have a way out, which their users may not know of. */
+function withAliasesNamed(error: unknown): unknown {
+  const { code, message, more } = toProblem(error as Error);
+  if (code !== 'model_not_found') return error;
+  const way = 'The setting MODEL_ALIASES gives models other names: MODEL_ALIASES=gpt-image-1=<model>.';
+  return new Problem(code, `${message} ${way}`, { ...more, errors: [{ pointer: '#/model', detail: message }] });
+}
+
 /** What OpenAI offers and this server cannot do. */
 function refuse({ response_format, background }: EditBody): void {
   if (response_format === 'url') {
@@ -130,7 +181,6 @@ function refuse({ response_format, background }: EditBody): void {
 const stepsFactor: Partial<Record<NonNullable<EditBody['quality']>, number>> = { low: 0.5, high: 2, hd: 2 };
 
 function translate(body: EditBody, table: FieldTable, model: ModelInfo, { MAX_STEPS }: Config): Sent {
-  const [width, height] = (body.size ?? 'auto').split('x').map(Number);
   const factor = stepsFactor[body.quality ?? 'auto'] ?? 1;
   const shared = Object.entries(body).filter(([name]) => table[name]?.onV1);
   return {
@@ -138,7 +188,6 @@ function translate(body: EditBody, table: FieldTable, model: ModelInfo, { MAX_ST
     prompt: body.prompt,
     model: model.name,
     steps: body.steps ?? Math.min(Math.ceil(model.defaults.steps * factor), MAX_STEPS),
-    ...(width && height && { width, height }),
     format: body.output_format ?? 'png',
     ...(body.output_format && body.output_format !== 'png' && { quality: Math.max(1, body.output_compression ?? 100) }),
   };

@@ -2,6 +2,7 @@
 
 import { type TSchema, Type } from 'typebox';
 import type { Config } from '../../config.js';
+import { readable } from '../../image/host/picture-reader.js';
 import type { FieldTable } from './field.js';
 
 /** Which of a table's fields a route has. */
@@ -20,7 +21,7 @@ const maskDescription =
 export const formPictures = ({ MAX_UPLOAD_BYTES, MAX_INPUT_PIXELS }: Config) => ({
   image: Type.String({
     format: 'binary',
-    description: `The starter picture: PNG, JPEG, WebP, AVIF, GIF or TIFF, at most ${MAX_UPLOAD_BYTES} bytes and ${MAX_INPUT_PIXELS} pixels.`,
+    description: `The starter picture: ${readable}, at most ${MAX_UPLOAD_BYTES} bytes and ${MAX_INPUT_PIXELS} pixels.`,
   }),
   mask: Type.Optional(Type.String({ format: 'binary', description: maskDescription })),
 });

@@ -30,15 +30,17 @@ export type FieldTypes = Readonly<Record<string, { readonly type?: string }>>;
  * Replaces request.body by plain values: numbers for the form's number fields, the pictures' bytes in request.pictures.
  * @param fields of the form; undefined for a route that takes JSON only
  * @param maxBytes of one picture
+ * @param takesMore whether a form may have fields that are not among these: they are left as text
  */
 export async function readBody(
   request: FastifyRequest,
   fields: FieldTypes | undefined,
   sources: readonly PictureSource[],
   maxBytes: number,
+  takesMore = false,
 ): Promise<void> {
   request.pictures = {};
-  if (fields && request.isMultipart()) return readForm(request, fields, sources, maxBytes);
+  if (fields && request.isMultipart()) return readForm(request, fields, sources, maxBytes, takesMore);
   const body = request.body;
   if (body === undefined) {
     const types = fields ? 'multipart/form-data or application/json' : 'application/json';
@@ -61,8 +63,9 @@ async function readForm(
   fields: FieldTypes,
   sources: readonly PictureSource[],
   maxBytes: number,
+  takesMore: boolean,
 ): Promise<void> {
-  const body: Record<string, unknown> = {};
+  const body: Record<string, unknown> = Object.create(null); // names are the client's
   const pictures: { -readonly [Slot in keyof Uploads]: Uploads[Slot] } = {};
   const seen = new Set<string>();
   try {
@@ -74,22 +77,32 @@ async function readForm(
     for await (const part of request.parts({ isPartAFile })) {
       const source = sources.find(({ field, alias }) => field === part.fieldname || alias === part.fieldname);
       const field = source?.field ?? part.fieldname;
-      if (!Object.hasOwn(fields, field)) throw fieldProblem('invalid_request', field, `${field} ${notAField}.`);
-      if (seen.has(field)) throw fieldProblem('invalid_request', field, `${field} is there more than once.`);
+      const isKnown = source !== undefined || Object.hasOwn(fields, field);
+      if (!isKnown && !takesMore) throw fieldProblem('invalid_request', field, `${field} ${notAField}.`);
+      if (isKnown && seen.has(field)) throw fieldProblem('invalid_request', field, `${field} is there more than once.`);
       seen.add(field);
       if (part.type === 'file') {
-        if (!source) throw fieldProblem('invalid_request', field, `${field} is a file; it must be a text field.`);
+        if (!source && isKnown)
+          throw fieldProblem('invalid_request', field, `${field} is a file; it must be a text field.`);
         const bytes = await part.toBuffer().catch((error) => {
           if (error.code !== 'FST_REQ_FILE_TOO_LARGE') throw error;
           throw tooLarge(field, maxBytes);
         });
         // Forms send an unfilled file input as an empty file, and the try-it console as an empty text.
         if (bytes.length === 0 && !part.filename) continue;
+        if (!source) {
+          body[field] = part.filename ?? '';
+          continue;
+        }
         if (part.filename === undefined) refuseText(field, bytes);
+        if (pictures[source.slot]) {
+          const detail = `${source.slot} is there more than once; one picture is taken.`;
+          throw fieldProblem('invalid_request', source.slot, detail);
+        }
         pictures[source.slot] = bytes;
-        body[field] = part.filename ?? '';
+        body[source.slot] = part.filename ?? '';
       } else {
-        if (part.valueTruncated) throw fieldProblem('invalid_request', field, `${field} is too long.`);
+        if (part.valueTruncated && isKnown) throw fieldProblem('invalid_request', field, `${field} is too long.`);
         const value = coerce(String(part.value), fields[field]?.type);
         if (value !== undefined) body[field] = value;
       }

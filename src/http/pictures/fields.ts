@@ -5,8 +5,8 @@ import { Type } from 'typebox';
 import type { Config } from '../../config.js';
 import { schedulerNames } from '../../engine/host/engine.js';
 import { parseColour } from '../../image/colour.js';
-import type { Fit } from '../../image/decode.js';
 import { defaultQuality, type Format, formats } from '../../image/encode.js';
+import type { Fit } from '../../image/host/picture-reader.js';
 import { fieldProblem, Problem } from '../problems/problems.js';
 import { field, type SentOf, type ValuesOf } from './field.js';
 
@@ -137,7 +137,7 @@ export const fields = {
     swept: true,
   }),
   width: side(
-    "Width of the answer, a multiple of the model's step. Without `width` and `height` the starter's aspect is kept at about the model's native area; with one of them the other follows the aspect.",
+    "Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect.",
     'width',
   ),
   height: side('Height of the answer; see `width`.', 'height'),

@@ -70,7 +70,7 @@ export function img2imgRoute(app: FastifyInstance, kitchen: Kitchen): void {
       const format = formatOf(sent, request);
       const warnings: Warning[] = preview && type !== 'text/event-stream' ? ['preview_unused'] : [];
       return {
-        order: { bodies: eachSeed({ ...sent, format }, n), warnings },
+        order: { bodies: eachSeed({ ...sent, format }, n, config.MAX_N), warnings },
         dryRun,
         preview,
         events: type === 'text/event-stream' ? () => img2imgEvents(request) : undefined,

@@ -9,10 +9,16 @@ import {
   type Generated,
   type GenerateOptions,
 } from '../../engine/host/engine.js';
-import type { Conversion } from '../../image/decode.js';
-import { decode, decodeMask, inspect, type Starter } from '../../image/decode.js';
 import { encode } from '../../image/encode.js';
-import { PictureError } from '../../image/picture-error.js';
+import {
+  type Conversion,
+  type DecodedMask,
+  type MaskReading,
+  PictureError,
+  type PictureReader,
+  type ReadOptions,
+  type Starter,
+} from '../../image/host/picture-reader.js';
 import type { Pixels } from '../../pixels.js';
 import type { Metrics } from '../metrics/metrics.js';
 import { engineEnds } from '../problems/engine-ends.js';
@@ -20,10 +26,12 @@ import type { ProblemCode } from '../problems/problem-codes.js';
 import { fieldProblem } from '../problems/problems.js';
 import type { Trace } from '../server/trace.js';
 import type { FieldTable } from './field.js';
+import { limitsOf } from './limits.js';
 import type { Made, MadePicture, Order, Plan, PlannedPicture, Uploads } from './making.js';
 import { type Parameters, settle } from './parameters.js';
 import { ranParameters } from './report.js';
 import { stageTimesOf, tellStages } from './stages.js';
+import { estimate, generate, isUntouched } from './untouched.js';
 import { warningsFor } from './warnings.js';
 
 export interface RunOptions extends GenerateOptions {
@@ -53,42 +61,60 @@ export const makingProblems = [
   'deadline_exceeded',
 ] as const satisfies readonly ProblemCode[];
 
+export interface PlanOptions extends ReadOptions {
+  readonly signal: AbortSignal;
+  /** As GenerateOptions has it: what cannot be met is refused before anything is decoded. */
+  readonly deadline: number;
+}
+
 export interface PictureMaker {
-  /**
-   * @param signal its reason, an EngineError, ends the planning between two of its parts
-   * @throws Problem, PictureError, SizeError, EngineError for what cannot run
-   */
-  plan(order: Order, uploads: Uploads, signal: AbortSignal): Promise<Plan>;
+  /** @throws Problem, PictureError, SizeError, EngineError for what cannot run; the signal's reason */
+  plan(order: Order, uploads: Uploads, options: PlanOptions): Promise<Plan>;
   /** What a plan would meet if it came now. */
   estimate(plan: Plan): Estimate;
   /** Runs all pictures of a plan, or none. @throws EngineError */
   run(plan: Plan, options: RunOptions): Promise<Made>;
 }
 
-export function pictureMaker(config: Config, fields: FieldTable, engine: Engine, metrics: Metrics): PictureMaker {
+/** What the making of pictures is made of. */
+export interface MakerParts {
+  readonly engine: Engine;
+  readonly reader: PictureReader;
+  readonly metrics: Metrics;
+}
+
+export function pictureMaker(
+  config: Config,
+  fields: FieldTable,
+  { engine, reader, metrics }: MakerParts,
+): PictureMaker {
+  const holdLimits = limitsOf(fields, config);
   return {
-    async plan({ bodies, maskReading, warnings = [] }, { image, mask }, signal) {
+    async plan({ bodies, maskReading, warnings = [] }, { image, mask }, options) {
       const start = performance.now();
       if (!image) throw fieldProblem('invalid_request', 'image', 'image is missing.');
+      for (const body of bodies) holdLimits(body);
       const models = bodies.map((body) => engine.model(body.model));
       engine.assertRoom();
-      const starter = await inspect(image, config.MAX_INPUT_PIXELS);
-      const maskPicture = mask && (await inspectMask(mask, starter, config.MAX_INPUT_PIXELS));
+      const starter = reader.inspect(image, config.MAX_INPUT_PIXELS);
+      const maskPicture = mask && inspectMask(reader, mask, starter, config.MAX_INPUT_PIXELS);
       const settled: Parameters[] = [];
       for (const [i, body] of bodies.entries())
         settled.push(await settle(fields, body, models[i]!, starter, config.MAX_PIXELS));
-      signal.throwIfAborted();
       engine.assertRoom(
         settled.map(({ model, request, size }) => ({ model: model.name, request: { ...request, pixels: size } })),
+        options.deadline,
       );
       // Pictures of one size share the decoded starter.
       const decoded = new Map<
         string,
-        Promise<{ pixels: Pixels; mask: Uint8Array | undefined; converted: Conversion[] }>
+        Promise<{ pixels: Pixels; mask: Uint8Array | undefined; converted: readonly Conversion[] }>
       >();
       const decodeFor = async ({ size, values }: Parameters) => ({
-        ...(await decode(starter, size, values.fit, values.background)),
-        mask: maskPicture && (await aboutMask(decodeMask(maskPicture, size, values.fit, maskReading))),
+        ...(await reader.decode(starter, size, values.fit, values.background, options)),
+        mask:
+          maskPicture &&
+          (await maskOf(reader.decodeMask(maskPicture, size, values.fit, maskReading, options), maskReading)),
       });
       const pictures = settled.map(async (parameters, i) => {
         const key = `${parameters.size.width}x${parameters.size.height}`;
@@ -96,21 +122,33 @@ export function pictureMaker(config: Config, fields: FieldTable, engine: Engine,
         decoded.set(key, decoding);
         const { pixels, mask, converted } = await decoding;
         const job = { model: parameters.model.name, request: { ...parameters.request, pixels, mask } };
-        return { sent: bodies[i]!, parameters, job, converted };
+        const untouched = isUntouched(job);
+        return {
+          sent: bodies[i]!,
+          parameters: untouched ? { ...parameters, schedule: { stepsRun: 0, unetCalls: 0 } } : parameters,
+          job,
+          converted,
+          untouched,
+        };
       });
       const planned = await Promise.all(pictures);
-      signal.throwIfAborted();
+      options.signal.throwIfAborted();
       return { pictures: planned, starter, warnings, decodeMs: performance.now() - start };
     },
 
-    estimate: (plan) => engine.estimate(plan.pictures.map(({ job }) => job)),
+    estimate: (plan) =>
+      estimate(
+        engine,
+        plan.pictures.map(({ job }) => job),
+      ),
 
     async run(plan, { uploadMs, trace, ...options }) {
       const start = performance.now();
       const seconds = () => (plan.decodeMs + performance.now() - start) / 1000;
       const model = plan.pictures[0]!.parameters.model.name;
       try {
-        const results = await engine.generate(
+        const results = await generate(
+          engine,
           plan.pictures.map(({ job }) => job),
           options,
         );
@@ -118,8 +156,10 @@ export function pictureMaker(config: Config, fields: FieldTable, engine: Engine,
         const pictures = await Promise.all(
           plan.pictures.map((planned, i) => finish(planned, plan.starter, results[i]!)),
         );
-        const outside = { upload: uploadMs, decode: plan.decodeMs, encode: performance.now() - encodeStart };
-        const stageTimes = stageTimesOf(results, outside);
+        const end = performance.now();
+        const outside = { upload: uploadMs, decode: plan.decodeMs, encode: end - encodeStart };
+        const totalMs = uploadMs + plan.decodeMs + end - start;
+        const stageTimes = stageTimesOf(results, outside, totalMs);
         if (trace) tellStages(trace, results, outside, start, encodeStart);
         metrics.generated(
           seconds(),
@@ -130,6 +170,7 @@ export function pictureMaker(config: Config, fields: FieldTable, engine: Engine,
         return {
           pictures,
           stageTimes,
+          totalMs,
           modelRunMs: results.reduce((sum, { modelRunMs }) => sum + modelRunMs, 0),
           warnings: [...new Set([...plan.warnings, ...pictures.flatMap(({ warnings }) => warnings)])],
         };
@@ -143,24 +184,40 @@ export function pictureMaker(config: Config, fields: FieldTable, engine: Engine,
 }
 
 /** A mask is fitted as the starter is, so that it must have its proportions: a pixel more or less is rounding. */
-async function inspectMask(bytes: Buffer, starter: Starter, maxPixels: number): Promise<Starter> {
-  const mask = await aboutMask(inspect(bytes, maxPixels));
+function inspectMask(reader: PictureReader, bytes: Buffer, starter: Starter, maxPixels: number): Starter {
+  const mask = aboutMask(() => reader.inspect(bytes, maxPixels));
   const expected = (mask.width * starter.height) / starter.width;
   if (Math.abs(mask.height - expected) <= Math.max(1, mask.width / starter.width)) return mask;
   const detail = `mask is ${mask.width} x ${mask.height}; it must have the proportions of the starter, which is ${starter.width} x ${starter.height}.`;
   throw fieldProblem('unsupported_combination', 'mask', detail);
 }
 
-async function aboutMask<T>(decoding: Promise<T>): Promise<T> {
+/** Where transparency says what is repainted, a mask without any is a mistake. */
+async function maskOf(decoding: Promise<DecodedMask>, reading?: MaskReading): Promise<Uint8Array> {
+  const { data, hasAlpha } = await decoding.catch((error) => {
+    throw maskProblem(error);
+  });
+  if (reading?.channel !== 'transparency' || hasAlpha) return data;
+  const detail = 'mask has no alpha channel; it must be transparent where the picture is repainted.';
+  throw fieldProblem('invalid_request', 'mask', detail);
+}
+
+function aboutMask<T>(read: () => T): T {
   try {
-    return await decoding;
+    return read();
   } catch (error) {
-    throw error instanceof PictureError ? fieldProblem(error.code, 'mask', `mask: ${error.message}`) : error;
+    throw maskProblem(error);
   }
 }
 
+function maskProblem(error: unknown): unknown {
+  return error instanceof PictureError && error.code !== 'overloaded'
+    ? fieldProblem(error.code, 'mask', `mask: ${error.message}`)
+    : error;
+}
+
 async function finish(
-  { sent, parameters, converted }: PlannedPicture,
+  { sent, parameters, converted, untouched }: PlannedPicture,
   starter: Starter,
   result: Generated,
 ): Promise<MadePicture> {
@@ -175,6 +232,6 @@ async function finish(
     bytes,
     parameters,
     result,
-    warnings: warningsFor(sent, parameters, starter, converted, result),
+    warnings: warningsFor(sent, parameters, starter, converted, untouched, result),
   };
 }

@@ -1,7 +1,7 @@
 // What is made of a request, from its order to its pictures: plain data that the maker hands on and the answers are told from.
 
 import type { Generated, Job } from '../../engine/host/engine.js';
-import type { Conversion, MaskReading, Starter } from '../../image/decode.js';
+import type { Conversion, MaskReading, Starter } from '../../image/host/picture-reader.js';
 import type { Sent } from './fields.js';
 import type { Parameters } from './parameters.js';
 import type { StageTimes } from './stages.js';
@@ -37,6 +37,8 @@ export interface PlannedPicture {
   readonly parameters: Parameters;
   readonly job: Job;
   readonly converted: readonly Conversion[];
+  /** Its mask leaves nothing to repaint. */
+  readonly untouched: boolean;
 }
 
 export interface MadePicture {
@@ -49,8 +51,10 @@ export interface MadePicture {
 
 export interface Made {
   readonly pictures: readonly MadePicture[];
-  /** Of several pictures the sums, and the longest time in the queue. */
   readonly stageTimes: StageTimes;
+  /** From the request's headers to the encoded pictures: the sum of the stages. */
+  readonly totalMs: number;
+  /** Of all pictures. */
   readonly modelRunMs: number;
   /** Of all pictures, each once. */
   readonly warnings: readonly Warning[];

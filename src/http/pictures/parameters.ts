@@ -8,7 +8,7 @@ import {
   type Schedule,
   UnsupportedSchedulerError,
 } from '../../engine/host/engine.js';
-import { outputSize, type Size } from '../../image/size.js';
+import { coverCuts, outputSize, type Size } from '../../image/size.js';
 import { fieldProblem } from '../problems/problems.js';
 import type { FieldTable } from './field.js';
 import { maxSeed, type Sent, type Values } from './fields.js';
@@ -23,13 +23,20 @@ export interface Parameters {
   readonly request: Omit<Img2ImgRequest, 'pixels'>;
   readonly schedule: Pick<Schedule, 'stepsRun' | 'unetCalls'>;
   readonly size: Size;
+  /** Share of the starter that is cut off to fill the size: 0 to 1. */
+  readonly cropped: number;
 }
 
 /**
  * One body per picture: picture i has the seed (seed + i) mod 2^32, counted from one that is drawn where none is asked for.
- * @param count of pictures, at least 1
+ * @param count of pictures
+ * @param most that are made
+ * @throws Problem for a count that is no number from 1 to the most
  */
-export function eachSeed(sent: Sent, count: number): Sent[] {
+export function eachSeed(sent: Sent, count: number, most: number): Sent[] {
+  if (!(count >= 1 && count <= most)) {
+    throw fieldProblem('invalid_request', 'n', `n is ${count}; it must be from 1 to ${most}.`);
+  }
   const first = sent.seed === undefined || sent.seed === -1 ? randomInt(maxSeed + 1) : sent.seed;
   return Array.from({ length: count }, (_, i) => ({ ...sent, seed: (first + i) % (maxSeed + 1) }));
 }
@@ -59,7 +66,8 @@ export async function settle(
   const values = settled as unknown as Values;
   const told = Object.fromEntries(Object.entries(settled).filter(([name]) => table[name]!.told));
   const request = requestOf(values);
-  return { model, values, told, request, schedule: planSchedule(request, model), size };
+  const cropped = values.fit === 'cover' ? coverCuts(starter, size) : 0;
+  return { model, values, told, request, schedule: planSchedule(request, model), size, cropped };
 }
 
 function requestOf(values: Values): Parameters['request'] {

@@ -35,6 +35,10 @@ const facts: Readonly<Record<string, Fact>> = {
     schema: Type.String({ description: 'Width x height' }),
     of: ({ size }) => `${size.width}x${size.height}`,
   },
+  cropped: {
+    schema: Type.Number({ description: 'Share of the starter that `fit=cover` cut off, 0 to 1' }),
+    of: ({ cropped }) => Number(cropped.toFixed(2)),
+  },
   engine: {
     schema: Type.String({ description: 'What equality of bytes can be expected of: runtime and device' }),
     of: (_, result) => result?.fingerprint,
@@ -79,7 +83,9 @@ export const sharedHeaders = {
       .map(([code, meaning]) => `\`${code}\`: ${meaning}`)
       .join(' ')}`,
   ),
-  'Server-Timing': header('Milliseconds per stage; of several pictures the sum, and the longest time in the queue'),
+  'Server-Timing': header(
+    'Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures',
+  ),
 };
 
 /** The schemas of the headers that tell what ran, for the OpenAPI document. */
@@ -169,8 +175,8 @@ export function dryRunBody(
   { waitMs, durationMs, memoryBytes }: Estimate,
 ) {
   const { parameters } = pictures[0]!;
-  const warnings = pictures.flatMap(({ sent, parameters, converted }) =>
-    warningsFor(sent, parameters, starter, converted),
+  const warnings = pictures.flatMap(({ sent, parameters, converted, untouched }) =>
+    warningsFor(sent, parameters, starter, converted, untouched),
   );
   return {
     dry_run: true,
@@ -207,8 +213,11 @@ export function warningBodies(warnings: readonly Warning[]) {
   return warnings.map((code) => ({ code, detail: warningCodes[code] }));
 }
 
-export function timingsOf({ stageTimes, modelRunMs }: Made): Record<string, number> {
+export function timingsOf({ stageTimes, totalMs, modelRunMs }: Made): Record<string, number> {
   return Object.fromEntries(
-    Object.entries({ ...stageTimes, model_runs: modelRunMs }).map(([stage, ms]) => [stage, Number(ms.toFixed(1))]),
+    Object.entries({ ...stageTimes, total: totalMs, model_runs: modelRunMs }).map(([stage, ms]) => [
+      stage,
+      Number(ms.toFixed(1)),
+    ]),
   );
 }

@@ -9,6 +9,7 @@ import type { ProblemCode } from '../problems/problem-codes.js';
 import { smallBody } from '../server/body-gate.js';
 import { deadlineSignal, timeoutHeader } from '../server/deadline.js';
 import { type FieldTypes, type PictureSource, readBody } from './body.js';
+import { type ClientNames, inClientNames } from './client-names.js';
 import { answerWithEvents, type Narrator } from './events.js';
 import type { FieldTable } from './field.js';
 import { writeIgnoredFields } from './ignored-fields.js';
@@ -43,6 +44,8 @@ export interface PicturePath<Body> {
   readonly problems: (...codes: ProblemCode[]) => Record<number, object>;
   /** True where Accept decides how the answer comes. */
   readonly negotiates?: boolean;
+  /** JSON, before it is validated: what this path's clients write otherwise than its schema. @throws Problem */
+  readonly tidy?: (body: Record<string, unknown>) => Record<string, unknown>;
   /** @throws Problem for what the schema cannot say */
   readonly understand: (body: Body, request: FastifyRequest) => Understood;
 }
@@ -59,6 +62,8 @@ export interface Understood {
   readonly answer: (made: Made, plan: Plan) => Answer | Promise<Answer>;
   /** Names of fields that had no effect. */
   readonly ignored?: readonly string[];
+  /** The client's words for our fields. */
+  readonly names?: ClientNames;
   /** Whoever else follows it, and may end it. */
   readonly follower?: Follower;
 }
@@ -83,8 +88,10 @@ export interface Follower {
 export function pictureRoute<Body>(
   app: FastifyInstance,
   { config, maker, assertRoom }: Kitchen,
-  { path, about, form, json, pictures, success, problems, negotiates, understand }: PicturePath<Body>,
+  { path, about, form, json, pictures, success, problems, negotiates, tidy, understand }: PicturePath<Body>,
 ): void {
+  const formFields = form?.properties as FieldTypes | undefined;
+  const takesMore = (form as { additionalProperties?: boolean } | undefined)?.additionalProperties !== false;
   app.post(
     path,
     {
@@ -113,7 +120,8 @@ export function pictureRoute<Body>(
       bodyLimit: bodyLimitOf(config, new Set(pictures.map(({ slot }) => slot)).size),
       onRequest: async () => assertRoom(),
       preValidation: async (request, reply) => {
-        await readBody(request, form?.properties as FieldTypes | undefined, pictures, config.MAX_UPLOAD_BYTES);
+        if (tidy && isObject(request.body)) request.body = tidy(request.body);
+        await readBody(request, formFields, pictures, config.MAX_UPLOAD_BYTES, takesMore);
         request.uploadMs = reply.elapsedTime;
       },
     },
@@ -127,11 +135,12 @@ export function pictureRoute<Body>(
         preview = false,
         answer,
         ignored = [],
+        names = {},
         follower,
       } = understand(request.body as Body, request);
       try {
         const end = follower ? AbortSignal.any([signal, follower.signal]) : signal;
-        const plan = await maker.plan(order, request.pictures, end);
+        const plan = await maker.plan(order, request.pictures, { caller: request.caller, signal: end, deadline });
         writeIgnoredFields(reply, ignored);
         if (dryRun) return sendJson(reply, dryRunBody(plan, maker.estimate(plan)));
         const { caller, trace, uploadMs } = request;
@@ -147,7 +156,7 @@ export function pictureRoute<Body>(
         else writeHeaders(reply, made);
         return Buffer.isBuffer(body) ? reply.type(type!).send(body) : sendJson(reply, body);
       } catch (error) {
-        if (!follower || error !== follower.signal.reason) throw error;
+        if (!follower || error !== follower.signal.reason) throw inClientNames(error, names);
         return sendJson(reply, follower.ended());
       } finally {
         follower?.close();
@@ -160,6 +169,9 @@ export function pictureRoute<Body>(
 function bodyLimitOf({ MAX_UPLOAD_BYTES, MAX_PROMPT_CHARS }: Config, pictures: number): number {
   return Math.ceil(pictures * MAX_UPLOAD_BYTES * 1.4) + 2 * 6 * MAX_PROMPT_CHARS + smallBody;
 }
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** As text: Fastify's serializer is slow on megabytes of base64. */
 function sendJson(reply: FastifyReply, body: object): FastifyReply {

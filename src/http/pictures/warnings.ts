@@ -1,7 +1,8 @@
 // What was changed or had no effect, by stable codes: nothing happens in silence.
 
 import type { Generated } from '../../engine/host/engine.js';
-import type { Conversion, Starter } from '../../image/decode.js';
+import { guidanceRows } from '../../guidance.js';
+import type { Conversion, Starter } from '../../image/host/picture-reader.js';
 import type { Sent } from './fields.js';
 import type { Parameters } from './parameters.js';
 
@@ -15,8 +16,13 @@ export const warningCodes = {
   vae_draw_unseeded: "The model's encoder draws by itself: the same seed does not give the same picture.",
   prompts_unused: 'No step ran, so that prompts and guidance had no effect.',
   strength_rounded_to_no_step: 'trunc(steps * strength) is 0: the picture went through the autoencoder only.',
+  size_adjusted: 'The model cannot make the size that was asked for; the nearest that it can was made.',
+  seed_wrapped: 'Seeds are taken modulo 2^32, and the seed that was sent is outside of that.',
+  mask_empty: 'The mask leaves nothing to repaint: the answer is the starter, and nothing was computed.',
+  starter_cropped: 'Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it.',
   size_chosen: "The answer's size differs from the starter's, and was not asked for.",
   colour_space_converted: 'The picture was converted to sRGB.',
+  highlights_clipped: 'The picture is HDR: what is brighter than its white was clipped.',
   bit_depth_reduced: 'The picture was reduced to 8 bits per channel.',
   transparency_flattened: 'Transparency was filled with the background.',
   quality_unused: 'PNG is lossless, so that quality had no effect.',
@@ -28,9 +34,13 @@ export type Warning = keyof typeof warningCodes;
 const conversions = {
   colour_space: 'colour_space_converted',
   bit_depth: 'bit_depth_reduced',
+  highlights: 'highlights_clipped',
   transparency: 'transparency_flattened',
   animation: 'first_frame_used',
 } as const satisfies Record<Conversion, Warning>;
+
+/** Less is lost to rounding. */
+const croppedWorthTelling = 0.01;
 
 /** @param result what is known only of a picture that was made */
 export function warningsFor(
@@ -38,23 +48,26 @@ export function warningsFor(
   parameters: Parameters,
   starter: Starter,
   converted: readonly Conversion[],
+  untouched: boolean,
   result?: Generated,
 ): Warning[] {
-  const { size, schedule } = parameters;
-  const { strength, guidanceScale, prompt, negativePrompt } = parameters.request;
-  const guided = guidanceScale > 1 && !parameters.model.guidanceEmbedded;
-  const noStep = schedule.stepsRun === 0;
+  const { size, schedule, cropped } = parameters;
+  const { strength, prompt, negativePrompt } = parameters.request;
+  const guided = guidanceRows(parameters.request, parameters.model).includes('negative_prompt');
+  const noStep = schedule.stepsRun === 0 && !untouched;
   const sizeAsked = sent.width !== undefined || sent.height !== undefined;
   const sameSize = size.width === starter.width && size.height === starter.height;
   const cases: readonly [boolean, Warning][] = [
     [(result?.droppedTokens.prompt ?? 0) > 0, 'prompt_truncated'],
     [(result?.droppedTokens.negativePrompt ?? 0) > 0, 'negative_prompt_truncated'],
-    [negativePrompt !== '' && !guided && !noStep, 'negative_prompt_unused'],
+    [negativePrompt !== '' && !guided && !noStep && !untouched, 'negative_prompt_unused'],
     [hasSyntax(prompt) || hasSyntax(negativePrompt), 'prompt_syntax_unused'],
     [result?.drawUnseeded === true, 'vae_draw_unseeded'],
     [noStep && (prompt !== '' || negativePrompt !== ''), 'prompts_unused'],
     [noStep && strength > 0, 'strength_rounded_to_no_step'],
+    [untouched, 'mask_empty'],
     [!sizeAsked && !sameSize, 'size_chosen'],
+    [cropped > croppedWorthTelling, 'starter_cropped'],
     [sent.quality !== undefined && parameters.values.format === 'png', 'quality_unused'],
   ];
   return [

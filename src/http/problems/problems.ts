@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { EngineError } from '../../engine/host/engine.js';
-import { PictureError } from '../../image/picture-error.js';
+import { PictureError } from '../../image/shared/picture-error.js';
 import { SizeError } from '../../image/size.js';
 import { requirement, type SchemaError } from '../../requirement.js';
 import { engineEnds } from './engine-ends.js';
@@ -228,7 +228,11 @@ const fastifyProblems: Record<string, ProblemCode> = {
 /** @param sent what a validation error is about: the body, or the headers */
 export function toProblem(error: FastifyError | Error, sent?: unknown): Problem {
   if (error instanceof Problem) return error;
-  if (error instanceof PictureError) return fieldProblem(error.code, 'image', error.message);
+  if (error instanceof PictureError) {
+    return error.code === 'overloaded'
+      ? new Problem('overloaded', error.message, { retryAfter: decodeRetrySeconds })
+      : fieldProblem(error.code, 'image', error.message);
+  }
   if (error instanceof SizeError) return fieldProblem('size_not_supported', error.field, error.message);
   if (error instanceof EngineError) {
     const code = engineEnds[error.code].problem;
@@ -244,6 +248,9 @@ export function toProblem(error: FastifyError | Error, sent?: unknown): Problem 
   if (statusCode < 500) return new Problem('invalid_request', error.message);
   return new Problem('internal', internalDetail);
 }
+
+/** Decoding is a matter of seconds. */
+const decodeRetrySeconds = 5;
 
 const internalDetail = 'Something went wrong in the server; its log says what, under this request id.';
 

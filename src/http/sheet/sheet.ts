@@ -46,7 +46,7 @@ export function sheetRoute(app: FastifyInstance, kitchen: Kitchen): void {
       const format = formatOf(body, request);
       const { x, y } = readAxes(body, schemas, checkOf(request, schemas), config.MAX_SHEET_CELLS);
       const { x_field, x_values, y_field, y_values, ...common } = body;
-      const [base] = eachSeed({ ...common, format }, 1);
+      const [base] = eachSeed({ ...common, format }, 1, 1);
       return {
         order: { bodies: cellBodies(base!, x, y) },
         dryRun: body.dry_run,

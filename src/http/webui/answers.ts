@@ -122,17 +122,8 @@ function infotext({ parameters }: MadePicture, { sampler, schedule, version }: U
 
 export const label = (schedule: Schedule) => schedule[0]!.toUpperCase() + schedule.slice(1);
 
-/** Where the core's names of fields are not the web UI's. */
-const fieldNames: Readonly<Record<string, string>> = {
-  image: 'init_images',
-  model: 'override_settings.sd_model_checkpoint',
-  strength: 'denoising_strength',
-  guidance: 'cfg_scale',
-};
-
 function webuiError(problem: Problem) {
-  const fields = (problem.more.errors ?? []).map(({ pointer }) => pointer.replace(/^#\/?/, ''));
-  const errors = fields.map((field) => fieldNames[field] ?? field).join(', ');
+  const errors = (problem.more.errors ?? []).map(({ pointer }) => pointer.replace(/^#\/?/, '')).join(', ');
   return { error: problem.code, detail: problem.message, body: '', errors };
 }
 

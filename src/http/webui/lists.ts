@@ -5,6 +5,7 @@ import { Type } from 'typebox';
 import type { CatalogueEntry, Engine } from '../../engine/host/engine.js';
 import { fieldProblem, Problem } from '../problems/problems.js';
 import { webuiJson as json, label, webuiResponses as responses, webuiTags } from './answers.js';
+import { asksFor } from './fields.js';
 import { samplers, schedules } from './samplers.js';
 
 export function listRoutes(app: FastifyInstance, engine: Engine): void {
@@ -14,7 +15,7 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
       schema: {
         operationId: 'webuiSamplers',
         summary: 'The samplers',
-        description: 'Each is one or two of our schedulers.',
+        description: 'Each is one of our schedulers for each schedule that it takes.',
         tags: webuiTags,
         response: {
           ...json(
@@ -113,7 +114,13 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
 
   const options = () => {
     const model = engine.model();
-    return { sd_model_checkpoint: title(model), sd_checkpoint_hash: model.digest, samples_format: 'png' };
+    return {
+      sd_model_checkpoint: title(model),
+      sd_checkpoint_hash: model.digest,
+      sd_vae: 'Automatic',
+      CLIP_stop_at_last_layers: 1,
+      samples_format: 'png',
+    };
   };
   app.get(
     '/options',
@@ -129,6 +136,8 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
             Type.Object({
               sd_model_checkpoint: Type.String(),
               sd_checkpoint_hash: Type.String(),
+              sd_vae: Type.String(),
+              CLIP_stop_at_last_layers: Type.Integer(),
               samples_format: Type.String(),
             }),
           ),
@@ -169,7 +178,7 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
         const same =
           name === 'sd_model_checkpoint'
             ? checkpointName(engine, String(value)) === engine.model().name
-            : value === present[name];
+            : value === null || value === '' || !asksFor(value, [present[name]]);
         if (same) continue;
         const detail = `${name.slice(0, 60)} cannot be set: requests share no state here. Send override_settings with a request.`;
         throw fieldProblem('invalid_request', name.slice(0, 60), detail);

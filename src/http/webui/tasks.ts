@@ -54,7 +54,7 @@ export class Task {
   }
 
   interrupt(): void {
-    this.controller.abort(new EngineError('cancelled', 'The request was interrupted.'));
+    this.controller.abort(new EngineError('interrupted', 'The request was interrupted.'));
   }
 }
 

@@ -4,11 +4,12 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { Engine } from '../../engine/host/engine.js';
 import { encodePreview } from '../../image/encode.js';
+import type { ReadableTelemetry } from '../metrics/gpu-metrics.js';
 import { ignoredFieldsHeader } from '../pictures/ignored-fields.js';
 import { eachSeed } from '../pictures/parameters.js';
 import { answerHeaders } from '../pictures/report.js';
 import { type Kitchen, pictureRoute } from '../pictures/route.js';
-import { fieldProblem } from '../problems/problems.js';
+import { fieldProblem, shown } from '../problems/problems.js';
 import {
   webuiResponses as responses,
   WebuiError,
@@ -19,12 +20,20 @@ import {
   webuiTags,
 } from './answers.js';
 import { type WebuiBody, webuiBody, withoutEffect } from './fields.js';
+import { fixedListRoutes } from './fixed-lists.js';
 import { checkpointName, listRoutes } from './lists.js';
-import { readRequest } from './request.js';
+import { readBody, readBoolean } from './reading.js';
+import { readRequest, webuiNames } from './request.js';
 import { Tasks } from './tasks.js';
 
 /** To be registered with the prefix /sdapi/v1. */
-export function webuiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Engine, version: string): void {
+export function webuiRoutes(
+  app: FastifyInstance,
+  kitchen: Kitchen,
+  engine: Engine,
+  version: string,
+  gpus: ReadableTelemetry | undefined,
+): void {
   const { config, fields } = kitchen;
   const json = webuiBody(config);
   const tasks = new Tasks();
@@ -54,12 +63,18 @@ export function webuiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Engi
       content: { 'application/json': { schema: Type.Ref('WebuiMade') } },
     },
     problems: responses,
+    tidy: (body) => readBody(body, json),
     understand(sent, { caller }) {
       const model = checkpointName(engine, sent.override_settings?.sd_model_checkpoint);
       const asked = readRequest(sent, config.MAX_N, model);
       const task = tasks.begin(caller, sent.force_task_id, asked.n);
       return {
-        order: { bodies: eachSeed(asked.body, asked.n), maskReading: asked.maskReading },
+        order: {
+          bodies: eachSeed(asked.body, asked.n, config.MAX_N),
+          maskReading: asked.maskReading,
+          warnings: asked.warnings,
+        },
+        names: webuiNames,
         preview: true,
         answer: (made) => ({ body: webuiMade(sent, made, { ...asked, version: `img2img-${version}` }) }),
         ignored: withoutEffect(sent, json.properties),
@@ -90,7 +105,7 @@ export function webuiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Engi
         querystring: Type.Object({
           ...TaskQuery.properties,
           skip_current_image: Type.Optional(
-            Type.Enum(['true', 'false'], { type: 'string', default: 'false', description: 'Leave the preview out.' }),
+            Type.String({ maxLength: 10, default: 'false', description: '`true` leaves the preview out.' }),
           ),
         }),
         response: {
@@ -121,9 +136,14 @@ export function webuiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Engi
       },
     },
     async (request) => {
-      const { query } = request;
-      const [task] = tasks.of(callerOf(request), query.id_task);
-      const preview = query.skip_current_image === 'true' ? undefined : task?.preview;
+      const { skip_current_image = 'false', id_task } = request.query;
+      const skips = skip_current_image !== '' && readBoolean(skip_current_image);
+      if (typeof skips !== 'boolean') {
+        const detail = `skip_current_image is ${shown(skip_current_image)}; it must be true or false.`;
+        throw fieldProblem('invalid_request', 'skip_current_image', detail);
+      }
+      const [task] = tasks.of(callerOf(request), id_task || undefined);
+      const preview = skips ? undefined : task?.preview;
       return {
         progress: task?.progress ?? 0,
         eta_relative: task?.eta ?? 0,
@@ -144,6 +164,9 @@ export function webuiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Engi
     },
   );
 
+  const stop = (request: FastifyRequest<{ Querystring: { id_task?: string } }>) => {
+    for (const task of tasks.of(callerOf(request), request.query.id_task || undefined)) task.interrupt();
+  };
   app.post<{ Querystring: { id_task?: string } }>(
     '/interrupt',
     {
@@ -162,17 +185,39 @@ export function webuiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Engi
       },
     },
     async (request) => {
-      for (const task of tasks.of(callerOf(request), request.query.id_task)) task.interrupt();
+      stop(request);
       return {};
+    },
+  );
+  app.post<{ Querystring: { id_task?: string } }>(
+    '/skip',
+    {
+      config: { rateLimit: false },
+      schema: {
+        operationId: 'webuiSkip',
+        summary: 'Skip the pictures of a request',
+        description: 'The same as `interrupt`: the pictures of a request are made together.',
+        tags: webuiTags,
+        querystring: TaskQuery,
+        response: {
+          ...webuiJson('null', Type.Unknown()),
+          ...responses('invalid_request', 'unauthorized', 'upload_too_large', 'unsupported_media_type'),
+        },
+      },
+    },
+    async (request, reply) => {
+      stop(request);
+      return reply.type('application/json').send('null');
     },
   );
 
   listRoutes(app, engine);
+  fixedListRoutes(app, gpus);
 }
 
 /** @throws Problem where others may be behind the same address, and the request does not name its task */
 function callerOf({ caller, callerIsOne, query }: FastifyRequest): string {
-  if (callerIsOne || (query as { id_task?: string }).id_task !== undefined) return caller;
+  if (callerIsOne || (query as { id_task?: string }).id_task) return caller;
   const detail =
     'id_task is missing: this server cannot tell callers apart that come through a proxy (TRUST_PROXY, API_KEYS); send the force_task_id of the request.';
   throw fieldProblem('invalid_request', 'id_task', detail);

@@ -3,16 +3,23 @@
 
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import type { Kind, Precision, SizeRange } from '../../model-facts.js';
 import { type GraphFacts, graphFacts } from '../onnx/graph-facts.js';
 import { dataTypes } from '../onnx/graph-file.js';
-import { type SchedulerName, schedulerForClass, schedulerNames } from '../schedulers/index.js';
+import {
+  fittingSchedulers,
+  requireFit,
+  type SchedulerName,
+  schedulerForClass,
+  schedulerNames,
+} from '../schedulers/index.js';
 import { type SchedulerConfig, stableDiffusionConfig, UnsupportedSchedulerError } from '../schedulers/schedule.js';
 import { number, readJson } from './configs.js';
-import { type Family, familyOf, type Kind, kindDefaults, kindOf } from './family.js';
+import { type Family, familyOf, kindDefaults, kindOf } from './family.js';
 import { ModelFolderError } from './model-folder-error.js';
 import { checkSignatures, type Exporter, exporterOf } from './signatures.js';
 import { type TextEncoderFacts, textEncoderFacts, textEncoders } from './text-encoders.js';
-import { guidanceWidth, halvings, inpaints, latentChannels, type SizeRange, sizeRange } from './unet-facts.js';
+import { guidanceWidth, halvings, inpaints, latentChannels, sizeRange } from './unet-facts.js';
 
 export const components = ['text_encoder', 'text_encoder_2', 'unet', 'vae_encoder', 'vae_decoder'] as const;
 export type Component = (typeof components)[number];
@@ -25,7 +32,7 @@ export interface ModelFolder {
   readonly family: Family;
   readonly kind: Kind;
   readonly exporter: Exporter;
-  readonly precision: 'fp32' | 'fp16' | 'mixed';
+  readonly precision: Precision;
   /** The graphs, by component; a text encoder may be absent. */
   readonly graphs: Readonly<Partial<Record<Component, string>>>;
   /** Those that there are, in the order in which their embeddings are joined. */
@@ -84,7 +91,7 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
   const unet = readJson(path, 'unet/config.json', {});
   const vae = { ...readJson(path, 'vae_encoder/config.json', {}), ...readJson(path, 'vae_decoder/config.json', {}) };
   const settings = readJson(path, 'img2img.json', {});
-  const { _class_name: schedulerClass, ...schedulerConfig } = readJson(path, 'scheduler/scheduler_config.json');
+  const schedulerConfig = readJson(path, 'scheduler/scheduler_config.json');
 
   const refiner = architecture === 'sdxl' && !existsSync(join(path, 'text_encoder'));
   const present: readonly Component[] = components.filter((component) =>
@@ -121,7 +128,7 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
     defaults: {
       steps: number(settings.defaults?.steps) ?? kindDefaults[kind].steps,
       guidance: number(settings.defaults?.guidance) ?? kindDefaults[kind].guidance,
-      scheduler: defaultScheduler(settings.defaults?.scheduler, String(schedulerClass), schedulerConfig),
+      scheduler: defaultScheduler(settings.defaults?.scheduler, schedulerConfig),
     },
     guidanceRescale: shareOf('guidance_rescale', settings.guidance_rescale ?? 0),
     guidanceWidth: guidanceWidth(facts.unet, unet),
@@ -164,25 +171,27 @@ function shareOf(name: string, value: unknown): number {
   throw new ModelFolderError(`img2img.json has ${name} ${JSON.stringify(value)}; it must be 0 to 1`);
 }
 
-function precisionOf(graphs: readonly GraphFacts[]): ModelFolder['precision'] {
+function precisionOf(graphs: readonly GraphFacts[]): Precision {
   const types = new Set(graphs.flatMap(({ weightTypes }) => [...weightTypes]));
   if (types.size > 1) return 'mixed';
   return types.has(dataTypes.float16) ? 'fp16' : 'fp32';
 }
 
-function defaultScheduler(wanted: unknown, className: string, config: SchedulerConfig): SchedulerName {
-  if (wanted !== undefined) {
-    if ((schedulerNames as unknown[]).includes(wanted)) return wanted as SchedulerName;
+function defaultScheduler(wanted: unknown, config: SchedulerConfig): SchedulerName {
+  const named = schedulerNames.find((name) => name === wanted);
+  if (wanted !== undefined && !named) {
     throw new ModelFolderError(
       `img2img.json names the scheduler ${JSON.stringify(wanted)} (known: ${schedulerNames.join(', ')})`,
     );
   }
   try {
-    return schedulerForClass(className, config);
+    if (!named) return schedulerForClass(String(config._class_name), config);
+    requireFit(named, config);
+    return named;
   } catch (error) {
     if (!(error instanceof UnsupportedSchedulerError)) throw error;
     throw new ModelFolderError(
-      `${error.message}; name another one in img2img.json: {"defaults": {"scheduler": "ddim"}}`,
+      `${error.message}; name another one in img2img.json: {"defaults": {"scheduler": "${fittingSchedulers(config)[0]}"}}`,
     );
   }
 }

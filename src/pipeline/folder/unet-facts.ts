@@ -1,16 +1,9 @@
 // What a UNet takes and makes, from its graph and its config.
 
+import type { SizeRange } from '../../model-facts.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { type Json, number } from './configs.js';
 import { ModelFolderError } from './model-folder-error.js';
-
-/** Output sizes that a model can make, in pixels. */
-export interface SizeRange {
-  readonly native: number;
-  readonly multiple: number;
-  readonly min: number;
-  readonly max: number;
-}
 
 /** How often sides are halved. A config's own word counts: a graph may go down a level without a convolution. */
 export function halvings(config: Json, facts: GraphFacts): number {

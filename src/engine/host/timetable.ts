@@ -6,13 +6,13 @@ export interface Slots {
   readonly remainingMs: readonly number[];
 }
 
-export interface Planned {
+export interface Times {
   readonly startMs: number;
   readonly endMs: number;
 }
 
 /** When pieces of work would start and end, from now, if each took the first slot that comes free, in their order. */
-export function plan(workers: readonly Slots[], works: readonly number[]): Planned[] {
+export function timetable(workers: readonly Slots[], works: readonly number[]): Times[] {
   const freeAt = workers.flatMap(({ count, remainingMs }) => {
     const running = [...remainingMs].sort((a, b) => a - b);
     const idle = Array<number>(Math.max(0, count - running.length)).fill(0);

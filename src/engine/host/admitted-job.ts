@@ -1,13 +1,13 @@
 // A job inside the engine, from its admission to its picture.
 
+import type { Queued } from '../../fair-queue.js';
 import type { Pixels } from '../../pixels.js';
 import type { EngineError } from '../shared/errors.js';
 import type { GenerateMessage, Result } from '../shared/messages.js';
-import type { Queued } from './fair-queue.js';
 
-export interface Task extends Queued {
+export interface AdmittedJob extends Queued {
   /** What a worker gets of it. */
-  readonly message: Omit<GenerateMessage, 'deaths'>;
+  readonly message: GenerateMessage;
   readonly queuedAt: number;
   readonly pixels: number;
   /** In a UNet call. */
@@ -25,14 +25,14 @@ export interface Task extends Queued {
   readonly progressed: (progress: { step: number; steps: number; preview?: Pixels }) => void;
 }
 
-/** After so many deaths a task runs alone, and after one more it is refused. */
+/** After so many deaths a job runs alone, and after one more it is refused. */
 export const deathsBeforeAlone = 2;
 
-export function runsAlone({ deaths }: Task): boolean {
+export function runsAlone({ deaths }: AdmittedJob): boolean {
   return deaths >= deathsBeforeAlone;
 }
 
 /** What is likely to be left of its work, ms: never nothing while it runs. */
-export function remainingMs({ work, startedAt }: Task, now: number): number {
+export function remainingMs({ work, startedAt }: AdmittedJob, now: number): number {
   return Math.max(work - (now - startedAt), work / 20);
 }

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { FairQueue, type Queued } from '../../src/engine/host/fair-queue.js';
+import { FairQueue, type Queued } from '../src/fair-queue.js';
 
 interface Item extends Queued {
   readonly name: string;

@@ -1,0 +1,16 @@
+// What a model folder is, as its users are told. Plain data, which every room shares.
+
+export const kinds = ['sd', 'sd-v', 'sd-turbo', 'sdxl', 'sdxl-refiner', 'sdxl-turbo', 'lcm'] as const;
+export type Kind = (typeof kinds)[number];
+
+export const precisions = ['fp32', 'fp16', 'mixed'] as const;
+/** Of the weights. */
+export type Precision = (typeof precisions)[number];
+
+/** Output sizes that a model can make, in pixels. */
+export interface SizeRange {
+  readonly native: number;
+  readonly multiple: number;
+  readonly min: number;
+  readonly max: number;
+}
