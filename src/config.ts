@@ -268,6 +268,7 @@ export function engineSettings(config: Config): EngineSettings {
     maxPictureBytes: config.MAX_PICTURES_BYTES,
     stepTimeoutMs: config.STEP_TIMEOUT_MS,
     modelMemoryBytes: config.MODEL_MEMORY_BYTES,
+    maxSteps: config.MAX_STEPS,
     workerModule: config.WORKER_MODULE,
   };
 }

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
-import { engineSettings, readConfig } from './config.js';
+import { engineSettings, pairs, readConfig } from './config.js';
 import { type CatalogueEntry, Engine } from './engine/host/engine.js';
 import { GpuTelemetry } from './engine/host/gpu-telemetry.js';
 import { openGpuSource } from './engine/shared/gpu/gpu-source.js';
@@ -51,7 +51,16 @@ if (!['127.0.0.1', '::1', 'localhost'].includes(config.HOST) && config.API_KEYS 
   logger.warn(`listening on ${config.HOST} without API_KEYS: whoever reaches this address can use it`);
 }
 
-engine.once('ready', () => greet(url));
+let told = new Set<string>();
+let greeted = false;
+engine.once('ready', () => {
+  if (!engine.status.ready) logger.error(engine.status.reason ?? 'no model can run');
+});
+engine.on('ready', () => greet(url));
+engine.on('models', (models) => {
+  tellOf(models);
+  greet(url);
+});
 engine.on('ready', ({ models, pid, ...worker }) => {
   logger.info(
     {
@@ -88,14 +97,24 @@ function rowBudgets(model: CatalogueEntry): [string, number][] {
   );
 }
 
+/** Each fault of a folder or a setting once, for as long as it stays. */
+function tellOf(models: readonly CatalogueEntry[]): void {
+  const faults = models.flatMap((model) => {
+    if (!model.runnable) return [`the model ${model.name} cannot run: ${model.reason}`];
+    return model.note === undefined ? [] : [`the model ${model.name}: ${model.note}`];
+  });
+  const strayed = [...pairs(config.MODEL_ALIASES)]
+    .filter(([, name]) => !models.some((model) => model.name === name))
+    .map(([alias, name]) => `MODEL_ALIASES has ${alias}=${name}, and there is no model ${name}`);
+  const now = new Set([...faults, ...strayed]);
+  for (const sentence of now) if (!told.has(sentence)) logger.warn(sentence);
+  told = now;
+}
+
+/** Once a model can run, which may be later than a worker is ready. */
 function greet(address: string): void {
-  for (const model of engine.models) {
-    if (!model.runnable) logger.warn({ model: model.name }, `the model ${model.name} cannot run: ${model.reason}`);
-  }
-  if (!engine.status.ready) {
-    logger.error(`no model in ${config.MODELS_DIR} can run`);
-    return;
-  }
+  if (greeted || !engine.status.ready) return;
+  greeted = true;
   const example = `curl -F image=@docs/pictures/still-life.jpg -F 'prompt=watercolor painting' -o picture.png ${address}/img2img`;
   if (text) logger.info(`ready\n\n  server   ${address}\n  console  ${address}/docs\n  try      ${example}\n`);
   else logger.info({ address, console: `${address}/docs`, example }, 'ready');

@@ -21,6 +21,7 @@ const Model = Type.Object(
     precision: Type.Optional(Type.Enum([...precisions], { type: 'string', description: 'Of the weights' })),
     runnable: Type.Boolean(),
     reason: Type.Optional(Type.String({ description: 'Why it cannot run' })),
+    note: Type.Optional(Type.String({ description: 'What this server changed of its defaults' })),
     title: Type.Optional(Type.String()),
     description: Type.Optional(Type.String()),
     license: Type.Optional(Type.Union([Type.String(), Type.Null()])),

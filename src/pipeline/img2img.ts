@@ -5,12 +5,14 @@
 import { guidanceRows, type RowKind } from '../guidance.js';
 import type { Img2ImgRequest, Timings } from '../img2img-request.js';
 import type { Pixels } from '../pixels.js';
+import { type EncodedPrompt, zerosLike } from './encoded-prompt.js';
 import type { Model } from './model.js';
-import { inpaintingChannels, type Known, keepKnown, latentMask, restoreStarter } from './numbers/mask.js';
+import { guide } from './numbers/guide.js';
+import { inpaintingChannels, type Known, keepKnown, latentMask, pureNoise, restoreStarter } from './numbers/mask.js';
 import { TorchGenerator } from './numbers/noise.js';
-import { type EncodedPrompt, encodePrompts, zerosLike } from './prompt.js';
+import { encodePrompts } from './prompt.js';
 import { createSchedule } from './schedulers/index.js';
-import type { Scheduler } from './schedulers/schedule.js';
+import type { Scheduler, SchedulerConfig } from './schedulers/schedule.js';
 import { type Condition, guidanceEmbedding, runUnet, sharesTimestep, timeIds } from './unet.js';
 import { decodeLatents, drawIsSeeded, encodeStarters, type Starter } from './vae.js';
 
@@ -66,11 +68,19 @@ export async function prepare(model: Model, requests: readonly Img2ImgRequest[])
     pixels: request.pixels,
     generator: schedule.stepsRun === 0 ? undefined : generator,
   }));
-  const latents = await encodeStarters(model, starters);
-  const noises = starters.map(({ generator }, i) => generator?.randn(latents[i]!.length));
+  const seen = starters.filter((_, i) => !beginsWithNoise(model, requests[i]!));
+  const encoded = seen.length > 0 ? await encodeStarters(model, seen) : [];
+  const latents = starters.map((starter) => encoded[seen.indexOf(starter)]);
+  const noises = starters.map(({ pixels, generator }) => generator?.randn(latentCount(model, pixels)));
+  for (const [i, { generator }] of starters.entries()) {
+    // diffusers encodes the masked starter for an ordinary UNet too, and does nothing with it but draw.
+    if (requests[i]!.mask && !model.folder.inpaints && drawIsSeeded(model)) {
+      generator?.randn(latentCount(model, requests[i]!.pixels));
+    }
+  }
   const inpainting = model.folder.inpaints ? await inpaintingInputs(model, requests, starters) : [];
   return begun.map(({ request, schedule: { scheduler, begin, stepsRun }, generator }, i) => {
-    const init = latents[i]!;
+    const init = latents[i];
     const noise = noises[i];
     const { mask } = request;
     const { width, height } = request.pixels;
@@ -89,16 +99,39 @@ export async function prepare(model: Model, requests: readonly Img2ImgRequest[])
       },
       drawUnseeded: stepsRun > 0 && !drawIsSeeded(model),
       timings: { textEncode, vaeEncode: performance.now() - start - textEncode, denoise: 0, vaeDecode: 0 },
-      known: mask && noise && !inpaints ? { weights: latentMask(mask, width, vaeScale), init, noise } : undefined,
+      known:
+        mask && init && noise && !inpaints ? { weights: latentMask(mask, width, vaeScale), init, noise } : undefined,
       inpainting: inpainting[i],
-      latents: noise ? scheduler.addNoise(init, noise, begin) : init,
+      latents: startOf(init, noise, scheduler, begin, schedulerConfig),
       index: begin,
       unetCalls: 0,
     };
   });
 }
 
-/** What the inpainting UNet of a model gets beside the latents; the third draw of each generator. */
+/** As diffusers' inpainting begins at strength 1: nothing of the starter but what the UNet is told beside the latents. */
+function beginsWithNoise({ folder }: Model, { mask, strength }: Img2ImgRequest): boolean {
+  return folder.inpaints && mask !== undefined && strength === 1;
+}
+
+/** Numbers in the latents of a picture. */
+function latentCount({ folder }: Model, { width, height }: Pixels): number {
+  return folder.vaeChannels * (width / folder.vaeScale) * (height / folder.vaeScale);
+}
+
+/** @param init absent for noise alone; @param noise absent where no step runs */
+function startOf(
+  init: Float32Array | undefined,
+  noise: Float32Array | undefined,
+  scheduler: Scheduler,
+  begin: number,
+  config: SchedulerConfig,
+): Float32Array {
+  if (!noise) return init!;
+  return init ? scheduler.addNoise(init, noise, begin) : pureNoise(noise, scheduler, config);
+}
+
+/** What the inpainting UNet of a model gets beside the latents; the last draw of each generator before the steps'. */
 async function inpaintingInputs(
   model: Model,
   requests: readonly Img2ImgRequest[],
@@ -192,31 +225,6 @@ export async function decode(model: Model, generations: readonly Generation[]): 
   });
   for (const { timings } of generations) timings.vaeDecode = performance.now() - start;
   return pictures;
-}
-
-/**
- * Classifier-free guidance (Ho & Salimans 2022): [negative row, prompt row] -> one prediction.
- * @param rescale 0..1, section 3.4 of Lin et al. 2024: how far the result gets the spread of the prompt's row
- */
-function guide(outputs: Float32Array, scale: number, rescale: number): Float32Array {
-  const size = outputs.length / 2;
-  const negative = outputs.subarray(0, size);
-  const positive = outputs.subarray(size);
-  const guided = new Float32Array(size);
-  for (let i = 0; i < size; i++) guided[i] = negative[i]! + scale * (positive[i]! - negative[i]!);
-  if (rescale === 0) return guided;
-  const factor = (rescale * deviation(positive)) / deviation(guided) + 1 - rescale;
-  return guided.map((x) => x * factor);
-}
-
-/** Standard deviation with N - 1, as torch's std. */
-function deviation(values: Float32Array): number {
-  let sum = 0;
-  for (const x of values) sum += x;
-  const mean = sum / values.length;
-  let squares = 0;
-  for (const x of values) squares += (x - mean) ** 2;
-  return Math.sqrt(squares / (values.length - 1));
 }
 
 function concat(a: Float32Array, b: Float32Array): Float32Array {

@@ -29,7 +29,7 @@ const result = { pixels, drawUnseeded: false, droppedTokens, unetCalls: 3, model
 
 /** One of each. */
 const messages: { [T in FromWorker['type']]: Extract<FromWorker, { type: T }> } = {
-  models: { type: 'models', models: [info], onnxruntime: '1.30.0' },
+  models: { type: 'models', models: [info], problem: undefined, onnxruntime: '1.30.0' },
   ready: { type: 'ready' },
   model: { type: 'model', model: { name: 'tiny', runnable: false, reason: 'it is broken' } },
   busy: { type: 'busy', doing: 'run' },

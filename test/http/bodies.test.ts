@@ -8,7 +8,10 @@ const document = (await import('../../openapi/openapi.json', { with: { type: 'js
 };
 const posts = Object.entries(document.paths).flatMap(([path, operations]) => {
   const { post } = operations;
-  return post ? [{ path, types: Object.keys(post.requestBody?.content ?? { 'application/json': 0 }) }] : [];
+  if (!post) return [];
+  // Where no body is described, JSON is taken and nothing of it is read.
+  const types = Object.keys(post.requestBody?.content ?? { 'application/json': 0 });
+  return [{ path, types, readsBody: post.requestBody !== undefined }];
 });
 const bodies: Record<string, string> = {
   'application/json': '{}',
@@ -128,11 +131,11 @@ t.test('bodies', async (t) => {
     'the wrong thing': '"text"',
     'a key twice of the prototype': '{"__proto__":{"n":1}}',
   };
-  for (const { path } of posts.filter(({ types }) => types.includes('application/json'))) {
+  for (const { path, readsBody } of posts.filter(({ types }) => types.includes('application/json'))) {
     for (const [name, body] of Object.entries(cases)) {
       await t.test(`${name} on ${path}: a short answer in its shape`, async (t) => {
         const { status, text, json } = await post(path, body, { 'content-type': 'application/json' });
-        t.ok(status === 400 || status === 413 || path === '/sdapi/v1/interrupt', `${status}`);
+        t.ok(status === 400 || status === 413 || !readsBody, `${status}`);
         t.ok(text.length < 10_000, `${text.length} characters`);
         if (status >= 400) t.ok(codeOf(json), text);
       });

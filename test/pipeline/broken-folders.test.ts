@@ -55,7 +55,7 @@ const brokenFolders: Record<string, Broken> = {
         join(folder, 'unet/model.onnx'),
         'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n',
       ),
-    reason: /^unet\/model\.onnx cannot be read: /,
+    reason: /^unet\/model\.onnx is a Git LFS pointer: run git lfs pull$/,
   },
   'missing external data': {
     variant: { weights: 'external' },

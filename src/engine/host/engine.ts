@@ -254,8 +254,10 @@ export class Engine extends EventEmitter<EngineEvents> {
     switch (message.type) {
       case 'models':
         lane.models = message.models;
+        lane.problem = message.problem;
         this.onnxruntime = message.onnxruntime;
         for (const model of message.models) this.forecast.learn(model);
+        this.emit('models', this.models);
         return;
       case 'ready': {
         const { device, pid } = lane.worker;
@@ -376,7 +378,9 @@ export class Engine extends EventEmitter<EngineEvents> {
       return new EngineError('not_ready', 'No worker stays alive; the log says why.', 30);
     }
     if (this.pool.hasReadyWorker) {
-      return new EngineError('not_ready', 'No model in this server can run; GET /models says why.', 30);
+      const problem = this.pool.lanes.find((lane) => lane.problem !== undefined)?.problem;
+      const why = problem === undefined ? 'No model in this server can run; GET /models says why.' : `${problem}.`;
+      return new EngineError('not_ready', why, 30);
     }
     return new EngineError('not_ready', 'The models are being loaded.', 2);
   }

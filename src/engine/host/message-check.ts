@@ -48,6 +48,7 @@ const modelInfo = object({
   latentConsistency: Type.Boolean(),
   guidanceEmbedded: Type.Boolean(),
   license: Type.Union([text, Type.Null()]),
+  note: Type.Optional(text),
   runnable: Type.Literal(true),
   loaded: Type.Boolean(),
   digest: name,
@@ -82,7 +83,12 @@ const result = object({
 const type = <T extends string>(value: T) => Type.Literal(value);
 
 const messages = {
-  models: object({ type: type('models'), models: Type.Array(model), onnxruntime: text }),
+  models: object({
+    type: type('models'),
+    models: Type.Array(model),
+    problem: Type.Union([text, nothing]),
+    onnxruntime: text,
+  }),
   ready: object({ type: type('ready') }),
   model: object({ type: type('model'), model }),
   busy: object({ type: type('busy'), doing: oneOf(['load', 'run', 'nothing']) }),

@@ -23,6 +23,8 @@ export interface PoolSettings {
   readonly stepTimeoutMs: number;
   /** Bytes of weights that each worker may have loaded; absent for half of the free memory, shared out. */
   readonly modelMemoryBytes: number | undefined;
+  /** Of one request; absent where there is no limit. */
+  readonly maxSteps?: number | undefined;
   /** What is known of the GPUs; absent without one. */
   readonly gpus?: { readonly gpus: readonly Gpu[]; freeBytes(gpu: string): number | undefined } | undefined;
   /** As deviceModule reads it; absent outside of tests. */
@@ -36,6 +38,8 @@ export interface Lane {
   readonly jobs: Map<number, AdmittedJob>;
   /** What the worker last said of the model folders. */
   models: readonly CatalogueEntry[];
+  /** Why the worker found none. */
+  problem: string | undefined;
 }
 
 export interface PoolEvents {
@@ -63,7 +67,7 @@ export class Pool {
     const devices = parseDevices(settings.devices, settings.gpus?.gpus);
     const threads = threadsPerWorker(settings.threads, devices);
     const module = deviceModule(settings.workerModule);
-    const { modelsDir, cacheDir, maxConcurrent, stepTimeoutMs } = settings;
+    const { modelsDir, cacheDir, maxConcurrent, stepTimeoutMs, maxSteps } = settings;
     const sharing = devices.filter(({ gpu }) => gpu === undefined).length;
     this.lanes = devices.map((device, index) => {
       const worker = new WorkerProcess(
@@ -72,6 +76,7 @@ export class Pool {
           modelsDir,
           cacheDir,
           threads,
+          maxSteps,
           measureRows: maxConcurrent === undefined,
           modelMemoryBytes:
             settings.modelMemoryBytes ?? this.freeOf(device) / 2 / (device.gpu === undefined ? sharing : 1),
@@ -85,7 +90,7 @@ export class Pool {
         },
         stepTimeoutMs,
       );
-      const lane: Lane = { index, worker, jobs: new Map(), models: [] };
+      const lane: Lane = { index, worker, jobs: new Map(), models: [], problem: undefined };
       return lane;
     });
   }

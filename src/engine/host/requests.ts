@@ -72,6 +72,8 @@ export interface EngineEvents {
   cancelled: [{ phase: (typeof cancelPhases)[number]; reason: CancelReason }];
   /** A request that was refused. */
   rejected: [{ code: EngineErrorCode }];
+  /** What a worker says of the model folders: at its start, and whenever they have changed. */
+  models: [readonly CatalogueEntry[]];
   ready: [{ worker: number; device: string; pid: number | undefined; models: readonly CatalogueEntry[] }];
   workerExit: [
     { worker: number; device: string; pid: number | undefined; reason: ExitReason; cause: string; requests: number },

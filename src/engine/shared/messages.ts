@@ -37,6 +37,8 @@ export interface ModelInfo {
   readonly stamp: string;
   readonly size: SizeRange;
   readonly defaults: { readonly steps: number; readonly guidance: number; readonly scheduler: SchedulerName };
+  /** What this server changed of it, in one sentence without its end. */
+  readonly note?: string;
   readonly schedulerConfig: SchedulerConfig;
   /** What the worker measured when it loaded the model; absent until then. */
   readonly capacities?: readonly Capacity[];
@@ -76,6 +78,8 @@ export interface StartMessage {
   readonly measureRows: boolean;
   /** Bytes of weights that may be loaded at the same time; a single larger model is loaded all the same. */
   readonly modelMemoryBytes: number;
+  /** Of one request: a model's default is never more. */
+  readonly maxSteps: number | undefined;
   /** Address of a module that puts another device in the place of the worker's own. */
   readonly module: string | undefined;
   /** Digests of folders that did not change since, by name: hashing gigabytes takes long. */
@@ -93,7 +97,14 @@ export interface GenerateMessage {
 export type ToWorker = StartMessage | GenerateMessage | { readonly type: 'abort'; readonly id: number };
 
 export type FromWorker =
-  | { readonly type: 'models'; readonly models: readonly (ModelInfo | BrokenModel)[]; readonly onnxruntime: string }
+  /** All models, at the start and whenever the folders have changed. */
+  | {
+      readonly type: 'models';
+      readonly models: readonly (ModelInfo | BrokenModel)[];
+      readonly onnxruntime: string;
+      /** Why there are none. */
+      readonly problem: string | undefined;
+    }
   | { readonly type: 'ready' }
   /** What is known of one model has changed: it was loaded for its first request, or does not load. */
   | { readonly type: 'model'; readonly model: ModelInfo | BrokenModel }

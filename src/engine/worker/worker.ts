@@ -3,7 +3,8 @@
 
 import { Socket } from 'node:net';
 import { constants, setPriority } from 'node:os';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { removeLeftOvers } from '../../pipeline/onnx/graph-cache.js';
 import { onnxruntimeVersion } from '../../pipeline/onnx/sessions.js';
 import { Channel, channelFd } from '../shared/channel.js';
 import { isOutOfMemory } from '../shared/faults.js';
@@ -14,6 +15,8 @@ import { openDevice } from './device.js';
 import { ModelStore } from './model-store.js';
 import { dieWithParent } from './parent-death.js';
 import { warmUp } from './warm-up.js';
+
+const lookAfterMs = { first: 500, most: 30_000 };
 
 let batch: Batch<OnDevice>;
 let batchDevice: WorkerDevice;
@@ -46,9 +49,27 @@ function receive(message: ToWorker): void {
   }
 }
 
+function sendModels({ models, problem }: ModelStore): void {
+  send({ type: 'models', models, problem, onnxruntime: onnxruntimeVersion });
+}
+
+/** Folders come, go and change while the worker runs. It looks at them while nothing else is to do, less and less often. */
+async function watchFolders(store: ModelStore): Promise<never> {
+  for (let delay = lookAfterMs.first; ; delay = Math.min(2 * delay, lookAfterMs.most)) {
+    await sleep(delay, undefined, { ref: false });
+    if (!batch.isIdle) continue;
+    const changed = await store.look();
+    if (batch.isIdle) send({ type: 'busy', doing: 'nothing' });
+    if (!changed) continue;
+    sendModels(store);
+    delay = lookAfterMs.first;
+  }
+}
+
 async function start(options: StartMessage): Promise<void> {
   // Where pictures take the whole CPU, the HTTP process must not wait for it: probes and refusals come at once.
   if (options.provider === 'cpu') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+  removeLeftOvers(options.cacheDir);
   const device = await openDevice(options);
   const store = new ModelStore(options, {
     loading: () => send({ type: 'busy', doing: 'load' }),
@@ -62,11 +83,12 @@ async function start(options: StartMessage): Promise<void> {
   });
   batchDevice = new WorkerDevice(store, device, () => batch.running, send);
   batch = new Batch(batchDevice);
-  await store.open();
-  send({ type: 'models', models: store.models, onnxruntime: onnxruntimeVersion });
+  await store.look();
+  sendModels(store);
   send(memoryReport(device));
   send({ type: 'busy', doing: 'nothing' });
   send({ type: 'ready' });
+  watchFolders(store).catch(die);
 }
 
 async function run(): Promise<void> {

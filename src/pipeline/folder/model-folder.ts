@@ -1,28 +1,23 @@
 // What kind of folder is this? Reads a model folder in diffusers' layout (ONNX, of any exporter), without onnxruntime.
 // Sources of the defaults: diffusers' model configs; exporters leave some keys out.
 
-import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Kind, Precision, SizeRange } from '../../model-facts.js';
 import { type GraphFacts, graphFacts } from '../onnx/graph-facts.js';
 import { dataTypes } from '../onnx/graph-file.js';
-import {
-  fittingSchedulers,
-  requireFit,
-  type SchedulerName,
-  schedulerForClass,
-  schedulerNames,
-} from '../schedulers/index.js';
+import { fittingSchedulers, type SchedulerName, schedulerForClass } from '../schedulers/index.js';
 import { type SchedulerConfig, stableDiffusionConfig, UnsupportedSchedulerError } from '../schedulers/schedule.js';
-import { number, readJson } from './configs.js';
+import { type Component, components } from './components.js';
+import { checkJson, type Json, number, readJson } from './configs.js';
 import { type Family, familyOf, kindDefaults, kindOf } from './family.js';
+import { checkFile, isThere } from './files.js';
 import { ModelFolderError } from './model-folder-error.js';
+import { checkDefaults, readSchedulerConfig } from './scheduler-config.js';
+import { ModelIndex, PartConfig, Settings } from './schemas.js';
 import { checkSignatures, type Exporter, exporterOf } from './signatures.js';
 import { type TextEncoderFacts, textEncoderFacts, textEncoders } from './text-encoders.js';
 import { guidanceWidth, halvings, inpaints, latentChannels, sizeRange } from './unet-facts.js';
 
-export const components = ['text_encoder', 'text_encoder_2', 'unet', 'vae_encoder', 'vae_decoder'] as const;
-export type Component = (typeof components)[number];
 export interface ModelFolder {
   readonly name: string;
   readonly path: string;
@@ -70,36 +65,34 @@ export interface LatentScale {
   readonly std: readonly number[] | undefined;
 }
 
-/** Names of the folders below `modelsDir` that look like models: those with a model_index.json or a component's folder. */
-export function findModelFolders(modelsDir: string): string[] {
-  if (!existsSync(modelsDir)) return [];
-  return readdirSync(modelsDir, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
-    .map((entry) => entry.name)
-    .filter((name) => ['model_index.json', ...components].some((part) => existsSync(join(modelsDir, name, part))))
-    .sort();
-}
-
 /**
  * @param provider that is to run it: some graphs run on CUDA only
  * @throws ModelFolderError when something is missing or not supported
  */
 export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFolder {
-  const index = readJson(path, 'model_index.json');
+  const read = (file: string, schema: object, absent?: Json): Json => {
+    const json = readJson(path, file, absent);
+    checkJson(file, json, schema);
+    return json;
+  };
+  const index = read('model_index.json', ModelIndex);
   const className = String(index._class_name ?? 'unknown');
   const { architecture } = familyOf(className, false);
-  const unet = readJson(path, 'unet/config.json', {});
-  const vae = { ...readJson(path, 'vae_encoder/config.json', {}), ...readJson(path, 'vae_decoder/config.json', {}) };
-  const settings = readJson(path, 'img2img.json', {});
-  const schedulerConfig = readJson(path, 'scheduler/scheduler_config.json');
+  const unet = read('unet/config.json', PartConfig, {});
+  const vae = {
+    ...read('vae_encoder/config.json', PartConfig, {}),
+    ...read('vae_decoder/config.json', PartConfig, {}),
+  };
+  const settings: Settings = read('img2img.json', Settings, {});
+  const schedulerConfig = readSchedulerConfig(path);
 
-  const refiner = architecture === 'sdxl' && !existsSync(join(path, 'text_encoder'));
+  const refiner = architecture === 'sdxl' && !isThere(path, 'text_encoder');
   const present: readonly Component[] = components.filter((component) =>
     component === 'text_encoder' ? !refiner : component !== 'text_encoder_2' || architecture === 'sdxl',
   );
   const graphs = Object.fromEntries(present.map((component) => [component, join(path, component, 'model.onnx')]));
   const facts = Object.fromEntries(
-    present.map((component) => [component, factsOf(component, graphs[component]!, provider)]),
+    present.map((component) => [component, factsOf(path, component, provider)]),
   ) as Record<Component, GraphFacts>;
   checkSignatures(facts);
 
@@ -109,12 +102,19 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
   const kind = kindOf({ ...family, turbo: turbo === true, refiner, velocity });
 
   const vaeScale = 2 ** halvings(vae, facts.vae_encoder);
+  const vaeChannels = number(vae.latent_channels) ?? latentChannels(facts.unet, unet);
+  const defaults = {
+    steps: settings.defaults?.steps ?? kindDefaults[kind].steps,
+    guidance: settings.defaults?.guidance ?? kindDefaults[kind].guidance,
+    scheduler: settings.defaults?.scheduler ?? defaultScheduler(schedulerConfig),
+  };
+  checkDefaults(defaults, schedulerConfig, family.latentConsistency);
   return {
     name: basename(path),
     path,
-    title: String(settings.title ?? basename(path)),
-    description: String(settings.description ?? ''),
-    license: settings.license === undefined ? null : String(settings.license),
+    title: settings.title ?? basename(path),
+    description: settings.description ?? '',
+    license: settings.license ?? null,
     family,
     kind,
     exporter: exporterOf(facts),
@@ -122,53 +122,50 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
     graphs,
     textEncoders: textEncoders
       .filter((component) => present.includes(component))
-      .map((component) => textEncoderFacts(path, component, facts[component], family, number(settings.clip_skip) ?? 0)),
+      .map((component) => textEncoderFacts(path, component, facts[component], family, settings.clip_skip ?? 0)),
     schedulerConfig:
       architecture === 'sd' && !family.latentConsistency ? stableDiffusionConfig(schedulerConfig) : schedulerConfig,
-    defaults: {
-      steps: number(settings.defaults?.steps) ?? kindDefaults[kind].steps,
-      guidance: number(settings.defaults?.guidance) ?? kindDefaults[kind].guidance,
-      scheduler: defaultScheduler(settings.defaults?.scheduler, schedulerConfig),
-    },
-    guidanceRescale: shareOf('guidance_rescale', settings.guidance_rescale ?? 0),
+    defaults,
+    guidanceRescale: settings.guidance_rescale ?? 0,
     guidanceWidth: guidanceWidth(facts.unet, unet),
     size: sizeRange(settings.size ?? {}, facts.unet, unet, vaeScale, architecture),
     latentChannels: latentChannels(facts.unet, unet),
     inpaints: inpaints(facts.unet, unet),
-    vaeChannels: number(vae.latent_channels) ?? latentChannels(facts.unet, unet),
+    vaeChannels,
     encoderGives: facts.vae_encoder.outputs.has('latent_parameters') ? 'latent_parameters' : 'latent_sample',
     vaeScale,
     latentScale: {
       // Older exports leave it out.
       factor: number(vae.scaling_factor) ?? (family.architecture === 'sdxl' ? 0.13025 : 0.18215),
-      mean: Array.isArray(vae.latents_mean) ? vae.latents_mean : undefined,
-      std: Array.isArray(vae.latents_std) ? vae.latents_std : undefined,
+      mean: perChannel('latents_mean', vae, vaeChannels),
+      std: perChannel('latents_std', vae, vaeChannels),
     },
     zerosForEmptyPrompt: family.architecture === 'sdxl' && index.force_zeros_for_empty_prompt !== false,
     wantsAestheticScore: index.requires_aesthetics_score === true,
   };
 }
 
-function factsOf(component: Component, path: string, provider: 'cpu' | 'cuda'): GraphFacts {
-  if (!existsSync(path)) throw new ModelFolderError(`${component}/model.onnx is missing`);
+function factsOf(folder: string, component: Component, provider: 'cpu' | 'cuda'): GraphFacts {
+  const file = `${component}/model.onnx`;
+  checkFile(folder, file);
   let facts: GraphFacts;
   try {
-    facts = graphFacts(path);
+    facts = graphFacts(join(folder, file));
   } catch (error) {
-    throw new ModelFolderError(`${component}/model.onnx cannot be read: ${(error as Error).message}`);
+    throw new ModelFolderError(`${file} cannot be read: ${(error as Error).message}`);
   }
   if (provider === 'cpu' && facts.cudaOnly.length > 0) {
     throw new ModelFolderError(
-      `${component}/model.onnx was optimised for CUDA (it has ${facts.cudaOnly.join(', ')}), and this server runs on the CPU; use a GPU or the export before the optimisation`,
+      `${file} was optimised for CUDA (it has ${facts.cudaOnly.join(', ')}), and this server runs on the CPU; use a GPU or the export before the optimisation`,
     );
   }
   return facts;
 }
 
-function shareOf(name: string, value: unknown): number {
-  const share = number(value);
-  if (share !== undefined && share >= 0 && share <= 1) return share;
-  throw new ModelFolderError(`img2img.json has ${name} ${JSON.stringify(value)}; it must be 0 to 1`);
+function perChannel(key: string, vae: Json, channels: number): readonly number[] | undefined {
+  const values: readonly number[] | null | undefined = vae[key];
+  if (!values || values.length === channels) return values ?? undefined;
+  throw new ModelFolderError(`${key} of the VAE has ${values.length} entries; its latents have ${channels} channels`);
 }
 
 function precisionOf(graphs: readonly GraphFacts[]): Precision {
@@ -177,17 +174,9 @@ function precisionOf(graphs: readonly GraphFacts[]): Precision {
   return types.has(dataTypes.float16) ? 'fp16' : 'fp32';
 }
 
-function defaultScheduler(wanted: unknown, config: SchedulerConfig): SchedulerName {
-  const named = schedulerNames.find((name) => name === wanted);
-  if (wanted !== undefined && !named) {
-    throw new ModelFolderError(
-      `img2img.json names the scheduler ${JSON.stringify(wanted)} (known: ${schedulerNames.join(', ')})`,
-    );
-  }
+function defaultScheduler(config: SchedulerConfig): SchedulerName {
   try {
-    if (!named) return schedulerForClass(String(config._class_name), config);
-    requireFit(named, config);
-    return named;
+    return schedulerForClass(String(config._class_name), config);
   } catch (error) {
     if (!(error instanceof UnsupportedSchedulerError)) throw error;
     throw new ModelFolderError(

@@ -1,9 +1,10 @@
 // What a model folder's text encoders give, and what of it the pipeline takes.
 
 import type { GraphFacts } from '../onnx/graph-facts.js';
-import { number, readJson } from './configs.js';
+import { checkJson, number, readJson } from './configs.js';
 import type { Family } from './family.js';
 import { ModelFolderError } from './model-folder-error.js';
+import { PartConfig } from './schemas.js';
 
 export const textEncoders = ['text_encoder', 'text_encoder_2'] as const;
 export type TextEncoder = (typeof textEncoders)[number];
@@ -30,7 +31,9 @@ export function textEncoderFacts(
   { architecture }: Family,
   clipSkip: number,
 ): TextEncoderFacts {
-  const config = readJson(path, `${component}/config.json`, {});
+  const file = `${component}/config.json`;
+  const config = readJson(path, file, {});
+  checkJson(file, config, PartConfig);
   const outputs = [...facts.outputs.keys()];
   const hidden = outputs.filter((name) => /^hidden_states\.\d+$/.test(name));
   const shared = {

@@ -2,12 +2,12 @@
 // Facts about onnxruntime-node 1.30 that decide its shape: run() blocks the process; extra feeds are ignored in silence,
 // so names are taken from the metadata; sessions must be released by hand; a float16 tensor has to hold a Uint16Array.
 
-import { dirname } from 'node:path';
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
-import type { Component, ModelFolder } from '../folder/model-folder.js';
+import type { Component } from '../folder/components.js';
+import type { ModelFolder } from '../folder/model-folder.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import { fromHalf, toHalf } from '../numbers/half.js';
-import { patched } from './patch.js';
+import { type PatchedGraph, patched } from './patch.js';
 
 export const onnxruntimeVersion: string = env.versions.node ?? env.versions.common;
 
@@ -50,10 +50,15 @@ export class Session {
   ) {}
 
   /**
-   * @param original of a patched graph: the file beside which its external weights lie
+   * @param weightsFolder where its external weights lie when that is not beside it
    * @throws ModelFolderError when the graph does not load
    */
-  static async load(component: Component, path: string, device: DeviceOptions, original = path): Promise<Session> {
+  static async load(
+    component: Component,
+    path: string,
+    device: DeviceOptions,
+    weightsFolder?: string,
+  ): Promise<Session> {
     try {
       const session = await InferenceSession.create(path, {
         executionProviders: device.provider === 'cuda' ? [{ name: 'cuda', deviceId: 0 }, 'cpu'] : ['cpu'],
@@ -61,8 +66,8 @@ export class Session {
         interOpNumThreads: 1,
         graphOptimizationLevel: 'all',
         logSeverityLevel: 3,
-        ...(original !== path && {
-          extra: { session: { model_external_initializers_file_folder_path: dirname(original) } },
+        ...(weightsFolder !== undefined && {
+          extra: { session: { model_external_initializers_file_folder_path: weightsFolder } },
         }),
       });
       const inputs = session.inputMetadata.map((meta): [string, InputMeta] => {
@@ -124,7 +129,7 @@ export async function loadSessions({ graphs }: ModelFolder, device: DeviceOption
     for (const [component, path] of Object.entries(graphs) as [Component, string][]) {
       const start = performance.now();
       const better = patchOf(component, path, device.cacheDir);
-      loaded[component] = await Session.load(component, better ?? path, device, path);
+      loaded[component] = await Session.load(component, better?.path ?? path, device, better?.weightsFolder);
       loaded[component].loadMs = performance.now() - start;
     }
     return loaded as Sessions;
@@ -134,7 +139,7 @@ export async function loadSessions({ graphs }: ModelFolder, device: DeviceOption
   }
 }
 
-function patchOf(component: Component, path: string, cacheDir: string): string | undefined {
+function patchOf(component: Component, path: string, cacheDir: string): PatchedGraph | undefined {
   try {
     if (component === 'unet') return patched(path, 'perRowTimestep', cacheDir);
     if (component === 'vae_encoder') return patched(path, 'noiseAsInput', cacheDir);
