@@ -21,6 +21,7 @@ const documents = [
   'docs/models.md',
   'bench/results-large.md',
   'test/reference/README.md',
+  'test/clients/generated/README.md',
   'docs/autoscaling.md',
   'k8s/README.md',
 ];

@@ -34,6 +34,7 @@ const documents = [
   ...inFolder('bench/'),
   ...inFolder('evaluation/'),
   'test/reference/README.md',
+  'test/clients/generated/README.md',
 ];
 
 t.test(`no paragraph has over ${mostWords} words`, async (t) => {

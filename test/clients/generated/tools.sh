@@ -6,6 +6,10 @@ tools=$(cd "$1" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 generator=7.25.0
 
+for program in go java mvn python3; do
+  command -v "$program" >/dev/null || { echo "needs $program (Go 1.25 or later; Debian: apt-get install openjdk-17-jdk-headless maven python3-venv)" >&2; exit 1; }
+done
+
 [ -x "$tools/bin/oapi-codegen" ] || GOBIN=$tools/bin go install github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2
 [ -f "$tools/openapi-generator-$generator.jar" ] || {
   mvn -q -B dependency:copy -Dartifact=org.openapitools:openapi-generator-cli:$generator -DoutputDirectory="$tools"
