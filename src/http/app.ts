@@ -13,6 +13,7 @@ import Fastify, {
 import { type Config, list } from '../config.js';
 import type { Engine } from '../engine/host/engine.js';
 import { PictureReader } from '../image/host/picture-reader.js';
+import { decodeMetrics } from './metrics/decode-metrics.js';
 import { gpuMetrics, type ReadableTelemetry } from './metrics/gpu-metrics.js';
 import { type Build, countAnswers, createMetrics, metricsRoute } from './metrics/metrics.js';
 import { modelRoutes } from './models.js';
@@ -80,6 +81,7 @@ export async function buildApp({ config, engine, gpus, spans, logger, lifecycle,
   );
   app.addHook('onListen', async () => reader.start());
   app.addHook('onClose', () => reader.close());
+  decodeMetrics(metrics.registry, reader);
   const maker = pictureMaker(config, engine, reader, metrics);
   const budget = uploadBudget({ maxBytes: bodyLimit(config), maxTotalBytes: config.MAX_UPLOADS_BYTES }, () =>
     engine.assertRoom(),

@@ -397,6 +397,8 @@ export interface components {
             model_digest: string;
             /** @description Width x height */
             size: string;
+            /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
+            cropped: number;
             /** @description What equality of bytes can be expected of: runtime and device */
             engine: string;
         };
@@ -423,7 +425,7 @@ export interface components {
             /** @description What was changed or had no effect */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -462,6 +464,8 @@ export interface components {
                 model_digest: string;
                 /** @description Width x height */
                 size: string;
+                /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
+                cropped: number;
             };
             estimate: {
                 /** @description Until the first picture would begin */
@@ -474,7 +478,7 @@ export interface components {
             /** @description What would be changed or have no effect; whether a prompt is too long is known only when it runs */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -506,7 +510,7 @@ export interface components {
                 parameters: components["schemas"]["Ran"];
                 warnings: {
                     /** @enum {string} */
-                    code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                    code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                     detail: string;
                 }[];
             }[];
@@ -517,7 +521,7 @@ export interface components {
             /** @description Of all pictures, each once */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -684,7 +688,7 @@ export interface operations {
                 "multipart/form-data": {
                     /**
                      * Format: binary
-                     * @description The starter picture: PNG, JPEG, WebP, AVIF, GIF or TIFF, at most 26214400 bytes and 50000000 pixels.
+                     * @description The starter picture: PNG, JPEG, WebP, AVIF, HEIC, GIF, TIFF or BMP, at most 26214400 bytes and 50000000 pixels.
                      */
                     image: string;
                     /**
@@ -726,7 +730,7 @@ export interface operations {
                     n?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
-                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` the starter's aspect is kept at about the model's native area; with one of them the other follows the aspect. */
+                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect. */
                     width?: number;
                     /** @description Height of the answer; see `width`. */
                     height?: number;
@@ -805,7 +809,7 @@ export interface operations {
                     n?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
-                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` the starter's aspect is kept at about the model's native area; with one of them the other follows the aspect. */
+                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect. */
                     width?: number;
                     /** @description Height of the answer; see `width`. */
                     height?: number;
@@ -875,9 +879,11 @@ export interface operations {
                     "Img2img-Model-Digest"?: string;
                     /** @description Width x height */
                     "Img2img-Size"?: string;
+                    /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
+                    "Img2img-Cropped"?: string;
                     /** @description What equality of bytes can be expected of: runtime and device */
                     "Img2img-Engine"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
                     "Server-Timing"?: string;
@@ -1013,7 +1019,7 @@ export interface operations {
                 "multipart/form-data": {
                     /**
                      * Format: binary
-                     * @description The starter picture: PNG, JPEG, WebP, AVIF, GIF or TIFF, at most 26214400 bytes and 50000000 pixels.
+                     * @description The starter picture: PNG, JPEG, WebP, AVIF, HEIC, GIF, TIFF or BMP, at most 26214400 bytes and 50000000 pixels.
                      */
                     image: string;
                     /**
@@ -1064,7 +1070,7 @@ export interface operations {
                     seed?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
-                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` the starter's aspect is kept at about the model's native area; with one of them the other follows the aspect. */
+                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect. */
                     width?: number;
                     /** @description Height of the answer; see `width`. */
                     height?: number;
@@ -1163,7 +1169,7 @@ export interface operations {
                     seed?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
-                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` the starter's aspect is kept at about the model's native area; with one of them the other follows the aspect. */
+                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect. */
                     width?: number;
                     /** @description Height of the answer; see `width`. */
                     height?: number;
@@ -1208,7 +1214,7 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
                     "Server-Timing"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     [name: string]: unknown;
                 };
@@ -1640,9 +1646,11 @@ export interface operations {
                     "Img2img-Model-Digest"?: string;
                     /** @description Width x height */
                     "Img2img-Size"?: string;
+                    /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
+                    "Img2img-Cropped"?: string;
                     /** @description What equality of bytes can be expected of: runtime and device */
                     "Img2img-Engine"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
                     "Server-Timing"?: string;
@@ -2014,9 +2022,11 @@ export interface operations {
                     "Img2img-Model-Digest"?: string;
                     /** @description Width x height */
                     "Img2img-Size"?: string;
+                    /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
+                    "Img2img-Cropped"?: string;
                     /** @description What equality of bytes can be expected of: runtime and device */
                     "Img2img-Engine"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
                     "Server-Timing"?: string;
