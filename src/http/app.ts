@@ -13,7 +13,7 @@ import Fastify, {
 import { type Config, list } from '../config.js';
 import type { Engine } from '../engine/host/engine.js';
 import { PictureReader } from '../image/host/picture-reader.js';
-import { gpuMetrics, type ReadableTelemetry } from './metrics/gpu-metrics.js';
+import { decodeMetrics, decodeMetrics } from './metrics/decode-metrics.js';
 import { type Build, countAnswers, createMetrics, metricsRoute } from './metrics/metrics.js';
 import { modelRoutes } from './models.js';
 import { openAiShape } from './openai/answers.js';
@@ -94,6 +94,7 @@ export async function buildApp(options: AppOptions) {
   );
   app.addHook('onListen', async () => reader.start());
   app.addHook('onClose', () => reader.close());
+  decodeMetrics(metrics.registry, reader);
   const maker = pictureMaker(config, fields, { engine, reader, metrics });
   const kitchen: Kitchen = { config, fields, maker, assertRoom: () => engine.assertRoom() };
   decorate(app);

@@ -103,6 +103,11 @@ t.test('the openai package edits pictures', async (t) => {
     }
     t.ok(left <= 3, `the opaque half is the starter's: ${left}`);
     t.ok(right > 30, `the other is not: ${right}`);
+    const opaque = await toFile(await sharp(mask).removeAlpha().png().toBuffer(), 'mask.png', { type: 'image/png' });
+    t.match(await failure(client.images.edit({ image: await image(), ...fields, mask: opaque })), {
+      status: 400,
+      param: 'mask',
+    });
   });
 
   await t.test('our fields, beside its own', async (t) => {

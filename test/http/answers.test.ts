@@ -218,6 +218,47 @@ t.test('a mask', async (t) => {
     t.ok(Buffer.from(await response.arrayBuffer()).equals(Buffer.from(await (await post(half)).arrayBuffer())));
   });
 
+  await t.test(
+    'that leaves nothing to repaint computes nothing: the answer is the starter, with a warning',
+    async (t) => {
+      const size = { width: 256, height: 256 };
+      const starter = await sharp(cottage).resize(256, 256).removeAlpha().png().toBuffer();
+      const steps = async () => /^img2img_steps_total.*$/gm.exec(await (await fetch(`${url}/metrics`)).text())?.[0];
+      const before = await steps();
+      for (const fields of [{}, { strength: 0 }, { n: 2, format: 'png' }]) {
+        const response = await post(
+          await grey(64, 64, 'black').png().toBuffer(),
+          { ...size, prompt: 'comic', ...fields },
+          starter,
+        );
+        t.equal(response.status, 200);
+        const header = (name: string) => response.headers.get(`img2img-${name}`);
+        t.match(
+          [header('warnings'), header('unet-calls'), header('steps-run')],
+          ['mask_empty', '0', '0'],
+          JSON.stringify(fields),
+        );
+        if (!('n' in fields)) {
+          const answer = await sharp(Buffer.from(await response.arrayBuffer()))
+            .raw()
+            .toBuffer();
+          t.ok(answer.equals(await sharp(starter).raw().toBuffer()), 'pixel for pixel');
+        }
+      }
+      t.equal(await steps(), before, 'no step ran');
+      const dry = await post(await grey(64, 64, 'black').png().toBuffer(), { ...size, dry_run: 'true' }, starter);
+      t.match(await dry.json(), { estimate: { duration_ms: 0 }, warnings: [{ code: 'mask_empty' }] });
+    },
+  );
+
+  await t.test('that is white everywhere is no mask', async (t) => {
+    const bytes = async (response: Response) => Buffer.from(await response.arrayBuffer());
+    const none = await fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, quick) });
+    const white = await post(await grey(64, 64, 'white').png().toBuffer());
+    t.equal(white.headers.get('img2img-warnings'), none.headers.get('img2img-warnings'));
+    t.ok((await bytes(white)).equals(await bytes(none)));
+  });
+
   await t.test('must be a picture of the same proportions', async (t) => {
     const cases: [mask: Buffer, status: number, code: string][] = [
       [await grey(100, 50, 'white').png().toBuffer(), 422, 'unsupported_combination'],

@@ -171,6 +171,27 @@ t.test('POST /img2img', async (t) => {
     }
   });
 
+  await t.test('what cover cuts off is told, as a share and as a warning', async (t) => {
+    const cases: [
+      starter: [number, number],
+      fields: Record<string, number | string>,
+      cropped: string,
+      warned: boolean,
+    ][] = [
+      [[600, 100], {}, '0.33', true],
+      [[600, 100], { fit: 'contain' }, '0', false],
+      [[256, 256], { width: 256, height: 128 }, '0.5', true],
+      [[256, 255], { width: 128, height: 128 }, '0', false],
+      [[256, 128], {}, '0', false],
+    ];
+    for (const [[width, height], fields, cropped, warned] of cases) {
+      const starter = await sharp(cottage).resize(width, height, { fit: 'fill' }).png().toBuffer();
+      const { headers } = await post(form(starter, { strength: 0, ...fields }));
+      t.equal(headers.get('img2img-cropped'), cropped, `${width} x ${height} ${JSON.stringify(fields)}`);
+      t.equal(headers.get('img2img-warnings')?.includes('starter_cropped') ?? false, warned);
+    }
+  });
+
   await t.test('what has no effect or is changed is a warning', async (t) => {
     const transparent = await sharp({ create: { width: 128, height: 128, channels: 4, background: '#ff000080' } })
       .png()

@@ -134,6 +134,13 @@ t.test('/sdapi/v1', async (t) => {
     t.ok(plain.left <= 3 && plain.right > 30, `white on the right: ${JSON.stringify(plain)}`);
     const inverted = await largest({ inpainting_mask_invert: 1, mask_blur: 0 });
     t.ok(inverted.left > 30 && inverted.right <= 3, `inverted: ${JSON.stringify(inverted)}`);
+    // Black, and opaque where it is to be repainted: of a mask with transparency only that counts.
+    const drawn = await sharp({ create: { ...white, channels: 4, background: { r: 0, g: 0, b: 0, alpha: 1 } } })
+      .extend({ left: side / 2, background: { r: 0, g: 0, b: 0, alpha: 0 } })
+      .png()
+      .toBuffer();
+    const byAlpha = await largest({ mask: drawn.toString('base64') });
+    t.ok(byAlpha.left <= 3 && byAlpha.right > 30, `opaque on the right: ${JSON.stringify(byAlpha)}`);
     const ignored = async (more: object) =>
       (await call('img2img', { ...quick, mask: picture.toString('base64'), ...more })).headers.get(
         'img2img-ignored-fields',

@@ -7,20 +7,8 @@ export function pngChunk(name: string, data: Buffer): Buffer {
   const chunk = Buffer.alloc(8 + body.length);
   chunk.writeUInt32BE(data.length, 0);
   body.copy(chunk, 4);
-  chunk.writeUInt32BE(crc(body), 4 + body.length);
+  chunk.writeUInt32BE(crc32(body), 4 + body.length);
   return chunk;
-}
-
-// Node has one of its own only from 20.15 on.
-const crc = (data: Buffer) => (crc32 as ((data: Buffer) => number) | undefined)?.(data) ?? slowCrc(data);
-
-function slowCrc(data: Buffer): number {
-  let sum = 0xffffffff;
-  for (const byte of data) {
-    sum ^= byte;
-    for (let i = 0; i < 8; i++) sum = sum & 1 ? (sum >>> 1) ^ 0xedb88320 : sum >>> 1;
-  }
-  return (sum ^ 0xffffffff) >>> 0;
 }
 
 /** Puts chunks after IHDR. */

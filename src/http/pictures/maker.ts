@@ -192,12 +192,15 @@ function inspectMask(reader: PictureReader, bytes: Buffer, starter: Starter, max
   throw fieldProblem('unsupported_combination', 'mask', detail);
 }
 
-/** Where transparency says what is repainted, a mask without any is a mistake. */
-async function maskOf(decoding: Promise<DecodedMask>, reading?: MaskReading): Promise<Uint8Array> {
+/**
+ * Where transparency says what is repainted, a mask without any is a mistake.
+ * @returns undefined for one that leaves nothing as it is: that is no mask
+ */
+async function maskOf(decoding: Promise<DecodedMask>, reading?: MaskReading): Promise<Uint8Array | undefined> {
   const { data, hasAlpha } = await decoding.catch((error) => {
     throw maskProblem(error);
   });
-  if (reading?.channel !== 'transparency' || hasAlpha) return data;
+  if (reading?.channel !== 'transparency' || hasAlpha) return data.every((value) => value === 255) ? undefined : data;
   const detail = 'mask has no alpha channel; it must be transparent where the picture is repainted.';
   throw fieldProblem('invalid_request', 'mask', detail);
 }

@@ -2,7 +2,7 @@
 // RLIMIT_DATA counts memory that was committed for writing; what V8 and WebAssembly only reserve does not count.
 // Sources: setrlimit(2), proc_pid_status(5).
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 const resource = { cpu: 0, data: 2, core: 4 } as const;
@@ -24,6 +24,8 @@ export function openLimiter(): Limiter {
     set(kind, { soft: BigInt(Math.min(Math.ceil(soft), hard)), hard: now.hard });
   };
   limit(resource.core, 0);
+  // Where the container's memory ends, the kernel ends this process before the one that answers.
+  writeFileSync('/proc/self/oom_score_adj', '1000');
   return (memoryBytes, cpuSeconds) => {
     limit(resource.data, committedBytes() + memoryBytes);
     const { user, system } = process.cpuUsage();

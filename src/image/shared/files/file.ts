@@ -58,7 +58,7 @@ export interface Samples {
 }
 
 /** Chunks, segments or boxes that one file may have: honest ones have some thousand. */
-export const maxParts = 200_000;
+export const maxParts = 50_000;
 
 export function tooManyParts(): PictureError {
   return new PictureError(

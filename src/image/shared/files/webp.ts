@@ -38,13 +38,13 @@ export function readWebp(bytes: Buffer): PictureFile | undefined {
 
 const nameOf = new Map([...pixels, 'EXIF', 'ICCP'].map((name) => [Buffer.from(name, 'latin1').readUInt32BE(), name]));
 
-/** Those that count; one that is cut off reaches to the end of the file. A million others cost a few steps each. */
+/** Those that count, and of frames two; one that is cut off reaches to the end of the file. A million others cost a few steps each. */
 function* chunks(bytes: Buffer): Generator<[name: string, start: number, end: number]> {
-  for (let start = 12, parts = 0; start + 8 <= bytes.length; ) {
+  for (let start = 12, parts = 0, frames = 0; start + 8 <= bytes.length; ) {
     const length = bytes.readUInt32LE(start + 4);
     const end = start + 8 + length + (length % 2);
     const name = nameOf.get(bytes.readUInt32BE(start));
-    if (name !== undefined) {
+    if (name !== undefined && !(name === 'ANMF' && ++frames > 2)) {
       if (++parts > maxParts) throw tooManyParts();
       yield [name, start, Math.min(end, bytes.length)];
     }
