@@ -539,6 +539,8 @@ export interface components {
             runnable: boolean;
             /** @description Why it cannot run */
             reason?: string;
+            /** @description What this server changed of its defaults */
+            note?: string;
             title?: string;
             description?: string;
             license?: string | null;
