@@ -13,7 +13,8 @@ import Fastify, {
 import { type Config, list } from '../config.js';
 import type { Engine } from '../engine/host/engine.js';
 import { PictureReader } from '../image/host/picture-reader.js';
-import { decodeMetrics, decodeMetrics } from './metrics/decode-metrics.js';
+import { decodeMetrics } from './metrics/decode-metrics.js';
+import { gpuMetrics, type ReadableTelemetry } from './metrics/gpu-metrics.js';
 import { type Build, countAnswers, createMetrics, metricsRoute } from './metrics/metrics.js';
 import { modelRoutes } from './models.js';
 import { openAiShape } from './openai/answers.js';

@@ -132,7 +132,11 @@ t.test('folders that cannot run are told, and stop nothing', async (t) => {
   symlinkSync('/nowhere', join(dir, 'a-good-one', 'dangling'));
   mkdirSync(join(dir, 'notes'));
 
-  const { url } = await startService(t, { MODELS_DIR: dir });
+  const { url, logged } = await startService(t, {
+    MODELS_DIR: dir,
+    MODEL_ALIASES: 'gpt-image-1=nowhere',
+    MAX_STEPS: '20',
+  });
   const { models } = (await (await fetch(`${url}/models`)).json()) as {
     models: { name: string; reason?: string; runnable: boolean }[];
   };
@@ -151,6 +155,13 @@ t.test('folders that cannot run are told, and stop nothing', async (t) => {
   );
   const reasons = Object.fromEntries(models.map(({ name, reason }) => [name, reason]));
   t.equal(reasons['no-unet'], 'unet/model.onnx is missing');
+  for (const sentence of [
+    'the model no-unet cannot run: unet/model.onnx is missing',
+    'the model a-good-one: its default of 25 steps is more than MAX_STEPS 20 of this server, which is taken instead',
+    'MODEL_ALIASES has gpt-image-1=nowhere, and there is no model nowhere',
+  ]) {
+    t.match(await logged(({ msg }) => msg === sentence), { level: 40 });
+  }
   t.equal(reasons['bad-json'], 'model_index.json is not a JSON object');
   t.match(reasons.fancy, /FancyScheduler is not supported/);
   t.match(reasons['0-thresholding'], /thresholding is not supported/);
