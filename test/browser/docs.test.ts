@@ -74,7 +74,7 @@ t.test('the JSON body of the console is a true one, and errors are said', { skip
   t.match(JSON.parse(await body.inputValue()), { image: /^data:image/, prompt: 'comic' }, 'a true JSON body');
   t.equal(Object.keys(JSON.parse(await body.inputValue())).length, 4, 'with nothing made up');
   await operation.locator('button.execute').click();
-  const answer = operation.locator('.live-responses-table .response-col_status').first();
+  const answer = operation.locator('.live-responses-table tbody .response-col_status').first();
   await answer.getByText('200').waitFor({ timeout: 60_000 });
   await body.fill('{"image": "", "seed": -5}');
   await operation.locator('button.execute').click();
