@@ -8,7 +8,7 @@ import sys
 from api import AuthenticatedClient
 from api.api.open_ai import edit_image
 from api.api.pictures import img2img
-from api.models import EditImageBody, Img2ImgFilesBody, Made
+from api.models import EditImageFilesBody, Img2ImgFilesBody, Made
 from api.types import File
 
 url, key, picture, mask, output = sys.argv[1:]
@@ -41,7 +41,7 @@ refused = send("image/png", model="none")
 
 edited = edit_image.sync(
     client=client,
-    body=EditImageBody(
+    body=EditImageFilesBody(
         image=upload(picture),
         mask=upload(mask),
         prompt="watercolor painting",

@@ -29,7 +29,13 @@ except ApiException as error:
     refused = error
 
 edited = OpenAIApi(client).edit_image(
-    image=picture, mask=mask, prompt="watercolor painting", size="128x128", steps=2, seed=4294967295
+    image=picture,
+    mask=mask,
+    prompt="watercolor painting",
+    size="128x128",
+    steps=2,
+    seed=4294967295,
+    _content_type="multipart/form-data",
 )
 
 print(
