@@ -1565,7 +1565,7 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100. */
-                    influence: number;
+                    influence?: number;
                     /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
                     strength?: number;
                     /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
@@ -1677,7 +1677,7 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100. */
-                    influence: number;
+                    influence?: number;
                     /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
                     strength?: number;
                     /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */

@@ -81,7 +81,8 @@ t.test('a new field is one entry', async (t) => {
 
   await t.test('a sheet sweeps it', async (t) => {
     const axes = { x_field: 'warmth', x_values: '1|2', y_field: 'light', y_values: 'day|night' };
-    const { json } = await post('/img2img/sheet', form(cottage, { ...quick, ...axes }));
+    const { status, json } = await post('/img2img/sheet', form(cottage, { ...quick, ...axes }));
+    t.equal(status, 200, JSON.stringify(json));
     t.match(
       json.cells.map(({ parameters }: { parameters: object }) => parameters),
       [
@@ -108,7 +109,7 @@ t.test('a new field is one entry', async (t) => {
 
   await t.test('the OpenAPI document has it in both forms, in the answer and on the axes', async (t) => {
     const document = JSON.stringify(app.swagger());
-    for (const text of ['Img2img-Motif', 'Img2img-Warmth', 'Img2img-Light', '"The motif"', '"How warm."']) {
+    for (const text of ['Img2img-Motif', 'Img2img-Warmth', 'Img2img-Light', '"The motif"', '"How warm. From 0 to 5. Default: `2`."']) {
       t.ok(document.includes(text), text);
     }
     const { paths } = JSON.parse(document);

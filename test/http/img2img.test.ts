@@ -116,7 +116,7 @@ t.test('POST /img2img', async (t) => {
     for (const [name, value] of Object.entries(parameters)) {
       t.equal(response.headers.get(`img2img-${name.replaceAll('_', '-')}`), String(value), name);
     }
-    t.match(Object.keys(timings), ['upload', 'decode', 'queue', 'text_encode']);
+    t.match(Object.keys(timings), ['upload', 'decode', 'queue', 'model_load', 'text_encode']);
     t.strictSame(warnings, []);
   });
 

@@ -15,7 +15,8 @@ import { SheetBody, sheetBody, sheetPicture } from './answer.js';
 import { type AxesBody, axesFields, type Check, cellBodies, joinedValues, listedValues, readAxes } from './axes.js';
 
 /** In the example it is the axis. */
-const withoutExample = ({ examples: _, ...schema }: TSchema & { examples?: unknown }) => schema as TSchema;
+const withoutExample = ({ examples: _, ...schema }: TSchema & { examples?: unknown }) =>
+  Type.Optional(schema as TSchema);
 
 const { influence: _, ...common } = exampleBody;
 const exampleSheet = { ...common, x_field: 'influence', x_values: [0, 25, 50, 75] };
