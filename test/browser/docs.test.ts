@@ -40,7 +40,7 @@ t.test('the console at /docs: choose a picture, execute, see the result', { skip
   });
   t.equal(width, 256, 'the answer is shown as a picture');
   t.match(await operation.locator('.opblock-description').textContent(), /influence/);
-  t.match(await page.locator('.info a', { hasText: 'The page' }).getAttribute('href'), './', 'a link to the page');
+  t.match(await page.locator('.info a', { hasText: 'The page' }).getAttribute('href'), '../', 'a link to the page');
 
   const sheet = page.locator('.opblock', { hasText: '/img2img/sheet' }).first();
   await sheet.locator('.opblock-summary-control').click();

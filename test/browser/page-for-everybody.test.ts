@@ -185,6 +185,18 @@ t.test('without a key', { skip }, async (t) => {
     t.ok(paths.includes('/service/img2img'));
     t.equal(await page.evaluate("document.querySelector('nav a').href"), `${address}/service/docs`);
   });
+  await browse(t, 'so does the console', `${address}/service/docs`, async (t, page) => {
+    const operation = page.locator('.opblock', { hasText: '/livez' }).first();
+    await operation.locator('.opblock-summary-control').click();
+    await operation.locator('button.execute').click();
+    await operation.locator('.live-responses-table .response').first().waitFor();
+    t.ok(paths.includes('/service/livez'));
+    t.strictSame(
+      paths.filter((path) => !path.startsWith('/service/')),
+      [],
+      'every address is relative',
+    );
+  });
 });
 
 /** A proxy that shows the server below a prefix. */

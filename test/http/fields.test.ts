@@ -109,7 +109,13 @@ t.test('a new field is one entry', async (t) => {
 
   await t.test('the OpenAPI document has it in both forms, in the answer and on the axes', async (t) => {
     const document = JSON.stringify(app.swagger());
-    for (const text of ['Img2img-Motif', 'Img2img-Warmth', 'Img2img-Light', '"The motif"', '"How warm. From 0 to 5. Default: `2`."']) {
+    for (const text of [
+      'Img2img-Motif',
+      'Img2img-Warmth',
+      'Img2img-Light',
+      '"The motif"',
+      '"How warm. From 0 to 5. Default: `2`."',
+    ]) {
       t.ok(document.includes(text), text);
     }
     const { paths } = JSON.parse(document);

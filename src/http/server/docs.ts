@@ -48,6 +48,18 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
         defaultModelsExpandDepth: -1,
       },
       theme: { title: 'img2img' },
+      // Whatever path a proxy shows this server at: addresses are relative to the console's own, which ends with a slash.
+      uiHooks: {
+        onRequest: async (request, reply) => {
+          if (request.url.split('?')[0] === '/docs') return reply.redirect('docs/');
+        },
+      },
+      transformSpecification: ({ info, ...document }) => ({
+        ...document,
+        info: { ...info, description: String(info?.description).replace('(./)', '(../)') },
+        servers: [{ url: '..', description: 'This server' }],
+      }),
+      transformSpecificationClone: true,
     });
   });
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
