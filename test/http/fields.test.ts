@@ -27,6 +27,11 @@ const more = {
     told: 'The light',
     swept: true,
   }),
+  whim: field({
+    schema: () => Type.String({ description: 'Nothing, where it is absent.' }),
+    settle: (sent) => sent,
+    told: 'The whim',
+  }),
 };
 
 t.test('a new field is one entry', async (t) => {
@@ -63,6 +68,9 @@ t.test('a new field is one entry', async (t) => {
   await t.test('what is absent is settled, by the model too', async (t) => {
     const { json } = await post('/img2img', { ...quick, dry_run: true });
     t.match(json.parameters, { motif: 'trees', warmth: 2.5, light: 'day' });
+    t.notOk('whim' in json.parameters, 'what comes to nothing is not told');
+    const { headers } = await post('/img2img', quick, 'image/png');
+    t.notOk(headers.has('img2img-whim'));
   });
 
   for (const [bad, detail] of [
@@ -109,7 +117,13 @@ t.test('a new field is one entry', async (t) => {
 
   await t.test('the OpenAPI document has it in both forms, in the answer and on the axes', async (t) => {
     const document = JSON.stringify(app.swagger());
-    for (const text of ['Img2img-Motif', 'Img2img-Warmth', 'Img2img-Light', '"The motif"', '"How warm. From 0 to 5. Default: `2`."']) {
+    for (const text of [
+      'Img2img-Motif',
+      'Img2img-Warmth',
+      'Img2img-Light',
+      '"The motif"',
+      '"How warm. From 0 to 5. Default: `2`."',
+    ]) {
       t.ok(document.includes(text), text);
     }
     const { paths } = JSON.parse(document);
