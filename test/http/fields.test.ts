@@ -27,6 +27,11 @@ const more = {
     told: 'The light',
     swept: true,
   }),
+  whim: field({
+    schema: () => Type.String({ description: 'Nothing, where it is absent.' }),
+    settle: (sent) => sent,
+    told: 'The whim',
+  }),
 };
 
 t.test('a new field is one entry', async (t) => {
@@ -63,6 +68,9 @@ t.test('a new field is one entry', async (t) => {
   await t.test('what is absent is settled, by the model too', async (t) => {
     const { json } = await post('/img2img', { ...quick, dry_run: true });
     t.match(json.parameters, { motif: 'trees', warmth: 2.5, light: 'day' });
+    t.notOk('whim' in json.parameters, 'what comes to nothing is not told');
+    const { headers } = await post('/img2img', quick, 'image/png');
+    t.notOk(headers.has('img2img-whim'));
   });
 
   for (const [bad, detail] of [

@@ -10,7 +10,7 @@ export interface Field<S extends TSchema = TSchema, Value = unknown> {
   readonly schema: (config: Config) => S;
   /** What it comes to. @throws Problem for what cannot be */
   settle(sent: Static<S> | undefined, among: Settling): Value | Promise<Value>;
-  /** Its meaning where the answer tells what it came to: in JSON under its name, and as a header `Img2img-Name`. */
+  /** Its meaning where the answer tells what it came to: in JSON under its name, and as a header `Img2img-Name`; undefined is not told. */
   readonly told?: string;
   /** A sheet may take its values along an axis. */
   readonly swept?: true;

@@ -224,10 +224,10 @@ async function finish(
   starter: Starter,
   result: Generated,
 ): Promise<MadePicture> {
-  const { format, quality, embed_parameters, prompt, negative_prompt, strength } = parameters.values;
+  const { values } = parameters;
+  const { embed_parameters, prompt, negative_prompt, strength } = values;
   const bytes = await encode(result.pixels, {
-    format,
-    quality,
+    ...values,
     source: strength === 1 ? 'trainedAlgorithmicMedia' : 'compositeWithTrainedAlgorithmicMedia',
     parameters: embed_parameters ? { prompt, negative_prompt, ...ranParameters(parameters, result) } : undefined,
   });

@@ -64,7 +64,9 @@ export async function settle(
     settled[name] = await field.settle((sent as Record<string, unknown>)[name], { sent, model, size });
   }
   const values = settled as unknown as Values;
-  const told = Object.fromEntries(Object.entries(settled).filter(([name]) => table[name]!.told));
+  const told = Object.fromEntries(
+    Object.entries(settled).filter(([name, value]) => table[name]!.told && value !== undefined),
+  );
   const request = requestOf(values);
   const cropped = values.fit === 'cover' ? coverCuts(starter, size) : 0;
   return { model, values, told, request, schedule: planSchedule(request, model), size, cropped };

@@ -67,8 +67,8 @@ export async function sheetPicture(
     rows: y && titlesOf(y),
     pictures: made.pictures.map(({ result }) => result.pixels),
   });
-  const { format, quality } = made.pictures[0]!.parameters.values;
-  return encode(pixels, { format, quality, source: 'compositeWithTrainedAlgorithmicMedia' });
+  const { values } = made.pictures[0]!.parameters;
+  return encode(pixels, { ...values, source: 'compositeWithTrainedAlgorithmicMedia' });
 }
 
 const words = (field: string) => field.replaceAll('_', ' ');
