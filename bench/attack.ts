@@ -178,7 +178,7 @@ ${about} Load average ${loadBefore.toFixed(1)} at the start, ${loadAfter.toFixed
 
 The built service runs with its defaults on the stand-in device, one request at a time. A picture of ${steps} steps takes it ${(1000 / nominal).toFixed(0)} ms; ${measured.toFixed(1)} a second were made without an attack, and honest callers ask for ${rate.toFixed(1)} a second, whatever becomes of them.
 
-Each attack lasts ${seconds} s. It comes from a process of lower priority, with a key of its own that the service knows, so that nothing is refused for want of one. It writes its whole request, whatever is answered meanwhile, and the next when that has ended.
+Each attack lasts ${seconds} s. It comes from a process of low priority, as the workers' is, on the same cores, with a key of its own that the service knows, so that nothing is refused for want of one. It writes its whole request, whatever is answered meanwhile, and the next when that has ended.
 
 \`/livez\` is asked every 25 ms. Late is an answer after ${lateMs} ms; refused is a 429 or 503; failed is everything else but 200. Memory, event loop and processor are those of the HTTP process. Without a core is how long that process was ready to run while others ran.
 
