@@ -1,8 +1,8 @@
 // npm run soak:attack [-- part of a name]: attacks from a process of its own, beside honest requests at half of what the service
-// can do. SOAK_SECONDS is how long each lasts (10). Writes results-attack.md and results-attack.json when no name is given; ends
+// can do. SOAK_SECONDS is how long each lasts (8). Writes results-attack.md and results-attack.json when no name is given; ends
 // with 1 when a limit is not kept. Reads /proc: Linux only.
 
-import { type ChildProcess, fork } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { constants, loadavg, setPriority } from 'node:os';
@@ -15,7 +15,7 @@ import { capacity, type Honest, lateMs, probe, sendHonestly, smallJpeg, steps } 
 import { machine, quantile } from './engine.js';
 import { startServer } from './server.js';
 
-const seconds = Number(process.env.SOAK_SECONDS ?? 10);
+const seconds = Number(process.env.SOAK_SECONDS ?? 8);
 const only = process.argv[2];
 const limits = { livezP99Ms: 250, peakMiB: 1024 };
 const device = { callMs: { 1: 40, 2: 40 }, vaeMs: 10 };
@@ -32,6 +32,8 @@ interface Row {
   readonly peakMiB: number;
   readonly loopP99Ms: number;
   readonly loopMaxMs: number;
+  /** Of the HTTP process, all its threads, ms. */
+  readonly processorMs: number;
   /** The HTTP process' first thread was ready to run and had no core, ms: what the machine does to the figures. */
   readonly withoutCoreMs: number;
   /** The same of the process that measures, as its loop's delay at the 99th percentile. */
@@ -48,7 +50,11 @@ const server = await startServer({
   LOG_LEVEL: 'info',
 });
 const [pid] = server.pids() as [number];
+let stopped = false;
+process.once('exit', () => stopped || process.kill(pid, 'SIGKILL')); // also after a fault of this bench
 const { port } = new URL(server.url);
+const attacker = fork(new URL('./attack/attacker.ts', import.meta.url));
+setPriority(attacker.pid!, constants.priority.PRIORITY_BELOW_NORMAL); // attackers have machines of their own
 const caller = { url: server.url, key: keys.honest };
 
 /** The kernel keeps the highest resident memory of a process; 5 makes it begin again. Source: proc_pid_clear_refs(5). */
@@ -56,6 +62,14 @@ const forgetPeak = () => writeFileSync(`/proc/${pid}/clear_refs`, '5');
 const peakMiB = () => Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024;
 /** Source: the kernel's sched-stats, fields of schedstat: on a core, waiting for one (ns), turns. */
 const withoutCoreMs = () => Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6;
+
+/** The kernel counts in hundredths of a second. Source: proc_pid_stat(5), fields 14 and 15. */
+function processorMs(): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
 
 /** Since it was last asked. */
 async function loopDelay(): Promise<{ p99: number; max: number }> {
@@ -66,30 +80,26 @@ async function loopDelay(): Promise<{ p99: number; max: number }> {
   return { p99: of('p99'), max: of('max') };
 }
 
-async function attackWith(told: Told): Promise<ChildProcess> {
-  const child = fork(new URL('./attack/attacker.ts', import.meta.url));
-  setPriority(child.pid!, constants.priority.PRIORITY_BELOW_NORMAL); // attackers have machines of their own
-  child.send(told);
-  await once(child, 'message'); // it begins
-  return child;
+/** @returns when it has begun */
+async function begin(told: Told): Promise<void> {
+  attacker.send(told);
+  await once(attacker, 'message');
 }
 
-/** @param attack undefined: nothing beside the honest */
-async function measure(name: string, attack: boolean): Promise<Row> {
+/** @param isAttack false: nothing beside the honest */
+async function measure(name: string, isAttack: boolean): Promise<Row> {
   await sleep(500);
-  const child = attack && (await attackWith({ name, seconds, target: { port: Number(port), key: keys.hostile } }));
+  if (isAttack) await begin({ name, seconds, target: { port: Number(port), key: keys.hostile } });
   forgetPeak();
   await loopDelay();
-  const waitedBefore = withoutCoreMs();
+  const before = { waited: withoutCoreMs(), processor: processorMs() };
   const own = monitorEventLoopDelay({ resolution: 10 });
   own.enable();
   const honest = sendHonestly(caller, jpeg, rate);
   const livez = probe(server.url);
   let outcomes: Record<string, number> = {};
-  if (child) {
-    [{ outcomes }] = await once(child, 'message');
-    child.disconnect();
-  } else await sleep(1000 * seconds);
+  if (isAttack) [{ outcomes }] = await once(attacker, 'message');
+  else await sleep(1000 * seconds);
   const [delays, answers] = await Promise.all([livez(), honest()]);
   own.disable();
   const loop = await loopDelay();
@@ -102,7 +112,8 @@ async function measure(name: string, attack: boolean): Promise<Row> {
     peakMiB: peakMiB(),
     loopP99Ms: loop.p99,
     loopMaxMs: loop.max,
-    withoutCoreMs: withoutCoreMs() - waitedBefore,
+    processorMs: processorMs() - before.processor,
+    withoutCoreMs: withoutCoreMs() - before.waited,
     ownDelayP99Ms: own.percentile(99) / 1e6,
   };
   console.log(isKept(row) ? 'kept  ' : 'BROKEN', JSON.stringify(row));
@@ -133,6 +144,7 @@ const line = (row: Row) => {
     slowestMs.toFixed(0),
     row.peakMiB.toFixed(0),
     `${row.loopP99Ms.toFixed(0)} / ${row.loopMaxMs.toFixed(0)}`,
+    row.processorMs.toFixed(0),
     row.withoutCoreMs.toFixed(0),
     missesOf(row).join(', ') || 'yes',
   ];
@@ -148,12 +160,14 @@ console.log(`${measured.toFixed(1)} pictures a second; ${rate.toFixed(1)} are as
 const rows = [await measure('none', false)];
 for (const { name } of attackList) if (only === undefined || name.includes(only)) rows.push(await measure(name, true));
 rows.push(await measure('none, afterwards', false));
+attacker.disconnect();
 await server.stop();
+stopped = true;
 const loadAfter = loadavg()[0]!;
 
 if (only === undefined) {
   const write = (name: string, text: string) => writeFileSync(new URL(name, import.meta.url), text);
-  const about = machine(seconds === 10 ? 'npm run soak:attack' : `SOAK_SECONDS=${seconds} npm run soak:attack`);
+  const about = machine(seconds === 8 ? 'npm run soak:attack' : `SOAK_SECONDS=${seconds} npm run soak:attack`);
   const nominal = 1000 / (steps * device.callMs[1] + 2 * device.vaeMs);
   write('results-attack.json', `${JSON.stringify({ about, loadBefore, loadAfter, measured, rate, rows }, null, 2)}\n`);
   write(
@@ -164,14 +178,14 @@ ${about} Load average ${loadBefore.toFixed(1)} at the start, ${loadAfter.toFixed
 
 The built service runs with its defaults on the stand-in device, one request at a time. A picture of ${steps} steps takes it ${(1000 / nominal).toFixed(0)} ms; ${measured.toFixed(1)} a second were made without an attack, and honest callers ask for ${rate.toFixed(1)} a second, whatever becomes of them.
 
-Each attack lasts ${seconds} s. It comes from a process of lower priority, with a key of its own that the service knows, so that nothing is refused for want of one. It writes its whole request, whatever is answered meanwhile, and the next when that has ended.
+Each attack lasts ${seconds} s. It comes from a process of low priority, as the workers' is, on the same cores, with a key of its own that the service knows, so that nothing is refused for want of one. It writes its whole request, whatever is answered meanwhile, and the next when that has ended.
 
-\`/livez\` is asked every 25 ms. Late is an answer after ${lateMs} ms; refused is a 429 or 503; failed is everything else but 200. Memory and event loop are those of the HTTP process. Without a core is how long that process was ready to run while others ran.
+\`/livez\` is asked every 25 ms. Late is an answer after ${lateMs} ms; refused is a 429 or 503; failed is everything else but 200. Memory, event loop and processor are those of the HTTP process. Without a core is how long that process was ready to run while others ran.
 
 What must hold: \`/livez\` answers within ${limits.livezP99Ms} ms at the 99th percentile, the HTTP process stays below ${limits.peakMiB} MiB, and every honest request gets its picture.
 
-| attack | what it was answered | /livez, ms: p99 / max | honest: sent / 200 / late / refused / failed | slowest, ms | peak, MiB | event loop, ms: p99 / max | without a core, ms | kept |
-| --- | --- | --- | --- | ---: | ---: | --- | ---: | --- |
+| attack | what it was answered | /livez, ms: p99 / max | honest: sent / 200 / late / refused / failed | slowest, ms | peak, MiB | event loop, ms: p99 / max | processor, ms | without a core, ms | kept |
+| --- | --- | --- | --- | ---: | ---: | --- | ---: | ---: | --- |
 ${rows.map(line).join('\n')}
 
 [results-attack.json](results-attack.json) has the same with every honest request that got no picture, by its reason.

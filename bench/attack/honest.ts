@@ -35,7 +35,7 @@ export async function smallJpeg(): Promise<Blob> {
 async function makeOne({ url, key }: Caller, jpeg: Blob): Promise<string> {
   const body = new FormData();
   body.append('image', jpeg, 'picture.jpg');
-  for (const [name, value] of Object.entries({ steps, strength: 1, width: 32, height: 32, guidance_scale: 1 }))
+  for (const [name, value] of Object.entries({ steps, strength: 1, width: 32, height: 32 }))
     body.append(name, String(value));
   const headers = { authorization: `Bearer ${key}` };
   try {

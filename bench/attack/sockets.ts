@@ -16,10 +16,10 @@ export interface Target {
 const patienceMs = 30_000;
 
 /** Connections that are open, so that an attack can end. */
-const open = new Set<Socket>();
+const open = new Map<Socket, () => void>();
 
-export function closeAll(): void {
-  for (const socket of open) socket.destroy();
+function closeAll(): void {
+  for (const close of open.values()) close();
 }
 
 /** The head of a request; it asks for the end of the connection. */
@@ -59,9 +59,12 @@ export interface Habits {
 export function say(port: number, parts: readonly Buffer[], habits: Habits = {}): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
-    open.add(socket);
     let status: string | undefined;
     let end = 'closed without an answer';
+    open.set(socket, () => {
+      end = 'still going at the end';
+      socket.destroy();
+    });
     const patience = setTimeout(() => {
       end = 'no answer in 30 s';
       socket.destroy();
