@@ -18,15 +18,10 @@ export function parseBoundedJson(app: FastifyInstance): void {
   });
 }
 
-const quote = 0x22;
+const quote = 0x22; // "
 const backslash = 0x5c;
-const counted = new Set([...',:'].map(codeOf));
-const opening = new Set([...'[{'].map(codeOf));
-const closing = new Set([...']}'].map(codeOf));
-
-function codeOf(mark: string): number {
-  return mark.charCodeAt(0);
-}
+const [comma, colon] = [0x2c, 0x3a];
+const [openList, openObject, closeList, closeObject] = [0x5b, 0x7b, 0x5d, 0x7d];
 
 /** @returns what is too much, as the end of a sentence */
 export function excessOf(body: Buffer): string | undefined {
@@ -42,11 +37,11 @@ export function excessOf(body: Buffer): string | undefined {
         marks++;
       } while (i >= 0 && marks <= most.marks && isEscaped(body, i));
       if (i < 0) return undefined; // cut off, which the parser says
-    } else if (opening.has(byte)) {
+    } else if (byte === openList || byte === openObject) {
       marks++;
       depth++;
-    } else if (closing.has(byte)) depth--;
-    else if (counted.has(byte)) marks++;
+    } else if (byte === closeList || byte === closeObject) depth--;
+    else if (byte === comma || byte === colon) marks++;
     bytes++;
     if (depth > most.depth) return `is nested deeper than ${most.depth} levels`;
     if (marks > most.marks)
