@@ -3717,6 +3717,15 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
+            /** @description `invalid_request`: a malformed body, a wrong type, a value out of range, a field that is unknown or repeated. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
             /** @description `unauthorized`: the key is missing or wrong. */
             401: {
                 headers: {
@@ -3763,6 +3772,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": unknown;
+                };
+            };
+            /** @description `invalid_request`: a malformed body, a wrong type, a value out of range, a field that is unknown or repeated. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
                 };
             };
             /** @description `unauthorized`: the key is missing or wrong. */
@@ -3813,6 +3831,15 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
+            /** @description `invalid_request`: a malformed body, a wrong type, a value out of range, a field that is unknown or repeated. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
             /** @description `unauthorized`: the key is missing or wrong. */
             401: {
                 headers: {
@@ -3859,6 +3886,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": unknown;
+                };
+            };
+            /** @description `invalid_request`: a malformed body, a wrong type, a value out of range, a field that is unknown or repeated. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
                 };
             };
             /** @description `unauthorized`: the key is missing or wrong. */

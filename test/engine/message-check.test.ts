@@ -81,6 +81,7 @@ const wrong = [
 const allowed: readonly [path: RegExp, values: readonly unknown[]][] = [
   [/^(model|models\.0)\.(title|description|exporter|stamp|reason)$|^onnxruntime$|^message$/, ['', 'x'.repeat(200_000)]],
   [/license$/, ['', 'x'.repeat(200_000), null]],
+  [/^problem$/, ['', 'x'.repeat(200_000), undefined]],
   [/(latentConsistency|guidanceEmbedded|loaded|drawUnseeded|models\.0\.runnable)$/, [true]],
   [/(size\.\w+|defaults\.(steps|guidance))$/, [-1, 1.5]],
   [/(ms|bytes|freeBytes|textEncode|vaeEncode|denoise|vaeDecode|modelLoadMs|modelRunMs)$/, [1.5]],
@@ -123,7 +124,8 @@ for (const message of Object.values(messages)) {
       }
       const last = path.at(-1)!;
       const optional =
-        /^(maxRows|freeBytes|preview|capacities|memoryNeeds|num_train_timesteps)$/.test(last) || /^\d+$/.test(last);
+        /^(maxRows|freeBytes|preview|capacities|memoryNeeds|num_train_timesteps|problem)$/.test(last) ||
+        /^\d+$/.test(last);
       const missing = checkMessage(changed(message, path, (holder, key) => delete holder[key]));
       if (!optional) t.type(missing, 'string', `${where} is missing`);
     }

@@ -160,7 +160,7 @@ export function fixedListRoutes(app: FastifyInstance, gpus: ReadableTelemetry | 
           tags: webuiTags,
           response: {
             ...json('null', Type.Unknown()),
-            ...responses('unauthorized', 'upload_too_large', 'unsupported_media_type'),
+            ...responses('invalid_request', 'unauthorized', 'upload_too_large', 'unsupported_media_type'),
           },
         },
       },
