@@ -64,7 +64,7 @@ t.test('GET /metrics on a port of its own', async (t) => {
       t.equal(response.headers.get('content-type'), 'application/problem+json; charset=utf-8', `${method} ${path}`);
       const problem = (await response.json()) as { status: number; code: string };
       t.equal(problem.status, response.status);
-      t.match(problem.code, /^(not_found|invalid_request)$/);
+      t.match(problem.code, /^(not_found|method_not_allowed|invalid_request)$/);
     }
     const { hostname, port } = new URL(metricsUrl);
     const socket = connect(Number(port), hostname);
