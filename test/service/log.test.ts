@@ -27,7 +27,7 @@ const requests: [name: string, status: number, path: string, init: RequestInit][
   ['an unknown model', 404, '/img2img', { headers, body: form(cottage, { prompt, model: prompt }) }],
   ['too large a picture', 413, '/img2img', { headers, body: form(Buffer.alloc(maxUpload + 1, prompt), { prompt }) }],
   ['text', 415, '/img2img', { headers: { ...headers, 'content-type': 'text/plain' }, body: prompt }],
-  ['another API', 400, '/sdapi/v1/img2img', { headers: json, body: JSON.stringify({ prompt, init_images: [prompt] }) }],
+  ['another API', 415, '/sdapi/v1/img2img', { headers: json, body: JSON.stringify({ prompt, init_images: [prompt] }) }],
   ['one more', 400, '/v1/images/edits', { headers, body: form(cottage, { prompt, size: prompt }) }],
   ['a query', 404, `/nowhere?key=${key}&prompt=${prompt}`, { headers, body: '' }],
   ['a wrong key', 401, `/img2img?key=${key}`, { headers: { 'x-api-key': key }, body: form(cottage, { prompt }) }],

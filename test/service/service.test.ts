@@ -30,7 +30,7 @@ t.test('a worker that is killed costs its request nothing but time', async (t) =
     device: 'cpu',
     reason: 'signal',
     cause: 'SIGKILL',
-    pid,
+    workerPid: pid,
   });
   t.match(await (await fetch(`${url}/metrics`)).text(), /img2img_worker_restarts_total\{worker="0",device="cpu".*\} 1/);
 });

@@ -66,6 +66,8 @@ export class Admission {
     if (deadline === undefined || jobs.length === 0 || !this.pool.hasReadyWorker) return undefined;
     const { waitMs, durationMs } = this.forecast.estimate(jobs);
     const leftMs = deadline - performance.now();
+    if (leftMs <= 0)
+      return new EngineError('deadline_exceeded', "The request's time was up before it could be queued.");
     if (!isUnattainable(waitMs + durationMs, leftMs)) return undefined;
     const detail = `The answer is likely to take ${seconds(waitMs + durationMs)} s, ${seconds(waitMs)} s of them waiting; the request's time is up in ${(leftMs / 1000).toFixed(1)} s.`;
     // What does not end in time on an idle device will not do so later either, but other replicas may be faster.
