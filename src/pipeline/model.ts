@@ -1,6 +1,5 @@
 // A loaded model: its folder's facts, its sessions and its tokenizers.
 
-import { join } from 'node:path';
 import { type ModelFolder, readModelFolder } from './folder/model-folder.js';
 import { type DeviceOptions, loadSessions, type Sessions } from './onnx/sessions.js';
 import type { EncodedPrompt } from './prompt.js';
@@ -21,7 +20,10 @@ const promptCacheBytes = 32 * 2 ** 20;
 export async function loadModel(path: string, device: DeviceOptions): Promise<Model> {
   const folder = readModelFolder(path, device.provider);
   const tokenizers = Object.fromEntries(
-    folder.textEncoders.map(({ tokenizer, maxTokens }) => [tokenizer, loadTokenizer(join(path, tokenizer), maxTokens)]),
+    folder.textEncoders.map(({ tokenizer, tokenizerSource: { folder, padToken }, maxTokens }) => [
+      tokenizer,
+      loadTokenizer(folder, maxTokens, padToken),
+    ]),
   );
   const promptCache = new PromptCache<EncodedPrompt>(promptCacheBytes);
   return { folder, tokenizers, promptCache, sessions: await loadSessions(folder, device) };

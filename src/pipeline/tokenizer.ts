@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
+import { vocabularyOf } from './clip-vocabulary.js';
 import { ModelFolderError } from './folder/model-folder-error.js';
 
 export interface Tokens {
@@ -16,23 +17,29 @@ export type Tokenize = (text: string) => Tokens;
 /**
  * @param folder the model's tokenizer/ folder
  * @param maxTokens what the text encoder takes at most, the start and end tokens included
+ * @param padToken where the folder does not say it
  */
-export function loadTokenizer(folder: string, maxTokens: number): Tokenize {
+export function loadTokenizer(folder: string, maxTokens: number, padToken?: string): Tokenize {
   const read = (file: string) => readFileSync(join(folder, file), 'utf8');
   const config = existsSync(join(folder, 'tokenizer_config.json')) ? JSON.parse(read('tokenizer_config.json')) : {};
   const special = existsSync(join(folder, 'special_tokens_map.json'))
     ? JSON.parse(read('special_tokens_map.json'))
     : {};
+  const tokenOf = (role: string, fallback: string): string => {
+    const token = (role === 'pad_token' ? padToken : undefined) ?? config[role] ?? special[role] ?? fallback;
+    return typeof token === 'string' ? token : String(token.content);
+  };
   let definition: object;
   if (existsSync(join(folder, 'tokenizer.json'))) definition = JSON.parse(read('tokenizer.json'));
-  else if (existsSync(join(folder, 'vocab.json')) && existsSync(join(folder, 'merges.txt'))) {
-    definition = clipDefinition(JSON.parse(read('vocab.json')), read('merges.txt'));
+  else if (existsSync(join(folder, 'merges.txt'))) {
+    const merges = read('merges.txt');
+    const vocabulary = existsSync(join(folder, 'vocab.json')) ? JSON.parse(read('vocab.json')) : vocabularyOf(merges);
+    definition = clipDefinition(vocabulary, merges, tokenOf('pad_token', '<|endoftext|>'));
   } else throw new ModelFolderError('tokenizer/ has neither tokenizer.json nor vocab.json with merges.txt');
 
   const tokenizer = new Tokenizer(definition, config);
   const idOf = (role: string, fallback: string): number => {
-    const token = config[role] ?? special[role] ?? fallback;
-    const text = typeof token === 'string' ? token : String(token.content);
+    const text = tokenOf(role, fallback);
     const id = tokenizer.token_to_id(text);
     if (id === undefined) throw new ModelFolderError(`tokenizer/ has no token ${text} (${role})`);
     return id;
@@ -51,9 +58,14 @@ export function loadTokenizer(folder: string, maxTokens: number): Tokenize {
   };
 }
 
-/** The tokenizer.json that transformers' converter makes of CLIP's two files. */
-function clipDefinition(vocab: Record<string, number>, merges: string): object {
-  const specials = ['<|startoftext|>', '<|endoftext|>'].filter((token) => vocab[token] !== undefined);
+/**
+ * The tokenizer.json that transformers' converter makes of CLIP's two files.
+ * @param pad a special token too: where it is `!`, a prompt's exclamation marks are padding, as in transformers
+ */
+function clipDefinition(vocab: Record<string, number>, merges: string, pad: string): object {
+  const specials = [...new Set(['<|startoftext|>', '<|endoftext|>', pad])].filter((token) =>
+    Object.hasOwn(vocab, token),
+  );
   return {
     added_tokens: specials.map((content) => ({
       id: vocab[content],

@@ -1,13 +1,15 @@
 // What kind of folder is this? Reads a model folder in diffusers' layout (ONNX, of any exporter), without onnxruntime.
 // Sources of the defaults: diffusers' model configs; exporters leave some keys out.
 
-import { existsSync, readdirSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { type GraphFacts, graphFacts } from '../onnx/graph-facts.js';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { FolderSource, type GraphSource, type ModelSource, type Part } from '../checkpoint/model-source.js';
+import { fileExtension, SingleFileSource } from '../checkpoint/single-file.js';
+import type { GraphFacts } from '../onnx/graph-facts.js';
 import { dataTypes } from '../onnx/graph-file.js';
 import { type SchedulerName, schedulerForClass, schedulerNames } from '../schedulers/index.js';
 import { type SchedulerConfig, stableDiffusionConfig, UnsupportedSchedulerError } from '../schedulers/schedule.js';
-import { number, readJson } from './configs.js';
+import { number } from './configs.js';
 import { type Family, familyOf, type Kind, kindDefaults, kindOf } from './family.js';
 import { ModelFolderError } from './model-folder-error.js';
 import { checkSignatures, type Exporter, exporterOf } from './signatures.js';
@@ -27,7 +29,7 @@ export interface ModelFolder {
   readonly exporter: Exporter;
   readonly precision: 'fp32' | 'fp16' | 'mixed';
   /** The graphs, by component; a text encoder may be absent. */
-  readonly graphs: Readonly<Partial<Record<Component, string>>>;
+  readonly graphs: Readonly<Partial<Record<Component, GraphSource>>>;
   /** Those that there are, in the order in which their embeddings are joined. */
   readonly textEncoders: readonly TextEncoderFacts[];
   readonly schedulerConfig: SchedulerConfig;
@@ -43,8 +45,8 @@ export interface ModelFolder {
   readonly inpaints: boolean;
   /** Of the latents that the VAE's encoder gives. */
   readonly vaeChannels: number;
-  /** The distribution's parameters, or a draw that the graph made. */
-  readonly encoderGives: 'latent_parameters' | 'latent_sample';
+  /** The distribution's parameters, a draw that the graph made, or latents without any draw. */
+  readonly encoderGives: 'latent_parameters' | 'latent_sample' | 'latents';
   /** Pixels per latent, along one side. */
   readonly vaeScale: number;
   readonly latentScale: LatentScale;
@@ -78,44 +80,52 @@ export function findModelFolders(modelsDir: string): string[] {
  * @throws ModelFolderError when something is missing or not supported
  */
 export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFolder {
-  const index = readJson(path, 'model_index.json');
+  const source = openSource(path);
+  const index = source.json('model_index.json');
   const className = String(index._class_name ?? 'unknown');
   const { architecture } = familyOf(className, false);
-  const unet = readJson(path, 'unet/config.json', {});
-  const vae = { ...readJson(path, 'vae_encoder/config.json', {}), ...readJson(path, 'vae_decoder/config.json', {}) };
-  const settings = readJson(path, 'img2img.json', {});
-  const { _class_name: schedulerClass, ...schedulerConfig } = readJson(path, 'scheduler/scheduler_config.json');
+  const unet = source.json('unet/config.json', {});
+  const vae = Object.assign(
+    {},
+    ...['vae', 'vae_encoder', 'vae_decoder'].map((part) => source.json(`${part}/config.json`, {})),
+  );
+  const settings = source.json('img2img.json', {});
+  const { _class_name: schedulerClass, ...schedulerConfig } = source.json('scheduler/scheduler_config.json');
 
-  const refiner = architecture === 'sdxl' && !existsSync(join(path, 'text_encoder'));
+  const refiner = architecture === 'sdxl' && !source.has('text_encoder');
   const present: readonly Component[] = components.filter((component) =>
     component === 'text_encoder' ? !refiner : component !== 'text_encoder_2' || architecture === 'sdxl',
   );
-  const graphs = Object.fromEntries(present.map((component) => [component, join(path, component, 'model.onnx')]));
-  const facts = Object.fromEntries(
-    present.map((component) => [component, factsOf(component, graphs[component]!, provider)]),
-  ) as Record<Component, GraphFacts>;
+  const parts = new Map(present.map((component) => [component, partOf(source, component, provider)]));
+  const graphs = Object.fromEntries([...parts].map(([component, { graph }]) => [component, graph]));
+  const facts = Object.fromEntries([...parts].map(([component, part]) => [component, part.facts])) as Record<
+    Component,
+    GraphFacts
+  >;
   checkSignatures(facts);
 
   const family = familyOf(className, facts.unet.inputs.has('timestep_cond'));
-  const turbo = settings.turbo ?? /turbo/i.test(`${basename(path)} ${index._name_or_path ?? ''}`);
+  const turbo = settings.turbo ?? /turbo/i.test(`${source.name} ${index._name_or_path ?? ''}`);
   const velocity = schedulerConfig.prediction_type === 'v_prediction';
   const kind = kindOf({ ...family, turbo: turbo === true, refiner, velocity });
 
   const vaeScale = 2 ** halvings(vae, facts.vae_encoder);
   return {
-    name: basename(path),
+    name: source.name,
     path,
-    title: String(settings.title ?? basename(path)),
+    title: String(settings.title ?? source.name),
     description: String(settings.description ?? ''),
     license: settings.license === undefined ? null : String(settings.license),
     family,
     kind,
-    exporter: exporterOf(facts),
+    exporter: typeof graphs.unet === 'string' ? exporterOf(facts) : 'img2img',
     precision: precisionOf(Object.values(facts)),
     graphs,
     textEncoders: textEncoders
       .filter((component) => present.includes(component))
-      .map((component) => textEncoderFacts(path, component, facts[component], family, number(settings.clip_skip) ?? 0)),
+      .map((component) =>
+        textEncoderFacts(source, component, facts[component], family, number(settings.clip_skip) ?? 0),
+      ),
     schedulerConfig:
       architecture === 'sd' && !family.latentConsistency ? stableDiffusionConfig(schedulerConfig) : schedulerConfig,
     defaults: {
@@ -129,7 +139,7 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
     latentChannels: latentChannels(facts.unet, unet),
     inpaints: inpaints(facts.unet, unet),
     vaeChannels: number(vae.latent_channels) ?? latentChannels(facts.unet, unet),
-    encoderGives: facts.vae_encoder.outputs.has('latent_parameters') ? 'latent_parameters' : 'latent_sample',
+    encoderGives: encoderOutputs.find((name) => facts.vae_encoder.outputs.has(name)) ?? 'latent_sample',
     vaeScale,
     latentScale: {
       // Older exports leave it out.
@@ -142,20 +152,20 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
   };
 }
 
-function factsOf(component: Component, path: string, provider: 'cpu' | 'cuda'): GraphFacts {
-  if (!existsSync(path)) throw new ModelFolderError(`${component}/model.onnx is missing`);
-  let facts: GraphFacts;
-  try {
-    facts = graphFacts(path);
-  } catch (error) {
-    throw new ModelFolderError(`${component}/model.onnx cannot be read: ${(error as Error).message}`);
-  }
-  if (provider === 'cpu' && facts.cudaOnly.length > 0) {
+function openSource(path: string): ModelSource {
+  return path.endsWith(fileExtension) && statSync(path).isFile() ? new SingleFileSource(path) : new FolderSource(path);
+}
+
+const encoderOutputs = ['latent_parameters', 'latents'] as const;
+
+function partOf(source: ModelSource, component: Component, provider: 'cpu' | 'cuda'): Part {
+  const part = source.part(component);
+  if (provider === 'cpu' && part.facts.cudaOnly.length > 0) {
     throw new ModelFolderError(
-      `${component}/model.onnx was optimised for CUDA (it has ${facts.cudaOnly.join(', ')}), and this server runs on the CPU; use a GPU or the export before the optimisation`,
+      `${component}/model.onnx was optimised for CUDA (it has ${part.facts.cudaOnly.join(', ')}), and this server runs on the CPU; use a GPU or the export before the optimisation`,
     );
   }
-  return facts;
+  return part;
 }
 
 function shareOf(name: string, value: unknown): number {

@@ -160,7 +160,7 @@ function decodeNode(message: Uint8Array): GraphNode {
   return { ...decoded, domain };
 }
 
-function encodeNode({ inputs, outputs, opType, domain, rest }: GraphNode): Uint8Array {
+export function encodeNode({ inputs, outputs, opType, domain, rest }: GraphNode): Uint8Array {
   return encodeMessage([
     ...inputs.map((name) => bytesField(node.input, name)),
     ...outputs.map((name) => bytesField(node.output, name)),
@@ -189,7 +189,7 @@ function decodeValueInfo(message: Uint8Array): ValueInfo {
   };
 }
 
-function encodeValueInfo({ name, dataType, shape }: ValueInfo): Uint8Array {
+export function encodeValueInfo({ name, dataType, shape }: ValueInfo): Uint8Array {
   const dims = shape?.map((dim) =>
     bytesField(
       1,

@@ -4,6 +4,7 @@
 
 import { dirname } from 'node:path';
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
+import type { GraphSource } from '../checkpoint/model-source.js';
 import type { Component, ModelFolder } from '../folder/model-folder.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import { fromHalf, toHalf } from '../numbers/half.js';
@@ -50,28 +51,38 @@ export class Session {
   ) {}
 
   /**
-   * @param original of a patched graph: the file beside which its external weights lie
+   * @param graph a file's path, or the graph itself
+   * @param weightsFolder where a graph's external weights lie when not beside its file
    * @throws ModelFolderError when the graph does not load
    */
-  static async load(component: Component, path: string, device: DeviceOptions, original = path): Promise<Session> {
+  static async load(
+    component: Component,
+    graph: string | Uint8Array,
+    device: DeviceOptions,
+    weightsFolder?: string,
+  ): Promise<Session> {
     try {
-      const session = await InferenceSession.create(path, {
+      const options: InferenceSession.SessionOptions = {
         executionProviders: device.provider === 'cuda' ? [{ name: 'cuda', deviceId: 0 }, 'cpu'] : ['cpu'],
         intraOpNumThreads: device.threads,
         interOpNumThreads: 1,
         graphOptimizationLevel: 'all',
         logSeverityLevel: 3,
-        ...(original !== path && {
-          extra: { session: { model_external_initializers_file_folder_path: dirname(original) } },
+        ...(weightsFolder !== undefined && {
+          extra: { session: { model_external_initializers_file_folder_path: weightsFolder } },
         }),
-      });
+      };
+      const session = await (typeof graph === 'string'
+        ? InferenceSession.create(graph, options)
+        : InferenceSession.create(graph, options));
       const inputs = session.inputMetadata.map((meta): [string, InputMeta] => {
         if (!meta.isTensor) throw new Error(`its input ${meta.name} is not a tensor`);
         return [meta.name, { type: meta.type as Dtype, shape: meta.shape }];
       });
       return new Session(session, new Map(inputs));
     } catch (error) {
-      throw new ModelFolderError(`${component}/model.onnx does not load: ${(error as Error).message}`);
+      const name = typeof graph === 'string' ? `${component}/model.onnx` : component;
+      throw new ModelFolderError(`${name} does not load: ${(error as Error).message}`);
     }
   }
 
@@ -121,10 +132,9 @@ export type Sessions = Readonly<
 export async function loadSessions({ graphs }: ModelFolder, device: DeviceOptions): Promise<Sessions> {
   const loaded: Partial<Record<Component, Session>> = {};
   try {
-    for (const [component, path] of Object.entries(graphs) as [Component, string][]) {
+    for (const [component, graph] of Object.entries(graphs) as [Component, GraphSource][]) {
       const start = performance.now();
-      const better = patchOf(component, path, device.cacheDir);
-      loaded[component] = await Session.load(component, better ?? path, device, path);
+      loaded[component] = await loadSession(component, graph, device);
       loaded[component].loadMs = performance.now() - start;
     }
     return loaded as Sessions;
@@ -132,6 +142,14 @@ export async function loadSessions({ graphs }: ModelFolder, device: DeviceOption
     for (const session of Object.values(loaded)) await session.release();
     throw error;
   }
+}
+
+function loadSession(component: Component, graph: GraphSource, device: DeviceOptions): Promise<Session> {
+  if (typeof graph !== 'string') return Session.load(component, graph.bytes, device, graph.folder);
+  const better = patchOf(component, graph, device.cacheDir);
+  return better === undefined
+    ? Session.load(component, graph, device)
+    : Session.load(component, better, device, dirname(graph));
 }
 
 function patchOf(component: Component, path: string, cacheDir: string): string | undefined {
