@@ -1,8 +1,8 @@
 // The model folders of one worker: what they are, which are loaded, and which leaves when memory is short. Lives in the worker.
 
-import { join } from 'node:path';
-import { bytesOfFolder, digestFolder, stampFolder } from '../../pipeline/folder/folder-digest.js';
-import { findModelFolders, readModelFolder } from '../../pipeline/folder/model-folder.js';
+import { findModels } from '../../pipeline/folder/find-models.js';
+import { bytesOfModel, digestFolder, stampFolder } from '../../pipeline/folder/folder-digest.js';
+import { readModelFolder } from '../../pipeline/folder/model-folder.js';
 import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import { loadModel, type Model, releaseModel } from '../../pipeline/model.js';
 import { UnsupportedSchedulerError } from '../../pipeline/schedulers/schedule.js';
@@ -31,6 +31,7 @@ export interface ModelStoreEvents {
 
 export class ModelStore {
   private readonly catalogue = new Map<string, ModelInfo | BrokenModel>();
+  private readonly paths = new Map<string, string>();
   private readonly bytes = new Map<string, number>();
   /** The longest unused first. */
   private readonly loaded = new Map<string, Model>();
@@ -46,7 +47,10 @@ export class ModelStore {
 
   /** Looks at all folders and loads the first that can be loaded. */
   async open(): Promise<void> {
-    for (const name of findModelFolders(this.options.modelsDir)) this.catalogue.set(name, await this.inspect(name));
+    for (const [name, path] of findModels(this.options.modelsDir)) {
+      this.paths.set(name, path);
+      this.catalogue.set(name, await this.inspect(name, path));
+    }
     for (const { name, runnable } of this.models) {
       if (!runnable) continue;
       const loads = await this.get(name, new Set()).then(
@@ -87,7 +91,7 @@ export class ModelStore {
     this.events.loading();
     await this.makeRoomFor(name, inUse);
     try {
-      const model = await loadModel(join(this.options.modelsDir, name), this.options);
+      const model = await loadModel(this.paths.get(name)!, this.options);
       for (const [component, { loadMs }] of Object.entries(model.sessions)) {
         this.events.componentLoaded(name, component, loadMs);
       }
@@ -117,14 +121,13 @@ export class ModelStore {
     return [...new Set(names)].reduce((sum, name) => sum + (this.bytes.get(name) ?? 0), 0);
   }
 
-  private async inspect(name: string): Promise<ModelInfo | BrokenModel> {
-    const path = join(this.options.modelsDir, name);
+  private async inspect(name: string, path: string): Promise<ModelInfo | BrokenModel> {
     try {
       const folder = readModelFolder(path, this.options.provider);
       const stamp = stampFolder(path);
       const known = this.options.digests[name];
       const digest = known?.stamp === stamp ? known.digest : await digestFolder(path);
-      this.bytes.set(name, bytesOfFolder(path));
+      this.bytes.set(name, bytesOfModel(folder));
       const { title, description, kind, exporter, precision, license, size, defaults, schedulerConfig } = folder;
       const { latentConsistency, guidanceEmbedded } = folder.family;
       const facts = { title, description, kind, exporter, precision, license, size, defaults, schedulerConfig };

@@ -70,7 +70,12 @@ export class FolderSource implements ModelSource {
     const name = checkpointFolders[component];
     const folder = join(this.path, name);
     const weights = existsSync(folder) ? inFolder(name, () => findSafetensors(folder)) : undefined;
-    if (weights === undefined) throw new ModelFolderError(`${component}/model.onnx is missing`);
+    if (weights === undefined)
+      throw new ModelFolderError(
+        existsSync(folder)
+          ? `${component}/model.onnx is missing, and ${name}/ holds no safetensors either`
+          : `${component}/model.onnx is missing`,
+      );
     const tensors = inFolder(`${name}/${weights}`, () => readSafetensors(folder, weights));
     const written = writePart(component, tensors, this.json(`${name}/config.json`), `${name}/config.json`);
     return { graph: written, facts: written.facts };

@@ -1,8 +1,7 @@
 // A single safetensors file in the original layout, as a folder in diffusers' layout would be: its tensors by diffusers' names,
 // and the configs that such a folder has, worked out from shapes, metadata and family.
 
-import { existsSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { clipFolder } from '../clip-vocabulary.js';
 import { type Json, readJson } from '../folder/configs.js';
 import type { Component } from '../folder/model-folder.js';
@@ -17,13 +16,11 @@ import {
   settingsJson,
 } from './family-defaults.js';
 import { checkIsModel, unetPrefix, vaePrefix } from './file-kind.js';
+import { fileExtension, fileModelName, settingsOf } from './file-names.js';
 import type { ModelSource, Part, TokenizerSource } from './model-source.js';
 import { openClip, openClipLayers, originalUnet, originalVae, transformersClip } from './original-layout.js';
 import { clipTextJson, unetJson, vaeJson } from './shapes.js';
 import { type Tensors, writePart } from './written-part.js';
-
-export const fileExtension = '.safetensors';
-export const settingsExtension = '.img2img.json';
 
 type TextEncoder = 'text_encoder' | 'text_encoder_2';
 const scalingFactors: Readonly<Record<FileFamily, number>> = {
@@ -41,7 +38,7 @@ export class SingleFileSource implements ModelSource {
   /** @throws ModelFolderError when the file is broken, or no model that is supported */
   constructor(path: string) {
     const stem = basename(path, fileExtension);
-    this.name = existsSync(join(dirname(path), stem)) ? basename(path) : stem;
+    this.name = fileModelName(path);
     const { tensors, metadata } = headerOf(path);
     checkIsModel(tensors);
     const family = familyOf(tensors);
@@ -51,7 +48,7 @@ export class SingleFileSource implements ModelSource {
     const encoders = textEncodersOf(tensors, family);
     this.tensors = { unet, vae, ...encoders };
 
-    const settings = readJson(dirname(path), `${stem}${settingsExtension}`, {});
+    const settings = readJson(dirname(path), basename(settingsOf(path)), {});
     const told = `${stem} ${metadata.get('modelspec.title') ?? ''}`;
     const facts: FileFacts = {
       family,

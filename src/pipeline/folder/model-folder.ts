@@ -1,12 +1,15 @@
-// What kind of folder is this? Reads a model folder in diffusers' layout (ONNX, of any exporter), without onnxruntime.
+// What kind of model is this? Reads a folder in diffusers' layout (ONNX of any exporter, safetensors) or a checkpoint, without
+// onnxruntime.
 // Sources of the defaults: diffusers' model configs; exporters leave some keys out.
 
-import { existsSync, readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { fileExtension } from '../checkpoint/file-names.js';
 import { FolderSource, type GraphSource, type ModelSource, type Part } from '../checkpoint/model-source.js';
-import { fileExtension, SingleFileSource } from '../checkpoint/single-file.js';
+import { SingleFileSource } from '../checkpoint/single-file.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { dataTypes } from '../onnx/graph-file.js';
+import { pickleRefusal } from '../safetensors/files.js';
 import { type SchedulerName, schedulerForClass, schedulerNames } from '../schedulers/index.js';
 import { type SchedulerConfig, stableDiffusionConfig, UnsupportedSchedulerError } from '../schedulers/schedule.js';
 import { number } from './configs.js';
@@ -65,17 +68,8 @@ export interface LatentScale {
   readonly std: readonly number[] | undefined;
 }
 
-/** Names of the folders below `modelsDir` that look like models: those with a model_index.json or a component's folder. */
-export function findModelFolders(modelsDir: string): string[] {
-  if (!existsSync(modelsDir)) return [];
-  return readdirSync(modelsDir, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
-    .map((entry) => entry.name)
-    .filter((name) => ['model_index.json', ...components].some((part) => existsSync(join(modelsDir, name, part))))
-    .sort();
-}
-
 /**
+ * @param path of a folder, or of a file that is a whole model
  * @param provider that is to run it: some graphs run on CUDA only
  * @throws ModelFolderError when something is missing or not supported
  */
@@ -153,7 +147,9 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
 }
 
 function openSource(path: string): ModelSource {
-  return path.endsWith(fileExtension) && statSync(path).isFile() ? new SingleFileSource(path) : new FolderSource(path);
+  if (statSync(path).isDirectory()) return new FolderSource(path);
+  if (path.endsWith(fileExtension)) return new SingleFileSource(path);
+  throw new ModelFolderError(`${basename(path)} ${pickleRefusal}`);
 }
 
 const encoderOutputs = ['latent_parameters', 'latents'] as const;

@@ -5,7 +5,7 @@ import { dirname, relative, sep } from 'node:path';
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { dataTypes, encodeNode, encodeValueInfo, externalData, type ValueInfo } from '../onnx/graph-file.js';
 import { bytesField, encodeMessage, type Field, varintField } from '../onnx/wire.js';
-import type { Dtype, TensorPlace } from '../safetensors/header.js';
+import { type Dtype, dtypeBytes, type TensorPlace } from '../safetensors/header.js';
 
 /** A graph that is not in a file. */
 export interface WrittenGraph {
@@ -13,6 +13,8 @@ export interface WrittenGraph {
   readonly folder: string;
   readonly facts: GraphFacts;
   readonly bytes: Uint8Array;
+  /** What its weights take as float32, which they become when they are loaded. */
+  readonly weightBytes: number;
 }
 
 /** The name of a value in the graph. */
@@ -121,7 +123,8 @@ export class GraphWriter {
       cudaOnly: [],
       halvings,
     };
-    return { folder, facts, bytes };
+    const elements = [...this.weights.values()].reduce((sum, { length, dtype }) => sum + length / dtypeBytes[dtype], 0);
+    return { folder, facts, bytes, weightBytes: 4 * elements };
   }
 }
 

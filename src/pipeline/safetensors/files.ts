@@ -9,7 +9,8 @@ import { readHeader, type TensorPlace } from './header.js';
 const singleName = /^(?:diffusion_pytorch_model|model|pytorch_model)(?:\.(\w+))?\.safetensors$/;
 const indexName = /^(?:diffusion_pytorch_model|model|pytorch_model)(?:\.(\w+))?\.safetensors\.index(?:\.(\w+))?\.json$/;
 const shardName = /^[\w.-]+\.safetensors$/;
-const pickles = /\.(?:bin|ckpt|pt|pth)$/;
+/** What torch saves by itself. */
+export const pickle = /\.(?:bin|ckpt|pt|pth)$/;
 const largestIndex = 16 * 2 ** 20;
 
 export const pickleRefusal =
@@ -31,8 +32,8 @@ export function findSafetensors(folder: string): string | undefined {
   const rank = (variant: string) => (order.includes(variant) ? order.indexOf(variant) : order.length);
   candidates.sort((a, b) => rank(a.variant) - rank(b.variant));
   if (candidates[0]) return candidates[0].name;
-  const pickle = names.find((name) => pickles.test(name));
-  if (pickle) throw new ModelFolderError(`${pickle} ${pickleRefusal}`);
+  const refused = names.find((name) => pickle.test(name));
+  if (refused) throw new ModelFolderError(`${refused} ${pickleRefusal}`);
   return undefined;
 }
 
