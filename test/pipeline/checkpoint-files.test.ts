@@ -6,7 +6,16 @@ import t from 'tap';
 import { findModels } from '../../src/pipeline/folder/find-models.js';
 import { bytesOfModel, digestFolder, stampFolder } from '../../src/pipeline/folder/folder-digest.js';
 import { readModelFolder } from '../../src/pipeline/folder/model-folder.js';
-import { type CheckpointFamily, tensorsOf, writeCheckpointFolder, writeSingleFile } from './checkpoints.js';
+import { loadModel, releaseModel } from '../../src/pipeline/model.js';
+import { generate, requestOf } from './cases.js';
+import {
+  type CheckpointFamily,
+  checkpointCases,
+  tensorsOf,
+  weightsName,
+  writeCheckpointFolder,
+  writeSingleFile,
+} from './checkpoints.js';
 import { writeSafetensors } from './safetensors/write.js';
 
 const parent = t.testdir();
@@ -235,6 +244,26 @@ t.test('a part may be ONNX and another safetensors, a variant or shards', async 
   t.match(read(path), { exporter: 'optimum-onnx', vaeScale: 8 });
   t.type(read(path).graphs.unet, 'string');
   t.type(read(path).graphs.vae_decoder, 'object');
+});
+
+t.test('weights may lie behind links, as in the cache of a hub', async (t) => {
+  const path = writeCheckpointFolder(join(parent, 'linked'), 'lcm', 'float16');
+  const c = checkpointCases.find(({ family, steps }) => family === 'lcm' && steps === 1)!;
+  const picture = async () => {
+    const model = await loadModel(path, { provider: 'cpu', threads: 1, cacheDir: join(parent, 'cache') });
+    const [made] = await generate(model, [requestOf(c)]);
+    await releaseModel(model);
+    return Buffer.from(made!.pixels.data);
+  };
+  const before = await picture();
+  const blobs = join(parent, 'blobs/of/strange names');
+  mkdirSync(blobs, { recursive: true });
+  for (const part of ['unet', 'vae', 'text_encoder']) {
+    const file = join(path, part, weightsName(part));
+    renameSync(file, join(blobs, part));
+    symlinkSync(join(blobs, part), file);
+  }
+  t.ok(before.equals(await picture()));
 });
 
 t.test('a file is listed by its name without the extension, unless a folder has that name', async (t) => {
