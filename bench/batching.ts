@@ -5,6 +5,7 @@
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Img2ImgRequest } from '../src/engine/host/engine.js';
+import { standIn } from '../test/stand-in/stand-in.js';
 import { generate, gpuTable, machine, quantile, randoms, request, startEngine } from './engine.js';
 
 const count = Number(process.argv[2] ?? 150);
@@ -33,7 +34,7 @@ interface Run {
 async function run(table: Record<number, number>, vaeMs: number, batched: boolean, rate: number): Promise<Run> {
   const engine = await startEngine({
     maxConcurrent: batched ? undefined : 1,
-    standIn: { callMs: stretched(table), vaeMs: vaeMs * stretch },
+    workerModule: standIn({ callMs: stretched(table), vaeMs: vaeMs * stretch }),
   });
   const rows: number[] = [];
   engine.on('step', (step) => rows.push(step.rows));

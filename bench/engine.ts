@@ -5,6 +5,7 @@ import { setMaxListeners } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { Engine, type EngineSettings, type Generated, type Img2ImgRequest } from '../src/engine/host/engine.js';
+import { standIn } from '../test/stand-in/stand-in.js';
 
 export const forever = new AbortController().signal;
 setMaxListeners(0, forever);
@@ -16,14 +17,14 @@ export async function startEngine(settings: Partial<EngineSettings>): Promise<En
   const engine = new Engine({
     modelsDir: 'test/reference',
     cacheDir: 'cache',
-    devices: 'standin',
+    devices: 'cpu',
     threads: 1,
     maxConcurrent: undefined,
     maxQueue: 10_000,
     maxPictureBytes: 2 ** 30,
     stepTimeoutMs: 60_000,
     modelMemoryBytes: undefined,
-    standIn: undefined,
+    workerModule: standIn(),
     ...settings,
   });
   const ready = new Promise((resolve) => engine.once('ready', resolve));

@@ -8,7 +8,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Component, readModelFolder } from '../src/pipeline/folder/model-folder.js';
+import type { Component } from '../src/pipeline/folder/components.js';
+import { readModelFolder } from '../src/pipeline/folder/model-folder.js';
 import { TorchGenerator } from '../src/pipeline/numbers/noise.js';
 import { type Input, onnxruntimeVersion, Session } from '../src/pipeline/onnx/sessions.js';
 

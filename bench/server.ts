@@ -29,7 +29,7 @@ export async function startServer(environment: Record<string, string>): Promise<
   await new Promise<void>((resolve, reject) => {
     child.once('exit', () => reject(new Error('the server ended')));
     lines.on('line', (line) => {
-      const { msg, address, worker, pid } = JSON.parse(line);
+      const { msg, address, worker, workerPid: pid } = JSON.parse(line);
       if (msg === 'ready') url = address;
       if (msg === 'a worker is ready') workers.set(worker, pid); // the worker's: it comes after the logger's own
       if (url !== '' && workers.size === wanted) resolve();

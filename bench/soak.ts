@@ -7,6 +7,7 @@ import { pino } from 'pino';
 import { engineSettings, readConfig } from '../src/config.js';
 import { Engine, EngineError } from '../src/engine/host/engine.js';
 import { buildApp } from '../src/http/app.js';
+import { standIn } from '../test/stand-in/stand-in.js';
 import { generate, machine, quantile, randoms, request, startEngine } from './engine.js';
 import { onePicture, residentMiB, startServer } from './server.js';
 
@@ -29,7 +30,7 @@ async function closedLoop(count: number, clients: number, job: (i: number) => Pr
 }
 
 async function killed(): Promise<void> {
-  const settings = { devices: 'standin*2', maxConcurrent: 2, standIn: { callMs: { 1: 20, 2: 20, 4: 24 } } };
+  const settings = { devices: 'cpu*2', maxConcurrent: 2, workerModule: standIn({ callMs: { 1: 20, 2: 20, 4: 24 } }) };
   const kinds = Array.from({ length: 20 }, (_, i) =>
     request(i, { guidanceScale: i % 2 ? 1 : 7.5, strength: 0.4 + i / 40 }),
   );
@@ -67,7 +68,7 @@ async function killed(): Promise<void> {
 }
 
 async function cancelled(): Promise<void> {
-  const engine = await startEngine({ maxConcurrent: 4, standIn: { callMs: { 1: 50, 2: 50, 8: 60 } } });
+  const engine = await startEngine({ maxConcurrent: 4, workerModule: standIn({ callMs: { 1: 50, 2: 50, 8: 60 } }) });
   const random = randoms(3);
   const count = times(100);
   let within = 0;
@@ -94,11 +95,11 @@ async function cancelled(): Promise<void> {
 async function refused(): Promise<void> {
   const config = readConfig({
     MODELS_DIR: 'test/reference',
-    DEVICES: 'standin',
+    DEVICES: 'cpu',
     MAX_CONCURRENT: '1',
     MAX_QUEUE: '3',
     REQUEST_TIMEOUT_MS: '600000',
-    STAND_IN: JSON.stringify({ callMs: { 1: 400, 2: 400 } }),
+    WORKER_MODULE: standIn({ callMs: { 1: 400, 2: 400 } }),
   });
   const engine = new Engine(engineSettings(config));
   const logger = pino({ level: 'silent' });
@@ -177,9 +178,9 @@ async function refused(): Promise<void> {
 async function endured(): Promise<void> {
   const { url, pids, stop } = await startServer({
     MODELS_DIR: 'test/reference',
-    DEVICES: 'standin*2',
+    DEVICES: 'cpu*2',
     MAX_CONCURRENT: '1',
-    STAND_IN: JSON.stringify({ callMs: { 1: 10, 2: 10 } }),
+    WORKER_MODULE: standIn({ callMs: { 1: 10, 2: 10 } }),
   });
   const picture = new Blob([await onePicture()]);
   const count = times(10_000);

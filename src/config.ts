@@ -1,9 +1,9 @@
 // The settings: one schema of the environment -> a frozen Config. The only reader of process.env.
 
+import { isIP } from 'node:net';
 import { envSchema } from 'env-schema';
 import { type Static, Type } from 'typebox';
 import type { EngineSettings } from './engine/host/engine.js';
-import type { StandInSettings } from './engine/shared/stand-in.js';
 import { requirement, type SchemaError } from './requirement.js';
 
 /** Node's timers take no more. */
@@ -30,7 +30,7 @@ const Settings = Type.Object({
     default: 'auto',
     minLength: 1,
     description:
-      '`auto` (all NVIDIA GPUs and MIG instances, else the CPU), or a list of `cpu`, `cpu*N` (N workers), `cuda:N`, `cuda:N:M` (instance M of GPU N); one worker process each. `standin` is a CPU with costs and faults on demand, for tests',
+      '`auto` (all NVIDIA GPUs and MIG instances, else the CPU), or a list of `cpu`, `cpu*N` (N workers), `cuda:N`, `cuda:N:M` (instance M of GPU N); one worker process each',
   }),
   THREADS: Type.Optional(
     Type.Integer({
@@ -60,9 +60,10 @@ const Settings = Type.Object({
     maximum: maxTimerMs,
     description: 'A worker that does not end a step in this time is replaced',
   }),
-  STAND_IN: Type.Optional(
+  WORKER_MODULE: Type.Optional(
     Type.String({
-      description: 'For tests: what `DEVICES=standin` costs, as JSON (`src/engine/shared/stand-in.ts` says the keys)',
+      description:
+        'For tests and benches: a file that every worker loads, whose default export puts another device in the place of its own (`src/engine/worker/device.ts` says how)',
     }),
   ),
   MAX_QUEUE: Type.Integer({
@@ -124,6 +125,18 @@ const Settings = Type.Object({
     minimum: 1024,
     description: 'Decoded pictures of all requests in flight together; one more is a 429',
   }),
+  MAX_DECODE_BYTES: Type.Integer({
+    default: 1_610_612_736,
+    minimum: 268_435_456,
+    description:
+      'Memory that pictures may take together while they are decoded, in processes of their own; what does not fit waits, and a picture that takes more than seven eighths of it is a 422',
+  }),
+  DECODE_TIMEOUT_MS: Type.Integer({
+    default: 20_000,
+    minimum: 100,
+    maximum: maxTimerMs,
+    description: 'Longest time for decoding one picture; a longer one is a 422',
+  }),
   MAX_INPUT_PIXELS: Type.Integer({ default: 50_000_000, minimum: 1, description: 'Pixels of an uploaded picture' }),
   MAX_PIXELS: Type.Integer({ default: 4_194_304, minimum: 1, description: 'Pixels of an answer' }),
   MAX_STEPS: Type.Integer({ default: 150, minimum: 1, maximum: 1000, description: 'Largest `steps`' }),
@@ -144,8 +157,14 @@ const Settings = Type.Object({
   API_KEYS: Type.String({
     default: '',
     description:
-      'Comma-separated; when set, every route but the probes and the documentation wants `Authorization: Bearer <key>` (`/sdapi` also takes the key as the password of Basic; `METRICS_PORT` stays open)',
+      'Comma-separated; when set, every route but the probes, the page at `/` and the documentation wants `Authorization: Bearer <key>` (`/sdapi` also takes the key as the password of Basic; `METRICS_PORT` stays open)',
   }),
+  TRUST_PROXY: Type.Optional(
+    Type.String({
+      description:
+        'Proxies in front whose `X-Forwarded-*` headers are believed: how many hops, or a comma-separated list of their addresses (`10.0.0.0/8`). Unset: none are, and a caller without a key is the address that connects',
+    }),
+  ),
   RATE_LIMIT: Type.Optional(
     Type.Integer({
       minimum: 1,
@@ -214,7 +233,27 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
       `MAX_UPLOADS_BYTES is ${config.MAX_UPLOADS_BYTES}; it must be at least 3 times MAX_UPLOAD_BYTES, which is ${config.MAX_UPLOAD_BYTES}.`,
     );
   }
+  const noAddress = /^[1-9]$/.test(config.TRUST_PROXY ?? '1') ? undefined : list(config.TRUST_PROXY!).find(isNoNetwork);
+  if (noAddress !== undefined) {
+    throw new Error(
+      `TRUST_PROXY is ${JSON.stringify(config.TRUST_PROXY)}; ${JSON.stringify(noAddress)} is no address, no network and no number of hops from 1 to 9.`,
+    );
+  }
+  if (config.API_KEYS !== '' && config.API_KEYS.split(',').some((key) => key.trim() === '')) {
+    const keys = config.API_KEYS.split(',').length;
+    throw new Error(
+      `API_KEYS has ${keys === 1 ? 'an empty key' : `${keys} keys, of which one or more are empty`}; unset it to serve without keys.`,
+    );
+  }
   return config;
+}
+
+/** For one that is neither an address nor `address/bits`. */
+function isNoNetwork(item: string): boolean {
+  const [address = '', bits, ...rest] = item.split('/');
+  const family = isIP(address);
+  const most = family === 6 ? 128 : 32;
+  return family === 0 || rest.length > 0 || (bits !== undefined && !(/^\d{1,3}$/.test(bits) && Number(bits) <= most));
 }
 
 /** What the engine gets of the settings. */
@@ -229,17 +268,9 @@ export function engineSettings(config: Config): EngineSettings {
     maxPictureBytes: config.MAX_PICTURES_BYTES,
     stepTimeoutMs: config.STEP_TIMEOUT_MS,
     modelMemoryBytes: config.MODEL_MEMORY_BYTES,
-    standIn: parseStandIn(config.STAND_IN),
+    maxSteps: config.MAX_STEPS,
+    workerModule: config.WORKER_MODULE,
   };
-}
-
-function parseStandIn(text: string | undefined): StandInSettings | undefined {
-  if (text === undefined) return undefined;
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new Error(`STAND_IN is ${JSON.stringify(text)}; it must be JSON.`);
-  }
 }
 
 function validated(data: NodeJS.ProcessEnv, environment: NodeJS.ProcessEnv): Config {

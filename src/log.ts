@@ -11,6 +11,15 @@ const prompts = ['prompt', 'negative_prompt', 'negativePrompt'];
 /** What is logged holds these by themselves, in one object (`headers`, `body`) or in two (`req.headers`). */
 const depths = ['', '*', '*.*'];
 
+/** A line for what happened, with what a person wants to know of it. */
+const oneLine = {
+  translateTime: 'HH:MM:ss',
+  singleLine: true,
+  ignore: 'pid,hostname,req,res,reqId,trace_id,span_id,responseTime',
+  messageFormat:
+    '{if req.method}{req.method} {req.url} {end}{msg}{if res.statusCode}, {res.statusCode} in {responseTime} ms{end}',
+};
+
 /** @param text for a person at a terminal; otherwise JSON */
 export function createLogger({ LOG_LEVEL, LOG_PROMPTS }: Config, text: boolean): Logger {
   const hidden = LOG_PROMPTS ? secrets : [...secrets, ...prompts];
@@ -19,7 +28,7 @@ export function createLogger({ LOG_LEVEL, LOG_PROMPTS }: Config, text: boolean):
     redact: depths.flatMap((depth) => hidden.map((name) => `${depth}["${name}"]`)),
     serializers: { req: requestLine },
     ...(text && {
-      transport: { target: 'pino-pretty', options: { ignore: 'pid,hostname', translateTime: 'HH:MM:ss' } },
+      transport: { target: 'pino-pretty', options: oneLine },
     }),
   });
 }

@@ -3,9 +3,10 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
-import { engineSettings, readConfig } from './config.js';
+import { engineSettings, pairs, readConfig } from './config.js';
 import { type CatalogueEntry, Engine } from './engine/host/engine.js';
-import { GpuTelemetry, openGpuSource } from './engine/shared/gpu/gpu.js';
+import { GpuTelemetry } from './engine/host/gpu-telemetry.js';
+import { openGpuSource } from './engine/shared/gpu/gpu-source.js';
 import { buildApp } from './http/app.js';
 import { createLogger } from './log.js';
 
@@ -24,7 +25,10 @@ const gpuSource = await openGpuSource();
 const gpus = gpuSource && new GpuTelemetry(gpuSource, gpuPollMs);
 await gpus?.start(); // DEVICES=auto is about what it tells
 const engine = orExit(() => new Engine({ ...engineSettings(config), gpus }));
-engine.on('workerExit', (details) => logger.error(details, 'a worker ended; a new one is started'));
+// A line has the pid of this process already.
+engine.on('workerExit', ({ pid, ...details }) =>
+  logger.error({ ...details, workerPid: pid }, 'a worker ended; a new one is started'),
+);
 engine.on('workerKiller', (details) =>
   logger.error(details, 'a request is refused: each worker that ran it ended (request_kills_worker)'),
 );
@@ -47,11 +51,21 @@ if (!['127.0.0.1', '::1', 'localhost'].includes(config.HOST) && config.API_KEYS 
   logger.warn(`listening on ${config.HOST} without API_KEYS: whoever reaches this address can use it`);
 }
 
-engine.once('ready', () => greet(url));
-engine.on('ready', ({ models, ...worker }) => {
+let told = new Set<string>();
+let greeted = false;
+engine.once('ready', () => {
+  if (!engine.status.ready) logger.error(engine.status.reason ?? 'no model can run');
+});
+engine.on('ready', () => greet(url));
+engine.on('models', (models) => {
+  tellOf(models);
+  greet(url);
+});
+engine.on('ready', ({ models, pid, ...worker }) => {
   logger.info(
     {
       ...worker,
+      workerPid: pid,
       models: models.filter(({ runnable }) => runnable).map(({ name }) => name),
       rowBudgets: Object.fromEntries(models.flatMap(rowBudgets)),
     },
@@ -83,19 +97,27 @@ function rowBudgets(model: CatalogueEntry): [string, number][] {
   );
 }
 
+/** Each fault of a folder or a setting once, for as long as it stays. */
+function tellOf(models: readonly CatalogueEntry[]): void {
+  const faults = models.flatMap((model) => {
+    if (!model.runnable) return [`the model ${model.name} cannot run: ${model.reason}`];
+    return model.note === undefined ? [] : [`the model ${model.name}: ${model.note}`];
+  });
+  const strayed = [...pairs(config.MODEL_ALIASES)]
+    .filter(([, name]) => !models.some((model) => model.name === name))
+    .map(([alias, name]) => `MODEL_ALIASES has ${alias}=${name}, and there is no model ${name}`);
+  const now = new Set([...faults, ...strayed]);
+  for (const sentence of now) if (!told.has(sentence)) logger.warn(sentence);
+  told = now;
+}
+
+/** Once a model can run, which may be later than a worker is ready. */
 function greet(address: string): void {
-  for (const model of engine.models) {
-    if (!model.runnable) logger.warn({ model: model.name }, `the model ${model.name} cannot run: ${model.reason}`);
-  }
-  if (!engine.status.ready) {
-    logger.error(`no model in ${config.MODELS_DIR} can run`);
-    return;
-  }
+  if (greeted || !engine.status.ready) return;
+  greeted = true;
   const example = `curl -F image=@docs/pictures/still-life.jpg -F 'prompt=watercolor painting' -o picture.png ${address}/img2img`;
-  logger.info(
-    { address, console: `${address}/docs`, example },
-    text ? `ready\n\n  server   ${address}\n  console  ${address}/docs\n  try      ${example}\n` : 'ready',
-  );
+  if (text) logger.info(`ready\n\n  server   ${address}\n  console  ${address}/docs\n  try      ${example}\n`);
+  else logger.info({ address, console: `${address}/docs`, example }, 'ready');
 }
 
 /** Whoever starts the server wants a sentence, not a stack. */

@@ -17,6 +17,14 @@ export function requirement({ keyword, params, message }: SchemaError): string {
       return `must be at least ${params.limit}`;
     case 'maximum':
       return `must be at most ${params.limit}`;
+    case 'exclusiveMinimum':
+      return `must be above ${params.limit}`;
+    case 'exclusiveMaximum':
+      return `must be below ${params.limit}`;
+    case 'minItems':
+      return `must have at least ${params.limit} entries`;
+    case 'maxItems':
+      return `must have at most ${params.limit} entries`;
     case 'minLength':
       return `must have at least ${params.limit} characters`;
     case 'maxLength':

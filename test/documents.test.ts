@@ -17,9 +17,11 @@ const documents = [
   'docs/deploy.md',
   'docs/metrics.md',
   'CHANGELOG.md',
+  'CONTRIBUTING.md',
   'docs/models.md',
   'bench/results-large.md',
   'test/reference/README.md',
+  'test/clients/generated/README.md',
   'docs/autoscaling.md',
   'k8s/README.md',
 ];

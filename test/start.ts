@@ -9,13 +9,14 @@ import type { Test } from 'tap';
 import { engineSettings, readConfig } from '../src/config.js';
 import { Engine } from '../src/engine/host/engine.js';
 import { buildApp } from '../src/http/app.js';
+import type { FieldTable } from '../src/http/pictures/field.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 export const stillLife = readFileSync(`${root}docs/pictures/still-life.jpg`);
 export const cottage = readFileSync(`${root}docs/pictures/cottage.png`);
 
 /** The app in this process, listening, its engine ready. Both close with the test. */
-export async function startApp(t: Test, environment: Record<string, string> = {}) {
+export async function startApp(t: Test, environment: Record<string, string> = {}, fields?: FieldTable) {
   const config = readConfig({
     MODELS_DIR: `${root}models`,
     DEVICES: 'cpu',
@@ -32,6 +33,7 @@ export async function startApp(t: Test, environment: Record<string, string> = {}
     logger,
     lifecycle,
     build: { version: 'test', revision: 'a1b2c3' },
+    ...(fields && { fields }),
   });
   const ready = new Promise((resolve) => engine.once('ready', resolve));
   engine.start();

@@ -12,15 +12,21 @@ import Fastify, {
 } from 'fastify';
 import { type Config, list } from '../config.js';
 import type { Engine } from '../engine/host/engine.js';
+import { PictureReader } from '../image/host/picture-reader.js';
+import { decodeMetrics } from './metrics/decode-metrics.js';
 import { gpuMetrics, type ReadableTelemetry } from './metrics/gpu-metrics.js';
 import { type Build, countAnswers, createMetrics, metricsRoute } from './metrics/metrics.js';
 import { modelRoutes } from './models.js';
-import { sendOpenAiError } from './openai/answers.js';
+import { openAiShape } from './openai/answers.js';
 import { openAiRoutes } from './openai/openai.js';
-import { bodyLimit } from './pictures/fields.js';
-import { pictureMaker } from './pictures/generation.js';
-import { decorate, img2imgRoute } from './pictures/img2img.js';
+import { registerPage } from './page/page.js';
+import type { FieldTable } from './pictures/field.js';
+import { fields as allFields } from './pictures/fields.js';
+import { img2imgRoute } from './pictures/img2img.js';
+import { pictureMaker } from './pictures/maker.js';
 import { answerHeaders } from './pictures/report.js';
+import { decorate, type Kitchen } from './pictures/route.js';
+import { problemPages } from './problems/pages.js';
 import {
   answerBrokenHttp,
   type Problem,
@@ -29,15 +35,19 @@ import {
   sendProblem,
   toProblem,
 } from './problems/problems.js';
+import { gateBodies, smallBody } from './server/body-gate.js';
+import { parseBoundedJson } from './server/bounded-json.js';
 import { registerDocs } from './server/docs.js';
 import { closeConnectionsWhenIdle } from './server/draining.js';
-import { requireKeys } from './server/keys.js';
+import { knowCallers } from './server/keys.js';
+import { plainPath } from './server/paths.js';
 import { probeRoutes } from './server/probes.js';
+import { readPathPrefix, trustOf } from './server/proxies.js';
 import { limitRates } from './server/rate-limit.js';
 import { type Spans, traceRequests } from './server/trace.js';
 import { uploadBudget } from './server/upload-budget.js';
 import { sheetRoute } from './sheet/sheet.js';
-import { sendWebuiError } from './webui/answers.js';
+import { webuiShape } from './webui/answers.js';
 import { webuiRoutes } from './webui/webui.js';
 
 export interface AppOptions {
@@ -51,18 +61,24 @@ export interface AppOptions {
   /** Shared with whoever drains. */
   readonly lifecycle: { draining: boolean };
   readonly build: Build;
+  /** Of requests for pictures. */
+  readonly fields?: FieldTable;
 }
 
 /** The application, and with METRICS_PORT a second one for the metrics. Neither listens yet. */
-export async function buildApp({ config, engine, gpus, spans, logger, lifecycle, build }: AppOptions) {
+export async function buildApp(options: AppOptions) {
+  const { config, engine, gpus, spans, logger, lifecycle, build, fields = allFields } = options;
+  const trust = trustOf(config.TRUST_PROXY);
   const app: FastifyInstance = Fastify({
     loggerInstance: logger,
-    bodyLimit: bodyLimit(config),
+    bodyLimit: smallBody,
     requestIdHeader: false,
+    rewriteUrl: ({ url }) => plainPath(url!),
     genReqId: ({ headers }) => acceptableId(headers['x-request-id']) ?? randomUUID(),
     routerOptions: { maxParamLength: 200 },
-    // Unknown fields are errors, and JSON is not coerced; the form's text is, before validation.
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: true } },
+    trustProxy: trust,
+    // Unknown fields are errors, defaults are the table of fields' to fill in, and JSON is not coerced; the form's text is, before.
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false, allErrors: true } },
     requestTimeout: config.UPLOAD_TIMEOUT_MS,
     keepAliveTimeout: config.IDLE_TIMEOUT_MS,
     http: {
@@ -74,10 +90,14 @@ export async function buildApp({ config, engine, gpus, spans, logger, lifecycle,
   });
   const metrics = createMetrics(engine, lifecycle, build);
   if (gpus) gpuMetrics(metrics.registry, gpus, engine);
-  const maker = pictureMaker(config, engine, metrics);
-  const budget = uploadBudget({ maxBytes: bodyLimit(config), maxTotalBytes: config.MAX_UPLOADS_BYTES }, () =>
-    engine.assertRoom(),
+  const reader = new PictureReader({ maxBytes: config.MAX_DECODE_BYTES, timeoutMs: config.DECODE_TIMEOUT_MS }, (end) =>
+    logger.warn(end, 'a process that decodes pictures ended; a new one is started for the next picture'),
   );
+  app.addHook('onListen', async () => reader.start());
+  app.addHook('onClose', () => reader.close());
+  decodeMetrics(metrics.registry, reader);
+  const maker = pictureMaker(config, fields, { engine, reader, metrics });
+  const kitchen: Kitchen = { config, fields, maker, assertRoom: () => engine.assertRoom() };
   decorate(app);
   app.removeContentTypeParser('text/plain');
   app.addSchema(ProblemBody);
@@ -89,6 +109,7 @@ export async function buildApp({ config, engine, gpus, spans, logger, lifecycle,
   app.addHook('onRequest', async (_request, reply) => {
     reply.raw.setMaxListeners(20);
   });
+  readPathPrefix(app, trust);
   await traceRequests(app, spans);
   countAnswers(app, metrics.registry);
   app.addHook('onRequest', async (request, reply) => {
@@ -105,7 +126,7 @@ export async function buildApp({ config, engine, gpus, spans, logger, lifecycle,
     await app.register(cors, {
       origin: origins.includes('*') ? '*' : origins,
       exposedHeaders: [
-        ...Object.keys(answerHeaders),
+        ...Object.keys(answerHeaders(fields)),
         'Retry-After',
         'RateLimit-Limit',
         'RateLimit-Remaining',
@@ -114,8 +135,11 @@ export async function buildApp({ config, engine, gpus, spans, logger, lifecycle,
       maxAge: 600,
     });
   }
-  requireKeys(app, list(config.API_KEYS));
+  knowCallers(app, list(config.API_KEYS), config.TRUST_PROXY !== undefined);
   if (config.RATE_LIMIT !== undefined) await limitRates(app, config.RATE_LIMIT);
+  const budget = uploadBudget(config.MAX_UPLOADS_BYTES);
+  gateBodies(app, budget);
+  parseBoundedJson(app);
   await app.register(multipart, {
     throwFileSizeLimit: true,
     limits: {
@@ -127,21 +151,23 @@ export async function buildApp({ config, engine, gpus, spans, logger, lifecycle,
     },
   });
   await registerDocs(app, build.version);
+  await registerPage(app, build.version);
   app.after(() => {
-    img2imgRoute(app, config, maker, budget);
-    sheetRoute(app, config, maker, budget);
+    img2imgRoute(app, kitchen);
+    sheetRoute(app, kitchen);
     modelRoutes(app, config, engine);
+    problemPages(app);
     app.register(
       async (scope) => {
-        registerProblems(scope, count, sendOpenAiError);
-        openAiRoutes(scope, { config, engine, maker, budget });
+        registerProblems(scope, count, openAiShape);
+        openAiRoutes(scope, kitchen, engine);
       },
       { prefix: '/v1' },
     );
     app.register(
       async (scope) => {
-        registerProblems(scope, count, sendWebuiError);
-        webuiRoutes(scope, { config, engine, maker, budget, version: build.version });
+        registerProblems(scope, count, webuiShape);
+        webuiRoutes(scope, kitchen, engine, build.version, gpus);
       },
       { prefix: '/sdapi/v1' },
     );
@@ -150,9 +176,10 @@ export async function buildApp({ config, engine, gpus, spans, logger, lifecycle,
   });
   const { registry } = metrics;
   if (config.METRICS_PORT === undefined) return { app, metricsApp: undefined, registry };
-  const metricsApp: FastifyInstance = Fastify({ loggerInstance: logger, ...answersToAnything });
+  const metricsApp: FastifyInstance = Fastify({ loggerInstance: logger, bodyLimit: smallBody, ...answersToAnything });
   metricsApp.addSchema(ProblemBody);
   registerProblems(metricsApp, () => {});
+  gateBodies(metricsApp, budget);
   metricsRoute(metricsApp, registry);
   return { app, metricsApp, registry };
 }

@@ -3,7 +3,8 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { Config } from '../config.js';
-import { type CatalogueEntry, type Engine, kinds, type ModelInfo, schedulerNames } from '../engine/host/engine.js';
+import { type CatalogueEntry, type Engine, type ModelInfo, schedulerNames } from '../engine/host/engine.js';
+import { kinds, precisions } from '../model-facts.js';
 import { fieldProblem, problemResponses } from './problems/problems.js';
 
 const Model = Type.Object(
@@ -17,13 +18,25 @@ const Model = Type.Object(
       }),
     ),
     exporter: Type.Optional(Type.String({ description: 'Whose habits the graphs show' })),
-    precision: Type.Optional(Type.Enum(['fp32', 'fp16', 'mixed'], { type: 'string', description: 'Of the weights' })),
+    precision: Type.Optional(Type.Enum([...precisions], { type: 'string', description: 'Of the weights' })),
     runnable: Type.Boolean(),
     reason: Type.Optional(Type.String({ description: 'Why it cannot run' })),
+    note: Type.Optional(Type.String({ description: 'What this server changed of its defaults' })),
     title: Type.Optional(Type.String()),
     description: Type.Optional(Type.String()),
     license: Type.Optional(Type.Union([Type.String(), Type.Null()])),
     digest: Type.Optional(Type.String({ description: 'sha256 over the folder' })),
+    vocabulary: Type.Optional(
+      Type.Object(
+        {
+          styles: Type.Array(Type.String()),
+          qualities: Type.Array(Type.String()),
+          colours: Type.Array(Type.String()),
+          other: Type.Array(Type.String(), { description: 'Synonyms, and what fits nowhere else' }),
+        },
+        { description: 'The words that the model knows; absent where its folder names none' },
+      ),
+    ),
     loaded: Type.Optional(Type.Boolean({ description: 'False until its first request' })),
     size: Type.Optional(
       Type.Object(

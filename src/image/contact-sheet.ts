@@ -1,6 +1,6 @@
 // Pictures of one starter side by side, with titles that a person can read: the axes' names and values, and what all have in common.
 
-import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import sharp, { type OverlayOptions } from 'sharp';
 import type { Pixels } from '../pixels.js';
 
@@ -28,8 +28,7 @@ const rowTitleWidth = 150;
 const maxValueChars = 90;
 
 // Shipped with the server, so that no font of the system's is needed.
-const require = createRequire(import.meta.url);
-const regular = require.resolve('dejavu-fonts-ttf/ttf/DejaVuSans.ttf');
+const regular = fileURLToPath(new URL('../../fonts/DejaVuSans.ttf', import.meta.url));
 
 export async function contactSheet({ starter, facts, columns, rows, pictures }: Sheet): Promise<Pixels> {
   const thumbnails = await Promise.all(pictures.map(thumbnail));

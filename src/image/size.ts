@@ -23,8 +23,12 @@ export class SizeError extends Error {
   }
 }
 
+/** How far the area of a size that nobody asked for may be from the native one. */
+const areaTolerance = 0.25;
+
 /**
- * Neither side asked for: the starter's aspect at about the native area. One: the other follows the aspect. Both: those.
+ * Neither side asked for: of the sizes whose area is within a quarter of the native one that with the starter's aspect, or the
+ * nearest to it. One: the other follows the aspect. Both: those.
  * @throws SizeError for an asked side that is out of range or no multiple
  */
 export function outputSize(
@@ -32,15 +36,37 @@ export function outputSize(
   asked: { width?: number | undefined; height?: number | undefined },
   sizes: Sizes,
 ): Size {
-  if (asked.width !== undefined) check('width', asked.width, sizes);
-  if (asked.height !== undefined) check('height', asked.height, sizes);
+  const { width, height } = asked;
+  if (width !== undefined) check('width', width, sizes);
+  if (height !== undefined) check('height', height, sizes);
   const aspect = starter.width / starter.height;
-  const width =
-    asked.width ??
-    fitting(asked.height === undefined ? sizes.native * Math.sqrt(aspect) : asked.height * aspect, sizes);
-  const height =
-    asked.height ?? fitting(asked.width === undefined ? sizes.native / Math.sqrt(aspect) : asked.width / aspect, sizes);
-  return { width, height };
+  if (width !== undefined) return { width, height: height ?? fitting(width / aspect, sizes) };
+  if (height !== undefined) return { width: fitting(height * aspect, sizes), height };
+  return nearest(aspect, sizes);
+}
+
+/** By the ratio of the aspects, then of the areas; of equals the smaller. */
+function nearest(aspect: number, sizes: Sizes): Size {
+  const { native, multiple, min, max } = sizes;
+  const off = (actual: number, wanted: number) => Math.abs(Math.log(actual / wanted));
+  let best: { size: Size; aspect: number; area: number } | undefined;
+  for (let width = Math.ceil(min / multiple) * multiple; width <= max; width += multiple) {
+    for (let height = Math.ceil(min / multiple) * multiple; height <= max; height += multiple) {
+      const area = (width * height) / native ** 2;
+      if (Math.abs(area - 1) > areaTolerance) continue;
+      const found = { size: { width, height }, aspect: off(width / height, aspect), area: off(area, 1) };
+      const closer = best ? found.aspect - best.aspect : -1;
+      if (closer < -1e-9 || (closer < 1e-9 && found.area < best!.area - 1e-9)) best = found;
+    }
+  }
+  // A model whose range is beside its native size.
+  return best?.size ?? { width: fitting(native, sizes), height: fitting(native, sizes) };
+}
+
+/** @returns what `cover` cuts off a starter for this size, as a share of its area: 0 to 1 */
+export function coverCuts(starter: Size, size: Size): number {
+  const ratio = starter.width / starter.height / (size.width / size.height);
+  return 1 - Math.min(ratio, 1 / ratio);
 }
 
 function fitting(side: number, { multiple, min, max }: Sizes): number {

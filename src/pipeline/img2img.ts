@@ -2,39 +2,19 @@
 // Source: diffusers, pipeline_stable_diffusion_img2img.py; the order of random draws (VAE, noise, noise of each step) is part of it.
 // Where we differ: a strength that rounds to no step takes the VAE round trip. UNet calls take the rows of many requests.
 
+import { guidanceRows, type RowKind } from '../guidance.js';
+import type { Img2ImgRequest, Timings } from '../img2img-request.js';
 import type { Pixels } from '../pixels.js';
+import { type EncodedPrompt, zerosLike } from './encoded-prompt.js';
 import type { Model } from './model.js';
-import { inpaintingChannels, type Known, keepKnown, latentMask, type Mask, restoreStarter } from './numbers/mask.js';
+import { guide } from './numbers/guide.js';
+import { inpaintingChannels, type Known, keepKnown, latentMask, pureNoise, restoreStarter } from './numbers/mask.js';
 import { TorchGenerator } from './numbers/noise.js';
-import { type EncodedPrompt, encodePrompts, zerosLike } from './prompt.js';
-import { createSchedule, type SchedulerName } from './schedulers/index.js';
-import type { Scheduler } from './schedulers/schedule.js';
+import { encodePrompts } from './prompt.js';
+import { createSchedule } from './schedulers/index.js';
+import type { Scheduler, SchedulerConfig } from './schedulers/schedule.js';
 import { type Condition, guidanceEmbedding, runUnet, sharesTimestep, timeIds } from './unet.js';
 import { decodeLatents, drawIsSeeded, encodeStarters, type Starter } from './vae.js';
-
-export interface Img2ImgRequest {
-  /** The starter in the size of the output: both sides multiples of the model's. */
-  readonly pixels: Pixels;
-  /** In the size of the starter; without one everything is repainted. */
-  readonly mask?: Mask | undefined;
-  readonly prompt: string;
-  readonly negativePrompt: string;
-  /** 0..1, the share of the schedule that is run. */
-  readonly strength: number;
-  readonly guidanceScale: number;
-  readonly steps: number;
-  readonly scheduler: SchedulerName;
-  /** 0..2^32-1 */
-  readonly seed: number;
-}
-
-/** Milliseconds per stage. */
-export interface Timings {
-  textEncode: number;
-  vaeEncode: number;
-  denoise: number;
-  vaeDecode: number;
-}
 
 /** A request's state on the device. */
 export interface Generation {
@@ -75,9 +55,7 @@ export function rowsOf(generation: Generation): number {
 export async function prepare(model: Model, requests: readonly Img2ImgRequest[]): Promise<Generation[]> {
   const { family, schedulerConfig } = model.folder;
   const start = performance.now();
-  const texts = requests.flatMap((request) =>
-    isGuided(model, request) ? [request.prompt, request.negativePrompt] : [request.prompt],
-  );
+  const texts = requests.flatMap((request) => guidanceRows(request, family).map((row) => textOf(request, row)));
   const prompts = await encodePrompts(model, texts);
   const textEncode = performance.now() - start;
 
@@ -90,16 +68,23 @@ export async function prepare(model: Model, requests: readonly Img2ImgRequest[])
     pixels: request.pixels,
     generator: schedule.stepsRun === 0 ? undefined : generator,
   }));
-  const latents = await encodeStarters(model, starters);
-  const noises = starters.map(({ generator }, i) => generator?.randn(latents[i]!.length));
+  const seen = starters.filter((_, i) => !beginsWithNoise(model, requests[i]!));
+  const encoded = seen.length > 0 ? await encodeStarters(model, seen) : [];
+  const latents = starters.map((starter) => encoded[seen.indexOf(starter)]);
+  const noises = starters.map(({ pixels, generator }) => generator?.randn(latentCount(model, pixels)));
+  for (const [i, { generator }] of starters.entries()) {
+    // diffusers encodes the masked starter for an ordinary UNet too, and does nothing with it but draw.
+    if (requests[i]!.mask && !model.folder.inpaints && drawIsSeeded(model)) {
+      generator?.randn(latentCount(model, requests[i]!.pixels));
+    }
+  }
   const inpainting = model.folder.inpaints ? await inpaintingInputs(model, requests, starters) : [];
   return begun.map(({ request, schedule: { scheduler, begin, stepsRun }, generator }, i) => {
-    const init = latents[i]!;
+    const init = latents[i];
     const noise = noises[i];
     const { mask } = request;
     const { width, height } = request.pixels;
     const { vaeScale, latentChannels, inpaints } = model.folder;
-    const guided = isGuided(model, request);
     return {
       request,
       scheduler,
@@ -108,20 +93,45 @@ export async function prepare(model: Model, requests: readonly Img2ImgRequest[])
       conditions: conditionsOf(model, request, prompts),
       droppedTokens: {
         prompt: prompts.get(request.prompt)!.dropped,
-        negativePrompt: guided ? prompts.get(request.negativePrompt)!.dropped : 0,
+        negativePrompt: guidanceRows(request, family).includes('negative_prompt')
+          ? prompts.get(request.negativePrompt)!.dropped
+          : 0,
       },
       drawUnseeded: stepsRun > 0 && !drawIsSeeded(model),
       timings: { textEncode, vaeEncode: performance.now() - start - textEncode, denoise: 0, vaeDecode: 0 },
-      known: mask && noise && !inpaints ? { weights: latentMask(mask, width, vaeScale), init, noise } : undefined,
+      known:
+        mask && init && noise && !inpaints ? { weights: latentMask(mask, width, vaeScale), init, noise } : undefined,
       inpainting: inpainting[i],
-      latents: noise ? scheduler.addNoise(init, noise, begin) : init,
+      latents: startOf(init, noise, scheduler, begin, schedulerConfig),
       index: begin,
       unetCalls: 0,
     };
   });
 }
 
-/** What the inpainting UNet of a model gets beside the latents; the third draw of each generator. */
+/** As diffusers' inpainting begins at strength 1: nothing of the starter but what the UNet is told beside the latents. */
+function beginsWithNoise({ folder }: Model, { mask, strength }: Img2ImgRequest): boolean {
+  return folder.inpaints && mask !== undefined && strength === 1;
+}
+
+/** Numbers in the latents of a picture. */
+function latentCount({ folder }: Model, { width, height }: Pixels): number {
+  return folder.vaeChannels * (width / folder.vaeScale) * (height / folder.vaeScale);
+}
+
+/** @param init absent for noise alone; @param noise absent where no step runs */
+function startOf(
+  init: Float32Array | undefined,
+  noise: Float32Array | undefined,
+  scheduler: Scheduler,
+  begin: number,
+  config: SchedulerConfig,
+): Float32Array {
+  if (!noise) return init!;
+  return init ? scheduler.addNoise(init, noise, begin) : pureNoise(noise, scheduler, config);
+}
+
+/** What the inpainting UNet of a model gets beside the latents; the last draw of each generator before the steps'. */
 async function inpaintingInputs(
   model: Model,
   requests: readonly Img2ImgRequest[],
@@ -136,12 +146,11 @@ async function inpaintingInputs(
   return requests.map(({ pixels }, i) => inpaintingChannels(latentMask(masks[i]!, pixels.width, vaeScale), hidden[i]!));
 }
 
-/** Whether the negative prompt is computed. A UNet that takes the guidance as an embedding needs no second row. */
-function isGuided({ sessions }: Model, { guidanceScale }: Img2ImgRequest): boolean {
-  return guidanceScale > 1 && !sessions.unet.takes('timestep_cond');
+function textOf({ prompt, negativePrompt }: Img2ImgRequest, row: RowKind): string {
+  return row === 'prompt' ? prompt : negativePrompt;
 }
 
-/** The negative row comes first, as in diffusers. */
+/** One per row. */
 function conditionsOf(
   model: Model,
   request: Img2ImgRequest,
@@ -159,11 +168,12 @@ function conditionsOf(
     guidance,
   });
   const prompt = prompts.get(request.prompt)!;
-  const positive = condition(prompt, 6);
-  if (!isGuided(model, request)) return [positive];
-  const zeros = folder.zerosForEmptyPrompt && request.negativePrompt === '';
-  const negative = zeros ? zerosLike(prompt) : prompts.get(request.negativePrompt)!;
-  return [condition({ ...negative, embeds: negative.negativeEmbeds }, 2.5), positive];
+  return guidanceRows(request, folder.family).map((row) => {
+    if (row === 'prompt') return condition(prompt, 6);
+    const zeros = folder.zerosForEmptyPrompt && request.negativePrompt === '';
+    const negative = zeros ? zerosLike(prompt) : prompts.get(request.negativePrompt)!;
+    return condition({ ...negative, embeds: negative.negativeEmbeds }, 2.5);
+  });
 }
 
 /** True when two generations of a model can be rows of one UNet call. */
@@ -215,31 +225,6 @@ export async function decode(model: Model, generations: readonly Generation[]): 
   });
   for (const { timings } of generations) timings.vaeDecode = performance.now() - start;
   return pictures;
-}
-
-/**
- * Classifier-free guidance (Ho & Salimans 2022): [negative row, prompt row] -> one prediction.
- * @param rescale 0..1, section 3.4 of Lin et al. 2024: how far the result gets the spread of the prompt's row
- */
-function guide(outputs: Float32Array, scale: number, rescale: number): Float32Array {
-  const size = outputs.length / 2;
-  const negative = outputs.subarray(0, size);
-  const positive = outputs.subarray(size);
-  const guided = new Float32Array(size);
-  for (let i = 0; i < size; i++) guided[i] = negative[i]! + scale * (positive[i]! - negative[i]!);
-  if (rescale === 0) return guided;
-  const factor = (rescale * deviation(positive)) / deviation(guided) + 1 - rescale;
-  return guided.map((x) => x * factor);
-}
-
-/** Standard deviation with N - 1, as torch's std. */
-function deviation(values: Float32Array): number {
-  let sum = 0;
-  for (const x of values) sum += x;
-  const mean = sum / values.length;
-  let squares = 0;
-  for (const x of values) squares += (x - mean) ** 2;
-  return Math.sqrt(squares / (values.length - 1));
 }
 
 function concat(a: Float32Array, b: Float32Array): Float32Array {

@@ -1,20 +1,10 @@
 // Prompts -> what conditions the UNet. Source: diffusers, encode_prompt of the Stable Diffusion and Stable Diffusion XL pipelines.
 
+import { bytesOf, type EncodedPrompt } from './encoded-prompt.js';
 import { aliases } from './folder/signatures.js';
 import type { Model } from './model.js';
 import { type Row, runInRows } from './onnx/rows.js';
 import type { Tokens } from './tokenizer.js';
-
-/** What the text encoders make of a text. */
-export interface EncodedPrompt {
-  readonly embeds: Row; // [tokens, width of all encoders together]
-  /** The same text as a negative prompt, which a clip skip leaves alone. */
-  readonly negativeEmbeds: Row;
-  /** SDXL: the last encoder's pooled embedding. */
-  readonly pooled: Row | undefined; // [width]
-  /** Tokens that did not fit. */
-  readonly dropped: number;
-}
 
 /** The texts encoded, each once, and of those only what the cache does not have. */
 export async function encodePrompts(
@@ -75,17 +65,4 @@ function joinWidths(parts: readonly Float32Array[], tokens: number): Row {
     }
   }
   return { data, dims: [tokens, width] };
-}
-
-const zeros = (row: Row): Row => ({ data: new Float32Array(row.data.length), dims: row.dims });
-
-/** What SDXL takes for an empty negative prompt (force_zeros_for_empty_prompt). */
-export function zerosLike({ embeds, pooled }: EncodedPrompt): EncodedPrompt {
-  const nothing = zeros(embeds);
-  return { embeds: nothing, negativeEmbeds: nothing, pooled: pooled && zeros(pooled), dropped: 0 };
-}
-
-function bytesOf({ embeds, negativeEmbeds, pooled }: EncodedPrompt): number {
-  const rows = new Set([embeds, negativeEmbeds, ...(pooled ? [pooled] : [])]);
-  return [...rows].reduce((sum, { data }) => sum + 4 * data.length, 0);
 }

@@ -1,10 +1,14 @@
-// CLIP's tokenizer: text -> a fixed number of ids. Reads tokenizer.json, or vocab.json + merges.txt, which it turns into the same.
+// CLIP's tokenizer: text -> a fixed number of ids, as transformers' fast tokenizer gives them. Reads tokenizer.json, or
+// vocab.json and merges.txt, which it turns into the same; the vocabulary follows from the merges where it is left out.
 
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
+import { type AddedToken, addedTokens, splitter } from './added-tokens.js';
+import { alike, clipDefinition } from './clip-definition.js';
 import { vocabularyOf } from './clip-vocabulary.js';
-import { ModelFolderError } from './folder/model-folder-error.js';
+import { type Json, number, readJson } from './folder/configs.js';
+import { isThere, readText } from './folder/files.js';
+import { ModelFolderError, shown } from './folder/model-folder-error.js';
 
 export interface Tokens {
   readonly ids: readonly number[]; // [maxTokens]
@@ -14,102 +18,113 @@ export interface Tokens {
 
 export type Tokenize = (text: string) => Tokens;
 
+/** Of one of its files; CLIP's largest has 3.6 MB. */
+const maxFileBytes = 32 * 2 ** 20;
+/** Start, end and one more. */
+const minTokens = 3;
+
 /**
  * @param folder the model's tokenizer/ folder
  * @param maxTokens what the text encoder takes at most, the start and end tokens included
  * @param padToken where the folder does not say it
+ * @throws ModelFolderError for files that are missing, cut, or no tokenizer's
  */
-export function loadTokenizer(folder: string, maxTokens: number, padToken?: string): Tokenize {
-  const read = (file: string) => readFileSync(join(folder, file), 'utf8');
-  const config = existsSync(join(folder, 'tokenizer_config.json')) ? JSON.parse(read('tokenizer_config.json')) : {};
-  const special = existsSync(join(folder, 'special_tokens_map.json'))
-    ? JSON.parse(read('special_tokens_map.json'))
-    : {};
+export function loadTokenizer(folder: string, maxTokens: number, padToken = '<|endoftext|>'): Tokenize {
+  const config = readPart(folder, 'tokenizer_config.json', {});
+  const special = readPart(folder, 'special_tokens_map.json', {});
+  const definition = definitionOf(folder);
+  const tokenizer = libraryTokenizer(folder, definition);
   const tokenOf = (role: string, fallback: string): string => {
-    const token = (role === 'pad_token' ? padToken : undefined) ?? config[role] ?? special[role] ?? fallback;
-    return typeof token === 'string' ? token : String(token.content);
+    const token = config[role] ?? special[role] ?? fallback;
+    return typeof token === 'string' ? token : String(token?.content);
   };
-  let definition: object;
-  if (existsSync(join(folder, 'tokenizer.json'))) definition = JSON.parse(read('tokenizer.json'));
-  else if (existsSync(join(folder, 'merges.txt'))) {
-    const merges = read('merges.txt');
-    const vocabulary = existsSync(join(folder, 'vocab.json')) ? JSON.parse(read('vocab.json')) : vocabularyOf(merges);
-    definition = clipDefinition(vocabulary, merges, tokenOf('pad_token', '<|endoftext|>'));
-  } else throw new ModelFolderError('tokenizer/ has neither tokenizer.json nor vocab.json with merges.txt');
-
-  const tokenizer = new Tokenizer(definition, config);
-  const idOf = (role: string, fallback: string): number => {
-    const text = tokenOf(role, fallback);
-    const id = tokenizer.token_to_id(text);
-    if (id === undefined) throw new ModelFolderError(`tokenizer/ has no token ${text} (${role})`);
-    return id;
+  const bos = tokenOf('bos_token', '<|startoftext|>');
+  const eos = tokenOf('eos_token', '<|endoftext|>');
+  const pad = tokenOf('pad_token', padToken);
+  const files = {
+    definition: definition.added_tokens,
+    decoder: config.added_tokens_decoder ?? undefined,
+    added: readPart(folder, 'added_tokens.json', {}),
   };
-  const bos = idOf('bos_token', '<|startoftext|>');
-  const eos = idOf('eos_token', '<|endoftext|>');
-  const pad = idOf('pad_token', '<|endoftext|>');
-  const length = Math.min(maxTokens, config.model_max_length ?? maxTokens);
+  const known = (token: string) => tokenizer.token_to_id(token);
+  const missing = [bos, eos, pad].find((token) => known(token) === undefined && !isAdded(files, token));
+  if (missing !== undefined) throw new ModelFolderError(`${basename(folder)}/ has no token ${shown(missing)}`);
+  const added = addedTokens(files, [bos, eos, pad], known);
+  const idOf = (content: string) => added.find((token) => token.content === content)!.id;
+  const ends = { bos: idOf(bos), eos: idOf(eos), pad: idOf(pad) };
+  const encode = encoder(tokenizer, added);
+  const length = Math.min(maxTokens, number(config.model_max_length) ?? maxTokens);
+  if (length < minTokens) {
+    throw new ModelFolderError(
+      `${basename(folder)}/tokenizer_config.json: model_max_length is ${length}; it must be at least ${minTokens}`,
+    );
+  }
 
   return (text) => {
-    const all = tokenizer.encode(text, { add_special_tokens: false }).ids;
+    const all = encode(text);
     const kept = all.slice(0, length - 2);
-    const ids = [bos, ...kept, eos];
-    while (ids.length < length) ids.push(pad);
+    const ids = [ends.bos, ...kept, ends.eos];
+    while (ids.length < length) ids.push(ends.pad);
     return { ids, dropped: all.length - kept.length };
   };
 }
 
-/**
- * The tokenizer.json that transformers' converter makes of CLIP's two files.
- * @param pad a special token too: where it is `!`, a prompt's exclamation marks are padding, as in transformers
- */
-function clipDefinition(vocab: Record<string, number>, merges: string, pad: string): object {
-  const specials = [...new Set(['<|startoftext|>', '<|endoftext|>', pad])].filter((token) =>
-    Object.hasOwn(vocab, token),
-  );
-  return {
-    added_tokens: specials.map((content) => ({
-      id: vocab[content],
-      content,
-      special: true,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: true,
-    })),
-    normalizer: {
-      type: 'Sequence',
-      normalizers: [
-        { type: 'NFC' },
-        { type: 'Replace', pattern: { Regex: '\\s+' }, content: ' ' },
-        { type: 'Lowercase' },
-      ],
-    },
-    pre_tokenizer: {
-      type: 'Sequence',
-      pretokenizers: [
-        {
-          type: 'Split',
-          pattern: { Regex: "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+" },
-          behavior: 'Removed',
-          invert: true,
-        },
-        { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
-      ],
-    },
-    post_processor: null,
-    decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: '<|endoftext|>',
-      continuing_subword_prefix: '',
-      end_of_word_suffix: '</w>',
-      fuse_unk: false,
-      vocab,
-      merges: merges
-        .split('\n')
-        .filter((line) => line !== '' && !line.startsWith('#version'))
-        .map((line) => line.split(' ')),
-    },
+function readPart(folder: string, file: string, absent?: Json): Json {
+  return readJson(dirname(folder), `${basename(folder)}/${file}`, absent, maxFileBytes);
+}
+
+function definitionOf(folder: string): Json {
+  if (isThere(folder, 'tokenizer.json')) return readPart(folder, 'tokenizer.json');
+  if (!isThere(folder, 'merges.txt')) {
+    throw new ModelFolderError(`${basename(folder)}/ has neither tokenizer.json nor vocab.json with merges.txt`);
+  }
+  const merges = readText(dirname(folder), `${basename(folder)}/merges.txt`, maxFileBytes);
+  return clipDefinition(isThere(folder, 'vocab.json') ? readPart(folder, 'vocab.json') : vocabularyOf(merges), merges);
+}
+
+/** The library's, for texts without added tokens: those it finds otherwise than transformers. */
+function libraryTokenizer(folder: string, definition: Json): Tokenizer {
+  try {
+    const tokenizer = new Tokenizer({ ...alike(definition), added_tokens: [], post_processor: null }, {});
+    const { model } = definition;
+    const whole = Object.values(model.vocab).every((id) => Number.isSafeInteger(id) && Number(id) >= 0);
+    if (!whole || !Array.isArray(model.merges) || model.merges.length === 0)
+      throw new Error('it has no merges, or ids that are no numbers');
+    return tokenizer;
+  } catch (error) {
+    throw new ModelFolderError(`${basename(folder)}/ holds no tokenizer that can be read: ${(error as Error).message}`);
+  }
+}
+
+function isAdded(
+  { definition, decoder, added }: { definition: unknown; decoder: unknown; added: Json },
+  token: string,
+): boolean {
+  const listed = [...(Array.isArray(definition) ? definition : []), ...Object.values(decoder ?? {})];
+  return added[token] !== undefined || listed.some((one) => one?.content === token);
+}
+
+/** Tokens that are added come first: in the text as it is, then in what the normalizer leaves of the rest. */
+function encoder(
+  { normalizer, pre_tokenizer, model }: Tokenizer,
+  added: readonly AddedToken[],
+): (text: string) => number[] {
+  const normalize = (text: string): string => (normalizer ? normalizer(text) : text);
+  const contents = (normalized: boolean) =>
+    new Map(
+      added
+        .filter((token) => token.normalized === normalized)
+        .map((token) => [normalized ? normalize(token.content) : token.content, token]),
+    );
+  const split = splitter(contents(false));
+  const splitNormalized = splitter(contents(true));
+  const ids = (text: string): number[] => {
+    const words = pre_tokenizer ? pre_tokenizer(text, {}) : [text];
+    return model!(words).map((token: string) => model!.tokens_to_ids.get(token) ?? model!.unk_token_id!);
   };
+  return (text) =>
+    split(text).flatMap((piece) => {
+      if (typeof piece !== 'string') return [piece.id];
+      return splitNormalized(normalize(piece)).flatMap((part) => (typeof part === 'string' ? ids(part) : [part.id]));
+    });
 }

@@ -39,6 +39,9 @@ t.test('the console at /docs: choose a picture, execute, see the result', { skip
     return element.naturalWidth;
   });
   t.equal(width, 256, 'the answer is shown as a picture');
+  t.match(await operation.locator('.opblock-description').textContent(), /influence/);
+  t.match(await page.locator('.info a', { hasText: 'The page' }).getAttribute('href'), '../', 'a link to the page');
+
   const sheet = page.locator('.opblock', { hasText: '/img2img/sheet' }).first();
   await sheet.locator('.opblock-summary-control').click();
   await sheet.locator('input[type=file]').first().setInputFiles('docs/pictures/cottage.png');
@@ -56,4 +59,25 @@ t.test('the console at /docs: choose a picture, execute, see the result', { skip
   );
   t.strictSame(failures, []);
   if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT, fullPage: true });
+});
+
+t.test('the JSON body of the console is a true one, and errors are said', { skip: missing('chromium') }, async (t) => {
+  const { url } = await startApp(t);
+  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+  t.teardown(() => browser.close());
+  const page = await browser.newPage({ viewport: { width: 1280, height: 1600 } });
+  await page.goto(`${url}/docs`);
+  const operation = page.locator('.opblock', { hasText: '/img2img' }).first();
+  await operation.locator('.opblock-summary-control').click();
+  await operation.locator('.body-param-content-type select').selectOption('application/json');
+  const body = operation.locator('.body-param textarea');
+  t.match(JSON.parse(await body.inputValue()), { image: /^data:image/, prompt: 'comic' }, 'a true JSON body');
+  t.equal(Object.keys(JSON.parse(await body.inputValue())).length, 4, 'with nothing made up');
+  await operation.locator('button.execute').click();
+  const answer = operation.locator('.live-responses-table tbody .response-col_status').first();
+  await answer.getByText('200').waitFor({ timeout: 60_000 });
+  await body.fill('{"image": "", "seed": -5}');
+  await operation.locator('button.execute').click();
+  await operation.locator('.live-responses-table', { hasText: 'seed is -5; it must be at least -1.' }).waitFor();
+  t.pass('what is wrong is said in the answer');
 });

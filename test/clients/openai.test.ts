@@ -51,6 +51,15 @@ t.test('the openai package edits pictures', async (t) => {
     t.equal(response.headers.get('img2img-ignored-fields'), 'input_fidelity, partial_images');
   });
 
+  await t.test("a size of OpenAI's that the model is too small for is its nearest, and told", async (t) => {
+    const { data, response } = await client.images
+      .edit({ image: await image(), ...quick, ...{ steps: 1 }, size: '1536x1024' })
+      .withResponse();
+    t.equal(data.size as string, '512x352');
+    t.match(await decoded(data.data?.[0]?.b64_json).metadata(), { width: 512, height: 352 });
+    t.match(response.headers.get('img2img-warnings'), /size_adjusted/);
+  });
+
   await t.test('streamed', async (t) => {
     const stream = await client.images.edit({ image: await image(), ...quick, stream: true, partial_images: 2 });
     const events = [];
@@ -94,6 +103,11 @@ t.test('the openai package edits pictures', async (t) => {
     }
     t.ok(left <= 3, `the opaque half is the starter's: ${left}`);
     t.ok(right > 30, `the other is not: ${right}`);
+    const opaque = await toFile(await sharp(mask).removeAlpha().png().toBuffer(), 'mask.png', { type: 'image/png' });
+    t.match(await failure(client.images.edit({ image: await image(), ...fields, mask: opaque })), {
+      status: 400,
+      param: 'mask',
+    });
   });
 
   await t.test('our fields, beside its own', async (t) => {
@@ -120,13 +134,25 @@ t.test('the openai package edits pictures', async (t) => {
     t.ok(wrongKey instanceof OpenAI.AuthenticationError);
     t.match(wrongKey, { status: 401, code: 'invalid_api_key' });
     const cases: [fields: object, type: new (...args: never[]) => Error, error: object][] = [
-      [{ model: 'dall-e-2' }, OpenAI.NotFoundError, { code: 'model_not_found', param: 'model' }],
+      [
+        { model: 'dall-e-2' },
+        OpenAI.NotFoundError,
+        { code: 'model_not_found', param: 'model', message: /MODEL_ALIASES/ },
+      ],
       [{ n: 9 }, OpenAI.BadRequestError, { param: 'n', message: /n is 9; it must be at most 8/ }],
       [{ response_format: 'url' }, OpenAI.BadRequestError, { param: 'response_format', message: /not stored/ }],
       [{ background: 'transparent' }, OpenAI.BadRequestError, { param: 'background', message: /opaque/ }],
-      [{ stregth: 1 }, OpenAI.BadRequestError, { param: 'stregth' }],
+      [
+        { output_compression: 101 },
+        OpenAI.BadRequestError,
+        { param: 'output_compression', message: /compression is 101/ },
+      ],
       [{ image: [await image(), await image()] }, OpenAI.BadRequestError, { message: /more than once/ }],
-      [{ size: '250x256' }, OpenAI.UnprocessableEntityError, { code: 'size_not_supported', param: 'width' }],
+      [
+        { size: '250x256' },
+        OpenAI.UnprocessableEntityError,
+        { code: 'size_not_supported', param: 'size', message: /size's width is 250/ },
+      ],
       [{ image: await toFile(Buffer.alloc(400_000), 'a.png') }, OpenAI.APIError, { code: 'upload_too_large' }],
       [{ image: await toFile(Buffer.from('x'), 'a.png') }, OpenAI.APIError, { status: 415, param: 'image' }],
     ];

@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A page for people; for programs, where to read on
+         * @description HTML where `Accept` prefers it, as browsers do; else JSON.
+         */
+        get: operations["index"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/img2img": {
         parameters: {
             query?: never;
@@ -76,6 +96,26 @@ export interface paths {
          * @description What it can make, its defaults and limits, its licence and digest, or why it cannot run.
          */
         get: operations["getModel"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/problems/{code}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a problem means
+         * @description The `type` of every problem document is this page's address.
+         */
+        get: operations["explainProblem"];
         put?: never;
         post?: never;
         delete?: never;
@@ -264,6 +304,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sdapi/v1/skip": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Skip the pictures of a request
+         * @description The same as `interrupt`: the pictures of a request are made together.
+         */
+        post: operations["webuiSkip"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sdapi/v1/samplers": {
         parameters: {
             query?: never;
@@ -273,7 +333,7 @@ export interface paths {
         };
         /**
          * The samplers
-         * @description Each is one or two of our schedulers.
+         * @description Each is one of our schedulers for each schedule that it takes.
          */
         get: operations["webuiSamplers"];
         put?: never;
@@ -348,6 +408,366 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sdapi/v1/upscalers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The upscalers
+         * @description Only `None`, which does nothing.
+         */
+        get: operations["webuiUpscalers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/latent-upscale-modes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The latent upscale modes
+         * @description Empty: there are none here.
+         */
+        get: operations["webuiLatentUpscaleModes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/loras": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The LoRAs
+         * @description Empty: there are none here.
+         */
+        get: operations["webuiLoras"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/sd-vae": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The autoencoders that can be chosen
+         * @description Empty: there are none here.
+         */
+        get: operations["webuiVaes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/hypernetworks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The hypernetworks
+         * @description Empty: there are none here.
+         */
+        get: operations["webuiHypernetworks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/face-restorers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The face restorers
+         * @description Empty: there are none here.
+         */
+        get: operations["webuiFaceRestorers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/realesrgan-models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The RealESRGAN models
+         * @description Empty: there are none here.
+         */
+        get: operations["webuiRealesrganModels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/prompt-styles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The prompt styles
+         * @description Empty: there are none here.
+         */
+        get: operations["webuiPromptStyles"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/embeddings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The textual inversions
+         * @description Empty: there are none here.
+         */
+        get: operations["webuiEmbeddings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/scripts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The scripts
+         * @description Empty: there are none here, and so no ControlNet.
+         */
+        get: operations["webuiScripts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/script-info": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The scripts' arguments
+         * @description Empty: there are none here.
+         */
+        get: operations["webuiScriptInfo"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/extensions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The extensions
+         * @description Empty: there are none here.
+         */
+        get: operations["webuiExtensions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/cmd-flags": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The flags of the command line
+         * @description Those that say something here.
+         */
+        get: operations["webuiCommandFlags"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/memory": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The memory
+         * @description Bytes: of the process that answers, and of the first GPU; `error` where there is none to tell of.
+         */
+        get: operations["webuiMemory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/refresh-checkpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Look for checkpoints again
+         * @description Has no effect: the lists say what there is.
+         */
+        post: operations["webuiRefreshCheckpoints"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/refresh-vae": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Look for vae again
+         * @description Has no effect: the lists say what there is.
+         */
+        post: operations["webuiRefreshVae"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/refresh-loras": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Look for loras again
+         * @description Has no effect: the lists say what there is.
+         */
+        post: operations["webuiRefreshLoras"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/refresh-embeddings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Look for embeddings again
+         * @description Has no effect: the lists say what there is.
+         */
+        post: operations["webuiRefreshEmbeddings"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -365,7 +785,7 @@ export interface components {
              * @description Stable; for programs
              * @enum {string}
              */
-            code: "invalid_request" | "unauthorized" | "not_found" | "model_not_found" | "not_acceptable" | "upload_too_large" | "unsupported_media_type" | "unsupported_picture" | "undecodable_picture" | "picture_too_large" | "size_not_supported" | "model_not_runnable" | "too_large_for_device" | "unsupported_combination" | "overloaded" | "deadline_unattainable" | "rate_limited" | "internal" | "request_kills_worker" | "draining" | "not_ready" | "worker_lost" | "deadline_exceeded";
+            code: "invalid_request" | "unauthorized" | "not_found" | "model_not_found" | "method_not_allowed" | "not_acceptable" | "upload_too_large" | "unsupported_media_type" | "unsupported_picture" | "undecodable_picture" | "picture_too_large" | "size_not_supported" | "model_not_runnable" | "too_large_for_device" | "unsupported_combination" | "overloaded" | "deadline_unattainable" | "rate_limited" | "internal" | "request_kills_worker" | "draining" | "not_ready" | "worker_lost" | "deadline_exceeded";
             request_id: string;
             /** @description One entry per bad field */
             errors?: {
@@ -373,30 +793,45 @@ export interface components {
                 detail: string;
             }[];
         };
+        Index: {
+            name: string;
+            version: string;
+            /** @description The console, relative to this address */
+            docs: string;
+            /** @description The OpenAPI document, relative to this address */
+            openapi: string;
+            /** @description The page for people, relative to this address */
+            page: string;
+        };
         /** @description What ran */
         Ran: {
-            /** @description The seed, drawn or given; of the first picture */
-            seed: number;
-            /** @description Strength */
-            strength: number;
             /** @description Influence in percent */
             influence: number;
+            /** @description Strength */
+            strength: number;
             /** @description Guidance scale */
             guidance: number;
+            /**
+             * Format: int64
+             * @description The seed, drawn or given; of the first picture
+             */
+            seed: number;
+            /** @description Model */
+            model: string;
             /** @description Length of the full schedule */
             steps: number;
+            /** @description Noise scheduler */
+            scheduler: string;
             /** @description Positions of the schedule that were run */
             steps_run: number;
             /** @description UNet calls for one picture */
             unet_calls: number;
-            /** @description Noise scheduler */
-            scheduler: string;
-            /** @description Model */
-            model: string;
             /** @description sha256 of the model folder */
             model_digest: string;
             /** @description Width x height */
             size: string;
+            /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
+            cropped: number;
             /** @description What equality of bytes can be expected of: runtime and device */
             engine: string;
         };
@@ -409,6 +844,7 @@ export interface components {
             images: {
                 /** @description The picture in base64 */
                 b64_json: string;
+                /** Format: int64 */
                 seed: number;
                 width: number;
                 height: number;
@@ -423,15 +859,16 @@ export interface components {
             /** @description What was changed or had no effect */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
         DryRun: {
-            /** @enum {boolean} */
-            dry_run: true;
+            /** @description Always true */
+            dry_run: boolean;
             model: string;
             images: {
+                /** Format: int64 */
                 seed: number;
                 width: number;
                 height: number;
@@ -440,28 +877,33 @@ export interface components {
             }[];
             /** @description What would run */
             parameters: {
-                /** @description The seed, drawn or given; of the first picture */
-                seed: number;
-                /** @description Strength */
-                strength: number;
                 /** @description Influence in percent */
                 influence: number;
+                /** @description Strength */
+                strength: number;
                 /** @description Guidance scale */
                 guidance: number;
+                /**
+                 * Format: int64
+                 * @description The seed, drawn or given; of the first picture
+                 */
+                seed: number;
+                /** @description Model */
+                model: string;
                 /** @description Length of the full schedule */
                 steps: number;
+                /** @description Noise scheduler */
+                scheduler: string;
                 /** @description Positions of the schedule that were run */
                 steps_run: number;
                 /** @description UNet calls for one picture */
                 unet_calls: number;
-                /** @description Noise scheduler */
-                scheduler: string;
-                /** @description Model */
-                model: string;
                 /** @description sha256 of the model folder */
                 model_digest: string;
                 /** @description Width x height */
                 size: string;
+                /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
+                cropped: number;
             };
             estimate: {
                 /** @description Until the first picture would begin */
@@ -474,7 +916,7 @@ export interface components {
             /** @description What would be changed or have no effect; whether a prompt is too long is known only when it runs */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -498,6 +940,7 @@ export interface components {
                 y?: number | string;
                 /** @description The picture in base64 */
                 b64_json: string;
+                /** Format: int64 */
                 seed: number;
                 width: number;
                 height: number;
@@ -506,7 +949,7 @@ export interface components {
                 parameters: components["schemas"]["Ran"];
                 warnings: {
                     /** @enum {string} */
-                    code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                    code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                     detail: string;
                 }[];
             }[];
@@ -517,7 +960,7 @@ export interface components {
             /** @description Of all pictures, each once */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_chosen" | "colour_space_converted" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -539,11 +982,21 @@ export interface components {
             runnable: boolean;
             /** @description Why it cannot run */
             reason?: string;
+            /** @description What this server changed of its defaults */
+            note?: string;
             title?: string;
             description?: string;
             license?: string | null;
             /** @description sha256 over the folder */
             digest?: string;
+            /** @description The words that the model knows; absent where its folder names none */
+            vocabulary?: {
+                styles: string[];
+                qualities: string[];
+                colours: string[];
+                /** @description Synonyms, and what fits nowhere else */
+                other: string[];
+            };
             /** @description False until its first request */
             loaded?: boolean;
             /** @description Sides that it can make, in pixels */
@@ -569,7 +1022,7 @@ export interface components {
                 steps: number;
                 guidance: number;
                 /** @enum {string} */
-                scheduler: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
+                scheduler: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
             };
         };
         Edited: {
@@ -578,7 +1031,10 @@ export interface components {
             data: {
                 /** @description The picture in base64 */
                 b64_json: string;
-                /** @description This server's addition */
+                /**
+                 * Format: int64
+                 * @description This server's addition
+                 */
                 seed: number;
             }[];
             /** @enum {string} */
@@ -611,7 +1067,10 @@ export interface components {
             /** @description Width x height */
             size: string;
             partial_image_index?: number;
-            /** @description This server's addition */
+            /**
+             * Format: int64
+             * @description This server's addition
+             */
             seed?: number;
             /** @description All zero: nothing is billed */
             usage?: {
@@ -643,6 +1102,11 @@ export interface components {
                 code: string;
             };
         };
+        /** @description A picture. `file_id` is refused: no files are stored. */
+        ImageReference: {
+            /** @description A `data:` URL with the picture in base64. Nothing is fetched. */
+            image_url: string;
+        };
         WebuiMade: {
             /** @description PNG pictures in base64 */
             images: string[];
@@ -669,6 +1133,38 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    index: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page, or what this is */
+            200: {
+                headers: {
+                    /** @description `Accept` */
+                    Vary?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Index"];
+                    "text/html": string;
+                };
+            };
+            /** @description `not_acceptable`: nothing that Accept names can be answered. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     img2img: {
         parameters: {
             query?: never;
@@ -684,139 +1180,157 @@ export interface operations {
                 "multipart/form-data": {
                     /**
                      * Format: binary
-                     * @description The starter picture: PNG, JPEG, WebP, AVIF, GIF or TIFF, at most 26214400 bytes and 50000000 pixels.
+                     * @description The starter picture: PNG, JPEG, WebP, AVIF, HEIC, GIF, TIFF or BMP, at most 26214400 bytes and 50000000 pixels.
                      */
                     image: string;
+                    /**
+                     * @description What to move towards. At most 2000 characters.
+                     * @default
+                     * @example comic
+                     */
+                    prompt?: string;
+                    /**
+                     * @description What to move away from. Has no effect when `guidance` is at or below 1. At most 2000 characters.
+                     * @default
+                     * @example blurry
+                     */
+                    negative_prompt?: string;
+                    /**
+                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100.
+                     * @example 60
+                     */
+                    influence?: number;
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
+                    strength?: number;
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
+                    guidance?: number;
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
+                     */
+                    seed?: number;
+                    /** @description A name from `GET /models`. Absent means the first. */
+                    model?: string;
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
+                    steps?: number;
+                    /**
+                     * @description The noise scheduler. Absent means the model's default.
+                     * @enum {string}
+                     */
+                    scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
+                    /**
+                     * @description Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream. From 1 to 8. Default: `1`.
+                     * @default 1
+                     */
+                    n?: number;
+                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect. At least 1. */
+                    width?: number;
+                    /** @description Height of the answer; see `width`. At least 1. */
+                    height?: number;
+                    /**
+                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges. Default: `cover`.
+                     * @default cover
+                     * @enum {string}
+                     */
+                    fit?: "cover" | "contain" | "fill" | "extend";
+                    /**
+                     * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name. At most 40 characters. Default: `white`.
+                     * @default white
+                     * @example white
+                     * @example #204060
+                     */
+                    background?: string;
+                    /**
+                     * @description Format of the picture; beats the picture types of the `Accept` header. Absent means what `Accept` prefers, PNG in a tie.
+                     * @enum {string}
+                     */
+                    format?: "png" | "jpeg" | "webp" | "avif";
+                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. From 1 to 100. */
+                    quality?: number;
+                    /**
+                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device. Default: `false`.
+                     * @default false
+                     */
+                    dry_run?: boolean;
+                    /**
+                     * @description In an event stream: a small, rough picture with every step. Has no effect on the other answers. Default: `false`.
+                     * @default false
+                     */
+                    preview?: boolean;
+                    /**
+                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it. Default: `false`.
+                     * @default false
+                     */
+                    embed_parameters?: boolean;
                     /**
                      * Format: binary
                      * @description What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black.
                      */
                     mask?: string;
-                    /**
-                     * @description What to move towards.
-                     * @default
-                     * @example watercolor painting, pastel
-                     */
-                    prompt?: string;
-                    /**
-                     * @description What to move away from. Has no effect when `guidance` is at or below 1.
-                     * @default
-                     * @example blurry, dark
-                     */
-                    negative_prompt?: string;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. */
-                    strength?: number;
-                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. */
-                    influence?: number;
-                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. */
-                    guidance?: number;
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. */
-                    steps?: number;
-                    /**
-                     * @description The noise scheduler. Absent means the model's default.
-                     * @enum {string}
-                     */
-                    scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
-                    seed?: number;
-                    /**
-                     * @description Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream.
-                     * @default 1
-                     */
-                    n?: number;
-                    /** @description A name from `GET /models`. Absent means the first. */
-                    model?: string;
-                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` the starter's aspect is kept at about the model's native area; with one of them the other follows the aspect. */
-                    width?: number;
-                    /** @description Height of the answer; see `width`. */
-                    height?: number;
-                    /**
-                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges.
-                     * @default cover
-                     * @enum {string}
-                     */
-                    fit?: "cover" | "contain" | "fill" | "extend";
-                    /**
-                     * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name.
-                     * @default white
-                     * @example white
-                     * @example #204060
-                     */
-                    background?: string;
-                    /**
-                     * @description Format of the picture; beats the picture types of the `Accept` header. Absent means what `Accept` prefers, PNG in a tie.
-                     * @enum {string}
-                     */
-                    format?: "png" | "jpeg" | "webp" | "avif";
-                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. */
-                    quality?: number;
-                    /**
-                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device.
-                     * @default false
-                     */
-                    dry_run?: boolean;
-                    /**
-                     * @description In an event stream: a small, rough picture with every step. Has no effect on the other answers.
-                     * @default false
-                     */
-                    preview?: boolean;
-                    /**
-                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it.
-                     * @default false
-                     */
-                    embed_parameters?: boolean;
                 };
+                /**
+                 * @example {
+                 *       "image": "data:image/webp;base64,UklGRvYCAABXRUJQVlA4IOoCAADwDwCdASpAAEAAPsFOnkqnpCKhsBgM+PAYCWwAt/FBU74E/RPNUtPYVCU7b27J/Qr6WlgGTu0LDwjsyw5qI6Bl1UNkWUGvtrZFXD7w4edX6r2ekHRccpOl39WD/BwxIiAb2VGD66du/ri6DTgFzUE+OLh/InrPZtlR+pwf/Prgx9YjEGke79hAAP7qagBerlqIJiN7MI3xeVxjDf7RXPtGpwPP7A681qBJhdARu4UELzhNEZpfp/BFsVnz2uQ1mGp5CZplEfYxVtfHJWdFXA45apgiEwK/PahhpLfNfDz+Espp6ZHPiDbJzcUNIEssdJd/f/F8v3FVlBBem2dWnhmhVNxrWxfXFZzLs9HUnZJSVhYIp17wrYD0rnJDkqy4CGxU62FFT7bQyHDp2XJQXxQBAVWbSFDPkVSu941lP6XQpnlA8UYN9VdZpFp5eSNEbrYZpv/x8BpBaPl6sOa4NH/2naS3v2xb1B0G+DMNTfim6YBad5Nep4KwwHVDlWNS3vdISab25bg7J6YW3Y8Ki4YmKPIpQOH+gk8H4wu9ZtdjYs1CmpVhPDgb2xjV+3v+EbKxINNsnPCxo3fonPMC9LKeKTZ+C7X2ASdqN/5JMz7VJ0k8C1UJwVj6OUbMyMqUe9nNVLXCst3nuS1xZ/q+VC6vnmc8cQ3dX7hUukTjJ/gO8WhAQ81NQfs0ldsOpt60lCE5e2xeJNApZzQ2covseDrJ6Vnyqr3e6vDe7uQ6sF8zkDM9HLZxHy6/LbUdGjFvJBkfNO7X8xlKIX5CUGv/JNmjhno2M9ipc2VvUmn/8fjDBL0ksRWS3FnmJVgZQV7FlDjyPZxDfmnCCjXEPH2lnuDQ1keGhPo29x/x3yMH0iE4wDYsZTsY8D/8Em23mYOSskE8vRMV3p9TUL9UqMXezxDEvmei4sBzFkNf+cAb9+hmQwM6Zry2QodppJyPv1CvZHVzNmJr1OCRqgq2qgvDdHcWSHqd5U2sU7kAAA==",
+                 *       "prompt": "comic",
+                 *       "negative_prompt": "blurry",
+                 *       "influence": 60
+                 *     }
+                 */
                 "application/json": {
                     /** @description The starter picture as base64 or as a `data:` URI. */
                     image: string;
-                    /** @description What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black. As base64 or as a `data:` URI. */
-                    mask?: string;
                     /**
-                     * @description What to move towards.
+                     * @description What to move towards. At most 2000 characters.
                      * @default
-                     * @example watercolor painting, pastel
+                     * @example comic
                      */
                     prompt?: string;
                     /**
-                     * @description What to move away from. Has no effect when `guidance` is at or below 1.
+                     * @description What to move away from. Has no effect when `guidance` is at or below 1. At most 2000 characters.
                      * @default
-                     * @example blurry, dark
+                     * @example blurry
                      */
                     negative_prompt?: string;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. */
-                    strength?: number;
-                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. */
+                    /**
+                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100.
+                     * @example 60
+                     */
                     influence?: number;
-                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. */
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
+                    strength?: number;
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. */
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
+                     */
+                    seed?: number;
+                    /** @description A name from `GET /models`. Absent means the first. */
+                    model?: string;
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
                      * @enum {string}
                      */
-                    scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
-                    seed?: number;
+                    scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
                     /**
-                     * @description Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream.
+                     * @description Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream. From 1 to 8. Default: `1`.
                      * @default 1
                      */
                     n?: number;
-                    /** @description A name from `GET /models`. Absent means the first. */
-                    model?: string;
-                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` the starter's aspect is kept at about the model's native area; with one of them the other follows the aspect. */
+                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect. At least 1. */
                     width?: number;
-                    /** @description Height of the answer; see `width`. */
+                    /** @description Height of the answer; see `width`. At least 1. */
                     height?: number;
                     /**
-                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges.
+                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges. Default: `cover`.
                      * @default cover
                      * @enum {string}
                      */
                     fit?: "cover" | "contain" | "fill" | "extend";
                     /**
-                     * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name.
+                     * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name. At most 40 characters. Default: `white`.
                      * @default white
                      * @example white
                      * @example #204060
@@ -827,23 +1341,25 @@ export interface operations {
                      * @enum {string}
                      */
                     format?: "png" | "jpeg" | "webp" | "avif";
-                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. */
+                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. From 1 to 100. */
                     quality?: number;
                     /**
-                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device.
+                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device. Default: `false`.
                      * @default false
                      */
                     dry_run?: boolean;
                     /**
-                     * @description In an event stream: a small, rough picture with every step. Has no effect on the other answers.
+                     * @description In an event stream: a small, rough picture with every step. Has no effect on the other answers. Default: `false`.
                      * @default false
                      */
                     preview?: boolean;
                     /**
-                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it.
+                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it. Default: `false`.
                      * @default false
                      */
                     embed_parameters?: boolean;
+                    /** @description What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black. As base64 or as a `data:` URI. */
+                    mask?: string;
                 };
             };
         };
@@ -851,35 +1367,37 @@ export interface operations {
             /** @description The picture, or as JSON one or more of them. The headers tell the parameters that ran; `Img2img-Warnings` names what was changed or had no effect. */
             200: {
                 headers: {
-                    /** @description Names the request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description The seed, drawn or given; of the first picture */
-                    "Img2img-Seed"?: string;
-                    /** @description Strength */
-                    "Img2img-Strength"?: string;
                     /** @description Influence in percent */
                     "Img2img-Influence"?: string;
+                    /** @description Strength */
+                    "Img2img-Strength"?: string;
                     /** @description Guidance scale */
                     "Img2img-Guidance"?: string;
+                    /** @description The seed, drawn or given; of the first picture */
+                    "Img2img-Seed"?: string;
+                    /** @description Model */
+                    "Img2img-Model"?: string;
                     /** @description Length of the full schedule */
                     "Img2img-Steps"?: string;
+                    /** @description Noise scheduler */
+                    "Img2img-Scheduler"?: string;
                     /** @description Positions of the schedule that were run */
                     "Img2img-Steps-Run"?: string;
                     /** @description UNet calls for one picture */
                     "Img2img-Unet-Calls"?: string;
-                    /** @description Noise scheduler */
-                    "Img2img-Scheduler"?: string;
-                    /** @description Model */
-                    "Img2img-Model"?: string;
                     /** @description sha256 of the model folder */
                     "Img2img-Model-Digest"?: string;
                     /** @description Width x height */
                     "Img2img-Size"?: string;
+                    /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
+                    "Img2img-Cropped"?: string;
                     /** @description What equality of bytes can be expected of: runtime and device */
                     "Img2img-Engine"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description Names the request in the log */
+                    "X-Request-Id"?: string;
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
-                    /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
+                    /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
                     [name: string]: unknown;
                 };
@@ -1013,69 +1531,71 @@ export interface operations {
                 "multipart/form-data": {
                     /**
                      * Format: binary
-                     * @description The starter picture: PNG, JPEG, WebP, AVIF, GIF or TIFF, at most 26214400 bytes and 50000000 pixels.
+                     * @description The starter picture: PNG, JPEG, WebP, AVIF, HEIC, GIF, TIFF or BMP, at most 26214400 bytes and 50000000 pixels.
                      */
                     image: string;
                     /**
-                     * Format: binary
-                     * @description What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black.
-                     */
-                    mask?: string;
-                    /**
                      * @description What changes from column to column.
+                     * @example influence
                      * @enum {string}
                      */
-                    x_field: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
-                    /** @description Its values, at most 36 pictures in all. With `|` between them: `0|25|50`. */
+                    x_field: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "steps" | "scheduler";
+                    /**
+                     * @description Its values, at most 36 pictures in all. With `|` between them: `0|25|50`.
+                     * @example 0|25|50|75
+                     */
                     x_values: string;
                     /**
                      * @description What changes from row to row; absent for a sheet of one row.
                      * @enum {string}
                      */
-                    y_field?: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
+                    y_field?: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "steps" | "scheduler";
                     /** @description Its values. With `|` between them: `0|25|50`. */
                     y_values?: string;
                     /**
-                     * @description What to move towards.
+                     * @description What to move towards. At most 2000 characters.
                      * @default
-                     * @example watercolor painting, pastel
+                     * @example comic
                      */
                     prompt?: string;
                     /**
-                     * @description What to move away from. Has no effect when `guidance` is at or below 1.
+                     * @description What to move away from. Has no effect when `guidance` is at or below 1. At most 2000 characters.
                      * @default
-                     * @example blurry, dark
+                     * @example blurry
                      */
                     negative_prompt?: string;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. */
-                    strength?: number;
-                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. */
+                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100. */
                     influence?: number;
-                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. */
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
+                    strength?: number;
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. */
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
+                     */
+                    seed?: number;
+                    /** @description A name from `GET /models`. Absent means the first. */
+                    model?: string;
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
                      * @enum {string}
                      */
-                    scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
-                    seed?: number;
-                    /** @description A name from `GET /models`. Absent means the first. */
-                    model?: string;
-                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` the starter's aspect is kept at about the model's native area; with one of them the other follows the aspect. */
+                    scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
+                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect. At least 1. */
                     width?: number;
-                    /** @description Height of the answer; see `width`. */
+                    /** @description Height of the answer; see `width`. At least 1. */
                     height?: number;
                     /**
-                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges.
+                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges. Default: `cover`.
                      * @default cover
                      * @enum {string}
                      */
                     fit?: "cover" | "contain" | "fill" | "extend";
                     /**
-                     * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name.
+                     * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name. At most 40 characters. Default: `white`.
                      * @default white
                      * @example white
                      * @example #204060
@@ -1086,29 +1606,47 @@ export interface operations {
                      * @enum {string}
                      */
                     format?: "png" | "jpeg" | "webp" | "avif";
-                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. */
+                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. From 1 to 100. */
                     quality?: number;
                     /**
-                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device.
+                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device. Default: `false`.
                      * @default false
                      */
                     dry_run?: boolean;
                     /**
-                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it.
+                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it. Default: `false`.
                      * @default false
                      */
                     embed_parameters?: boolean;
+                    /**
+                     * Format: binary
+                     * @description What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black.
+                     */
+                    mask?: string;
                 };
+                /**
+                 * @example {
+                 *       "image": "data:image/webp;base64,UklGRvYCAABXRUJQVlA4IOoCAADwDwCdASpAAEAAPsFOnkqnpCKhsBgM+PAYCWwAt/FBU74E/RPNUtPYVCU7b27J/Qr6WlgGTu0LDwjsyw5qI6Bl1UNkWUGvtrZFXD7w4edX6r2ekHRccpOl39WD/BwxIiAb2VGD66du/ri6DTgFzUE+OLh/InrPZtlR+pwf/Prgx9YjEGke79hAAP7qagBerlqIJiN7MI3xeVxjDf7RXPtGpwPP7A681qBJhdARu4UELzhNEZpfp/BFsVnz2uQ1mGp5CZplEfYxVtfHJWdFXA45apgiEwK/PahhpLfNfDz+Espp6ZHPiDbJzcUNIEssdJd/f/F8v3FVlBBem2dWnhmhVNxrWxfXFZzLs9HUnZJSVhYIp17wrYD0rnJDkqy4CGxU62FFT7bQyHDp2XJQXxQBAVWbSFDPkVSu941lP6XQpnlA8UYN9VdZpFp5eSNEbrYZpv/x8BpBaPl6sOa4NH/2naS3v2xb1B0G+DMNTfim6YBad5Nep4KwwHVDlWNS3vdISab25bg7J6YW3Y8Ki4YmKPIpQOH+gk8H4wu9ZtdjYs1CmpVhPDgb2xjV+3v+EbKxINNsnPCxo3fonPMC9LKeKTZ+C7X2ASdqN/5JMz7VJ0k8C1UJwVj6OUbMyMqUe9nNVLXCst3nuS1xZ/q+VC6vnmc8cQ3dX7hUukTjJ/gO8WhAQ81NQfs0ldsOpt60lCE5e2xeJNApZzQ2covseDrJ6Vnyqr3e6vDe7uQ6sF8zkDM9HLZxHy6/LbUdGjFvJBkfNO7X8xlKIX5CUGv/JNmjhno2M9ipc2VvUmn/8fjDBL0ksRWS3FnmJVgZQV7FlDjyPZxDfmnCCjXEPH2lnuDQ1keGhPo29x/x3yMH0iE4wDYsZTsY8D/8Em23mYOSskE8vRMV3p9TUL9UqMXezxDEvmei4sBzFkNf+cAb9+hmQwM6Zry2QodppJyPv1CvZHVzNmJr1OCRqgq2qgvDdHcWSHqd5U2sU7kAAA==",
+                 *       "prompt": "comic",
+                 *       "negative_prompt": "blurry",
+                 *       "x_field": "influence",
+                 *       "x_values": [
+                 *         0,
+                 *         25,
+                 *         50,
+                 *         75
+                 *       ]
+                 *     }
+                 */
                 "application/json": {
                     /** @description The starter picture as base64 or as a `data:` URI. */
                     image: string;
-                    /** @description What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black. As base64 or as a `data:` URI. */
-                    mask?: string;
                     /**
                      * @description What changes from column to column.
+                     * @example influence
                      * @enum {string}
                      */
-                    x_field: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
+                    x_field: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "steps" | "scheduler";
                     /**
                      * @description Its values, at most 36 pictures in all.
                      * @example [
@@ -1123,58 +1661,53 @@ export interface operations {
                      * @description What changes from row to row; absent for a sheet of one row.
                      * @enum {string}
                      */
-                    y_field?: "strength" | "influence" | "guidance" | "prompt" | "negative_prompt" | "seed" | "steps" | "scheduler" | "model";
-                    /**
-                     * @description Its values.
-                     * @example [
-                     *       0,
-                     *       25,
-                     *       50,
-                     *       75
-                     *     ]
-                     */
+                    y_field?: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "steps" | "scheduler";
+                    /** @description Its values. */
                     y_values?: (number | string)[];
                     /**
-                     * @description What to move towards.
+                     * @description What to move towards. At most 2000 characters.
                      * @default
-                     * @example watercolor painting, pastel
+                     * @example comic
                      */
                     prompt?: string;
                     /**
-                     * @description What to move away from. Has no effect when `guidance` is at or below 1.
+                     * @description What to move away from. Has no effect when `guidance` is at or below 1. At most 2000 characters.
                      * @default
-                     * @example blurry, dark
+                     * @example blurry
                      */
                     negative_prompt?: string;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. */
-                    strength?: number;
-                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. */
+                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100. */
                     influence?: number;
-                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. */
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
+                    strength?: number;
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. */
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
+                     */
+                    seed?: number;
+                    /** @description A name from `GET /models`. Absent means the first. */
+                    model?: string;
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
                      * @enum {string}
                      */
-                    scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
-                    seed?: number;
-                    /** @description A name from `GET /models`. Absent means the first. */
-                    model?: string;
-                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` the starter's aspect is kept at about the model's native area; with one of them the other follows the aspect. */
+                    scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
+                    /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect. At least 1. */
                     width?: number;
-                    /** @description Height of the answer; see `width`. */
+                    /** @description Height of the answer; see `width`. At least 1. */
                     height?: number;
                     /**
-                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges.
+                     * @description How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges. Default: `cover`.
                      * @default cover
                      * @enum {string}
                      */
                     fit?: "cover" | "contain" | "fill" | "extend";
                     /**
-                     * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name.
+                     * @description What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name. At most 40 characters. Default: `white`.
                      * @default white
                      * @example white
                      * @example #204060
@@ -1185,18 +1718,20 @@ export interface operations {
                      * @enum {string}
                      */
                     format?: "png" | "jpeg" | "webp" | "avif";
-                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. */
+                    /** @description Of the lossy formats. Absent means 90 for JPEG and WebP, 60 for AVIF. Has no effect on PNG. From 1 to 100. */
                     quality?: number;
                     /**
-                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device.
+                     * @description Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device. Default: `false`.
                      * @default false
                      */
                     dry_run?: boolean;
                     /**
-                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it.
+                     * @description Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it. Default: `false`.
                      * @default false
                      */
                     embed_parameters?: boolean;
+                    /** @description What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black. As base64 or as a `data:` URI. */
+                    mask?: string;
                 };
             };
         };
@@ -1206,10 +1741,10 @@ export interface operations {
                 headers: {
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
-                    "Server-Timing"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
+                    /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
+                    "Server-Timing"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1410,6 +1945,37 @@ export interface operations {
             };
         };
     };
+    explainProblem: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                code: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The meaning */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description `not_found`: there is no such route. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     livez: {
         parameters: {
             query?: never;
@@ -1513,24 +2079,19 @@ export interface operations {
                 "multipart/form-data": {
                     /**
                      * Format: binary
-                     * @description The starter picture, at most 26214400 bytes; one, under this name or as `image[]`.
+                     * @description The starter picture, at most 26214400 bytes; one. `image[]`, the name that clients give to a list, is taken as well.
                      */
-                    image?: string;
-                    /**
-                     * Format: binary
-                     * @description The same; the name that clients give to a list.
-                     */
-                    "image[]"?: string;
-                    /**
-                     * @description What to move towards.
-                     * @example watercolor painting, pastel
-                     */
-                    prompt: string;
+                    image: string;
                     /**
                      * Format: binary
                      * @description A picture of which the transparent places are repainted; it is fitted to the answer as the starter is.
                      */
                     mask?: string;
+                    /**
+                     * @description What to move towards.
+                     * @example watercolor painting, pastel
+                     */
+                    prompt: string;
                     /** @description A name from `GET /v1/models`, or an alias of `MODEL_ALIASES`. Absent means the first. */
                     model?: string;
                     /**
@@ -1539,7 +2100,7 @@ export interface operations {
                      */
                     n?: number;
                     /**
-                     * @description `auto`, which keeps the starter's aspect at about the model's native area, or width x height, multiples of the model's step.
+                     * @description `auto`, which keeps the starter's aspect at about the model's native area, or width x height, multiples of the model's step. Of OpenAI's own sizes, such as `1024x1024`, one that the model cannot make is made as the nearest that it can, with the warning `size_adjusted`.
                      * @default auto
                      * @example auto
                      * @example 256x256
@@ -1589,26 +2150,126 @@ export interface operations {
                     /** @description Has no effect. */
                     user?: string;
                     /**
-                     * @description What to move away from. Has no effect when `guidance` is at or below 1.
+                     * @description What to move away from. Has no effect when `guidance` is at or below 1. At most 2000 characters.
                      * @default
-                     * @example blurry, dark
+                     * @example blurry
                      */
                     negative_prompt?: string;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. */
-                    strength?: number;
-                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. */
+                    /**
+                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100.
+                     * @example 60
+                     */
                     influence?: number;
-                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. */
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
+                    strength?: number;
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. */
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
+                     */
+                    seed?: number;
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
                      * @enum {string}
                      */
-                    scheduler?: "ddim" | "ddpm" | "pndm" | "euler" | "euler_karras" | "euler_a" | "heun" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "unipc" | "unipc_karras" | "lcm";
-                    /** @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. */
+                    scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
+                };
+                "application/json": {
+                    /** @description The starter picture; one. */
+                    images: components["schemas"]["ImageReference"][];
+                    mask?: components["schemas"]["ImageReference"];
+                    /**
+                     * @description What to move towards.
+                     * @example watercolor painting, pastel
+                     */
+                    prompt: string;
+                    /** @description A name from `GET /v1/models`, or an alias of `MODEL_ALIASES`. Absent means the first. */
+                    model?: string;
+                    /**
+                     * @description Pictures, each with its own seed.
+                     * @default 1
+                     */
+                    n?: number;
+                    /**
+                     * @description `auto`, which keeps the starter's aspect at about the model's native area, or width x height, multiples of the model's step. Of OpenAI's own sizes, such as `1024x1024`, one that the model cannot make is made as the nearest that it can, with the warning `size_adjusted`.
+                     * @default auto
+                     * @example auto
+                     * @example 256x256
+                     */
+                    size?: string;
+                    /**
+                     * @description The work that is put in: `low` is half the model's default steps, `high` and `hd` are twice as many; the others leave them. `steps` beats it.
+                     * @default auto
+                     * @enum {string}
+                     */
+                    quality?: "auto" | "low" | "medium" | "high" | "standard" | "hd";
+                    /**
+                     * @description Pictures are opaque: `transparent` is refused.
+                     * @default auto
+                     * @enum {string}
+                     */
+                    background?: "auto" | "opaque" | "transparent";
+                    /**
+                     * @description Format of the pictures.
+                     * @default png
+                     * @enum {string}
+                     */
+                    output_format?: "png" | "jpeg" | "webp";
+                    /**
+                     * @description Quality of JPEG and WebP; not for PNG.
+                     * @default 100
+                     */
+                    output_compression?: number;
+                    /**
+                     * @description Pictures are not stored: `url` is refused.
+                     * @default b64_json
+                     * @enum {string}
+                     */
+                    response_format?: "b64_json" | "url";
+                    /**
+                     * @description Answer with events: `image_edit.partial_image` on the way, `image_edit.completed` per picture.
+                     * @default false
+                     */
+                    stream?: boolean;
+                    /**
+                     * @description With `stream`: how many previews of the first picture to send on the way, made from its latents; fewer if it has fewer steps.
+                     * @default 0
+                     */
+                    partial_images?: number;
+                    /** @description Has no effect: send `influence` or `strength`. */
+                    input_fidelity?: string;
+                    /** @description Has no effect. */
+                    user?: string;
+                    /**
+                     * @description What to move away from. Has no effect when `guidance` is at or below 1. At most 2000 characters.
+                     * @default
+                     * @example blurry
+                     */
+                    negative_prompt?: string;
+                    /**
+                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100.
+                     * @example 60
+                     */
+                    influence?: number;
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
+                    strength?: number;
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
+                    guidance?: number;
+                    /**
+                     * Format: int64
+                     * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
+                     */
                     seed?: number;
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
+                    steps?: number;
+                    /**
+                     * @description The noise scheduler. Absent means the model's default.
+                     * @enum {string}
+                     */
+                    scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
                 };
             };
         };
@@ -1616,37 +2277,39 @@ export interface operations {
             /** @description The pictures; with `stream` an event stream. */
             200: {
                 headers: {
-                    /** @description Names the request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description The seed, drawn or given; of the first picture */
-                    "Img2img-Seed"?: string;
-                    /** @description Strength */
-                    "Img2img-Strength"?: string;
                     /** @description Influence in percent */
                     "Img2img-Influence"?: string;
+                    /** @description Strength */
+                    "Img2img-Strength"?: string;
                     /** @description Guidance scale */
                     "Img2img-Guidance"?: string;
+                    /** @description The seed, drawn or given; of the first picture */
+                    "Img2img-Seed"?: string;
+                    /** @description Model */
+                    "Img2img-Model"?: string;
                     /** @description Length of the full schedule */
                     "Img2img-Steps"?: string;
+                    /** @description Noise scheduler */
+                    "Img2img-Scheduler"?: string;
                     /** @description Positions of the schedule that were run */
                     "Img2img-Steps-Run"?: string;
                     /** @description UNet calls for one picture */
                     "Img2img-Unet-Calls"?: string;
-                    /** @description Noise scheduler */
-                    "Img2img-Scheduler"?: string;
-                    /** @description Model */
-                    "Img2img-Model"?: string;
                     /** @description sha256 of the model folder */
                     "Img2img-Model-Digest"?: string;
                     /** @description Width x height */
                     "Img2img-Size"?: string;
+                    /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
+                    "Img2img-Cropped"?: string;
                     /** @description What equality of bytes can be expected of: runtime and device */
                     "Img2img-Engine"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description Names the request in the log */
+                    "X-Request-Id"?: string;
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
-                    /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
+                    /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
-                    /** @description Fields of the request that had no effect, comma-separated; absent when there is none. */
+                    /** @description Fields of the request that had no effect, comma-separated; absent when there is none. After twenty names the number of the others, such as `+3`. */
                     "Img2img-Ignored-Fields"?: string;
                     [name: string]: unknown;
                 };
@@ -1899,7 +2562,7 @@ export interface operations {
                      */
                     steps?: number;
                     /**
-                     * @description `DPM++ 2M`, `DPM++ 2M SDE`, `Euler a`, `Euler`, `Heun`, `LCM`, `DDIM`, `PLMS`, `UniPC`, `DDPM`. Absent means `sampler_index`.
+                     * @description `DPM++ 2M`, `DPM++ 2M SDE`, `Euler a`, `Euler`, `LMS`, `Heun`, `DPM2`, `DPM2 a`, `LCM`, `DDIM`, `PLMS`, `UniPC`, `DDPM`. Absent means `sampler_index`.
                      * @example Euler a
                      */
                     sampler_name?: string;
@@ -1908,10 +2571,11 @@ export interface operations {
                      * @default Euler
                      */
                     sampler_index?: string;
-                    /** @description `automatic`, `uniform`, `karras`; absent means `automatic`: Karras for the DPM++ samplers, else uniform. */
+                    /** @description `automatic`, `uniform`, `karras`, `exponential`, `beta`; absent means `automatic`: Karras for DPM++ 2M, DPM2 and DPM2 a, exponential for DPM++ 2M SDE, else uniform. */
                     scheduler?: string;
                     /**
-                     * @description -1 draws one; picture i uses seed + i.
+                     * Format: int64
+                     * @description -1 draws one; picture i uses seed + i. Seeds are taken modulo 2^32, with the warning `seed_wrapped` where that changes one.
                      * @default -1
                      */
                     seed?: number;
@@ -1990,37 +2654,39 @@ export interface operations {
             /** @description The pictures; none if the request was interrupted. */
             200: {
                 headers: {
-                    /** @description Names the request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description The seed, drawn or given; of the first picture */
-                    "Img2img-Seed"?: string;
-                    /** @description Strength */
-                    "Img2img-Strength"?: string;
                     /** @description Influence in percent */
                     "Img2img-Influence"?: string;
+                    /** @description Strength */
+                    "Img2img-Strength"?: string;
                     /** @description Guidance scale */
                     "Img2img-Guidance"?: string;
+                    /** @description The seed, drawn or given; of the first picture */
+                    "Img2img-Seed"?: string;
+                    /** @description Model */
+                    "Img2img-Model"?: string;
                     /** @description Length of the full schedule */
                     "Img2img-Steps"?: string;
+                    /** @description Noise scheduler */
+                    "Img2img-Scheduler"?: string;
                     /** @description Positions of the schedule that were run */
                     "Img2img-Steps-Run"?: string;
                     /** @description UNet calls for one picture */
                     "Img2img-Unet-Calls"?: string;
-                    /** @description Noise scheduler */
-                    "Img2img-Scheduler"?: string;
-                    /** @description Model */
-                    "Img2img-Model"?: string;
                     /** @description sha256 of the model folder */
                     "Img2img-Model-Digest"?: string;
                     /** @description Width x height */
                     "Img2img-Size"?: string;
+                    /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
+                    "Img2img-Cropped"?: string;
                     /** @description What equality of bytes can be expected of: runtime and device */
                     "Img2img-Engine"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description Names the request in the log */
+                    "X-Request-Id"?: string;
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
-                    /** @description Milliseconds per stage; of several pictures the sum, and the longest time in the queue */
+                    /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
-                    /** @description Fields of the request that had no effect, comma-separated; absent when there is none. */
+                    /** @description Fields of the request that had no effect, comma-separated; absent when there is none. After twenty names the number of the others, such as `+3`. */
                     "Img2img-Ignored-Fields"?: string;
                     [name: string]: unknown;
                 };
@@ -2130,8 +2796,8 @@ export interface operations {
             query?: {
                 /** @description The `force_task_id` of the request. Absent means any of the same key. */
                 id_task?: string;
-                /** @description Leave the preview out. */
-                skip_current_image?: "true" | "false";
+                /** @description `true` leaves the preview out. */
+                skip_current_image?: string;
             };
             header?: never;
             path?: never;
@@ -2249,6 +2915,66 @@ export interface operations {
             };
         };
     };
+    webuiSkip: {
+        parameters: {
+            query?: {
+                /** @description The `force_task_id` of the request. Absent means any of the same key. */
+                id_task?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description null */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description `invalid_request`: a malformed body, a wrong type, a value out of range, a field that is unknown or repeated. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `upload_too_large`: more bytes than are accepted. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `unsupported_media_type`: the body has a Content-Type that the route does not take. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
     webuiSamplers: {
         parameters: {
             query?: never;
@@ -2303,7 +3029,7 @@ export interface operations {
                     "application/json": {
                         name: string;
                         label: string;
-                        aliases: null;
+                        aliases: string[] | null;
                         default_rho: number;
                         need_inner_model: boolean;
                     }[];
@@ -2342,7 +3068,7 @@ export interface operations {
                         hash: string;
                         sha256: string;
                         filename: string;
-                        config: null;
+                        config: string | null;
                     }[];
                 };
             };
@@ -2376,6 +3102,8 @@ export interface operations {
                     "application/json": {
                         sd_model_checkpoint: string;
                         sd_checkpoint_hash: string;
+                        sd_vae: string;
+                        CLIP_stop_at_last_layers: number;
                         samples_format: string;
                     };
                 };
@@ -2416,13 +3144,13 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Nothing had to be changed */
+            /** @description null: nothing had to be changed */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": null;
+                    "application/json": unknown;
                 };
             };
             /** @description `invalid_request`: a malformed body, a wrong type, a value out of range, a field that is unknown or repeated. */
@@ -2467,6 +3195,694 @@ export interface operations {
                 headers: {
                     /** @description Seconds */
                     "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiUpscalers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The upscalers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        name: string;
+                        model_name: string | null;
+                        model_path: string | null;
+                        model_url: string | null;
+                        scale: number | null;
+                    }[];
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiLatentUpscaleModes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The latent upscale modes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        name: string;
+                    }[];
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiLoras: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The LoRAs */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        name: string;
+                        alias: string;
+                        path: string;
+                        metadata: Record<string, never>;
+                    }[];
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiVaes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The autoencoders that can be chosen */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        model_name: string;
+                        filename: string;
+                    }[];
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiHypernetworks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The hypernetworks */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        name: string;
+                        path: string | null;
+                    }[];
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiFaceRestorers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The face restorers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        name: string;
+                        cmd_dir: string | null;
+                    }[];
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiRealesrganModels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The RealESRGAN models */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        name: string;
+                        path: string | null;
+                        scale: number | null;
+                    }[];
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiPromptStyles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The prompt styles */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        name: string;
+                        prompt: string | null;
+                        negative_prompt: string | null;
+                    }[];
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiEmbeddings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The textual inversions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        loaded: {
+                            [key: string]: {
+                                step: number | null;
+                                sd_checkpoint: string | null;
+                                sd_checkpoint_name: string | null;
+                                shape: number;
+                                vectors: number;
+                            };
+                        };
+                        skipped: {
+                            [key: string]: {
+                                step: number | null;
+                                sd_checkpoint: string | null;
+                                sd_checkpoint_name: string | null;
+                                shape: number;
+                                vectors: number;
+                            };
+                        };
+                    };
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiScripts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The scripts */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        txt2img: string[];
+                        img2img: string[];
+                    };
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiScriptInfo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The scripts' arguments */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        name: string | null;
+                        is_alwayson: boolean;
+                        is_img2img: boolean;
+                        args: Record<string, never>[];
+                    }[];
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiExtensions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The extensions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        name: string;
+                        remote: string;
+                        branch: string;
+                        commit_hash: string;
+                        version: string;
+                        commit_date: string;
+                        enabled: boolean;
+                    }[];
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiCommandFlags: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The flags of the command line */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        api: boolean;
+                        nowebui: boolean;
+                        api_server_stop: boolean;
+                        lowvram: boolean;
+                        medvram: boolean;
+                    };
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiMemory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The memory */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        ram: {
+                            [key: string]: number;
+                        };
+                        cuda: Record<string, never>;
+                    };
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiRefreshCheckpoints: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description null */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `upload_too_large`: more bytes than are accepted. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `unsupported_media_type`: the body has a Content-Type that the route does not take. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiRefreshVae: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description null */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `upload_too_large`: more bytes than are accepted. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `unsupported_media_type`: the body has a Content-Type that the route does not take. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiRefreshLoras: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description null */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `upload_too_large`: more bytes than are accepted. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `unsupported_media_type`: the body has a Content-Type that the route does not take. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+        };
+    };
+    webuiRefreshEmbeddings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description null */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `upload_too_large`: more bytes than are accepted. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebuiError"];
+                };
+            };
+            /** @description `unsupported_media_type`: the body has a Content-Type that the route does not take. */
+            415: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {

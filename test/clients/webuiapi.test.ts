@@ -30,9 +30,15 @@ t.test('webuiapi draws, follows, interrupts and lists as with the web UI itself'
     current: title,
     interrupted: true,
     refused: 401,
+    memory: ['cuda', 'ram'],
+    asked: [null, null],
   });
   t.match(got.infotexts[0], /^watercolor painting\nSteps: 4, Sampler: Euler a, .*Seed: 5, Size: 128x128/);
   t.ok(got.progress > 0 && got.progress <= 1);
+  t.strictSame(
+    got.lists.map((list: object) => (Array.isArray(list) ? list.length : Object.keys(list))),
+    [1, 0, 0, 0, 0, 0, 0, 0, ['loaded', 'skipped'], ['txt2img', 'img2img'], Object.keys(got.lists.at(-1))],
+  );
   for (const sampler of ['Euler a', 'DPM++ 2M']) t.ok(got.samplers.includes(sampler), sampler);
   for (const schedule of ['automatic', 'karras']) t.ok(got.schedulers.includes(schedule), schedule);
 });

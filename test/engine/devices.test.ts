@@ -1,5 +1,5 @@
 import t from 'tap';
-import { type Gpu, parseDevices, threadsPerWorker } from '../../src/engine/host/devices.js';
+import { deviceModule, type Gpu, parseDevices, threadsPerWorker } from '../../src/engine/host/devices.js';
 
 const whole = (gpu: string) => ({ gpu, uuid: `GPU-${gpu}`, name: 'NVIDIA H100 80GB', mig: false });
 const instance = (gpu: string) => ({ gpu, uuid: `MIG-${gpu}`, name: 'NVIDIA H100 80GB MIG 1g.10gb', mig: true });
@@ -50,4 +50,15 @@ t.test('the cores are shared out among the workers on the CPU', async (t) => {
   t.ok(one >= 1);
   t.equal(threadsPerWorker(undefined, parseDevices('cpu*2')), Math.max(1, Math.floor(one / 2)));
   t.equal(threadsPerWorker(5, parseDevices('cpu*2')), 5);
+});
+
+t.test('WORKER_MODULE is a file that is there, as a path or an address', async (t) => {
+  const address = new URL('../stand-in/device.js', import.meta.url).href;
+  t.equal(deviceModule('test/stand-in/device.js?costs={}'), `${address}?costs={}`);
+  t.equal(deviceModule(`${address}?costs=%7B%7D`), `${address}?costs=%7B%7D`);
+  t.equal(deviceModule(undefined), undefined);
+  for (const setting of ['test/stand-in/nowhere.js', 'http://127.0.0.1/device.js', 'data:text/javascript,0'])
+    t.throws(() => deviceModule(setting), {
+      message: `WORKER_MODULE is "${setting}"; it must be a file that is there.`,
+    });
 });

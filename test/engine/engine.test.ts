@@ -1,5 +1,7 @@
 import { setMaxListeners } from 'node:events';
+import { cpSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { serialize } from 'node:v8';
 import t, { type Test } from 'tap';
 import {
   Engine,
@@ -8,6 +10,7 @@ import {
   type GenerateOptions,
   type Img2ImgRequest,
 } from '../../src/engine/host/engine.js';
+import { standIn } from '../stand-in/stand-in.js';
 
 /** A GPU's cost of a UNet call by rows, in ms, stretched so that what the CPU takes for it hides behind. */
 const gpu = { 1: 66.8, 2: 73.2, 4: 96, 8: 170, 16: 332.8 };
@@ -39,14 +42,14 @@ async function start(t: Test, settings: Partial<EngineSettings> = {}): Promise<E
   const engine = new Engine({
     modelsDir: 'test/reference',
     cacheDir: 'cache',
-    devices: 'standin',
+    devices: 'cpu',
     threads: 1,
     maxConcurrent: 1,
     maxQueue: 8,
     maxPictureBytes: 2 ** 29,
     stepTimeoutMs: 60_000,
     modelMemoryBytes: undefined,
-    standIn: undefined,
+    workerModule: standIn(),
     ...settings,
   });
   t.teardown(() => engine.close());
@@ -100,7 +103,7 @@ t.test(
     const pictures: Buffer[] = [];
     for (const request of requests) pictures.push(Buffer.from((await one(alone, request)).pixels.data));
     await alone.close();
-    for (const devices of ['standin', 'standin*2']) {
+    for (const devices of ['cpu', 'cpu*2']) {
       const random = randoms(2);
       const engine = await start(t, { devices, maxConcurrent: 8, maxQueue: 200 });
       let shared = 0;
@@ -130,7 +133,7 @@ t.test('picture i of n is the single picture at seed + i', async (t) => {
 t.test(
   'the row budget is measured: several requests on what costs like a GPU, one on what costs like a CPU',
   async (t) => {
-    const launchBound = await start(t, { maxConcurrent: undefined, standIn: { callMs: gpu } });
+    const launchBound = await start(t, { maxConcurrent: undefined, workerModule: standIn({ callMs: gpu }) });
     const model = launchBound.model();
     const native = model.capacities?.find(({ width }) => width === model.size.native);
     t.equal(native?.maxRows, 8, JSON.stringify(native));
@@ -140,14 +143,17 @@ t.test(
     await Promise.all(Array.from({ length: 12 }, (_, i) => one(launchBound, request(i, { steps: 20 }))));
     t.equal(Math.max(...rows), 8);
 
-    const flat = await start(t, { maxConcurrent: undefined, standIn: { callMs: { 1: 100, 2: 200, 4: 400 } } });
+    const flat = await start(t, {
+      maxConcurrent: undefined,
+      workerModule: standIn({ callMs: { 1: 100, 2: 200, 4: 400 } }),
+    });
     t.equal(flat.model().capacities?.[0]?.maxRows, 1);
     t.equal(flat.status.slots, 1);
   },
 );
 
 t.test('an abort leaves the queue at once, and frees the rows at the next step, 8 of 8', async (t) => {
-  const engine = await start(t, { standIn: { callMs: { 1: 200, 2: 200 } } });
+  const engine = await start(t, { workerModule: standIn({ callMs: { 1: 200, 2: 200 } }) });
   const cancelled: string[] = [];
   engine.on('cancelled', ({ phase, reason }) => cancelled.push(`${phase} ${reason}`));
   for (let i = 0; i < 8; i++) {
@@ -177,7 +183,7 @@ t.test('an abort leaves the queue at once, and frees the rows at the next step, 
 });
 
 t.test('the jobs of a request are admitted together, tell their progress, and end together', async (t) => {
-  const engine = await start(t, { maxQueue: 4, standIn: { callMs: { 1: 20, 2: 20 } } });
+  const engine = await start(t, { maxQueue: 4, workerModule: standIn({ callMs: { 1: 20, 2: 20 } }) });
   const failed = Promise.all(
     [1, 2].map((seed) => t.rejects(one(engine, request(seed, long)), { code: 'shutting_down' })),
   );
@@ -234,6 +240,60 @@ t.test('a worker that ends is replaced, its requests run again, and the pictures
   t.equal(engine.status.workers[0]!.restarts, 4);
 });
 
+/** A message as a worker frames it, in hex; for the stand-in to say. */
+function framed(message: unknown): string {
+  const body = serialize(message);
+  const header = Buffer.alloc(4);
+  header.writeUInt32LE(body.length);
+  return Buffer.concat([header, body]).toString('hex');
+}
+
+t.test('a worker that says what no worker says is replaced, and nothing that it says ends this process', async (t) => {
+  const engine = await start(t);
+  const exits: string[] = [];
+  engine.on('workerExit', ({ reason, cause }) => exits.push(`${reason}: ${cause}`));
+  const healthy = (await one(engine, request(1))).pixels.data;
+  const step = { type: 'step', model: 'tiny', pixels: 1024, rows: 2, ms: 1 };
+  const pixels = { data: new Uint8Array(3), width: 1, height: 1 };
+  const timings = { textEncode: 1, vaeEncode: 1, denoise: 1, vaeDecode: 1 };
+  const droppedTokens = { prompt: 0, negativePrompt: 0 };
+  const result = { pixels, drawUnseeded: false, droppedTokens, unetCalls: 1, modelLoadMs: 0, timings, modelRunMs: 1 };
+  for (const [bytes, cause] of [
+    [framed(null), /^protocol: its type is undefined$/],
+    [framed({ ...step, ms: 'long' }), /^protocol: step has a bad ms: it must be number$/],
+    [framed({ ...step, model: 'another' }), /^protocol: it ran a model that it does not have: "another"$/],
+    ['ffffffff', /^protocol: a message of 4294967295 bytes begins; at most 268435456 are taken$/],
+    ['04000000deadbeef', /^protocol: 4 bytes are no message: /],
+  ] as const) {
+    const ends = exits.length;
+    const made = await one(engine, request(1, { prompt: `comic [say ${bytes}@2 once]` }));
+    t.equal(made.pixels.width, side, 'the request runs again');
+    t.equal(exits.length, ends + 1);
+    t.match(exits.at(-1), cause);
+  }
+  const unknown = [999, 0].map((id) => framed({ type: 'aborted', id })).join('');
+  t.ok(
+    await one(engine, request(1, { prompt: `[say ${unknown}@2]` })),
+    'of a request that nobody knows nothing is heard',
+  );
+  t.equal(exits.length, 5);
+
+  const wrongSize = Array.from({ length: 60 }, (_, id) => framed({ type: 'done', id, result })).join('');
+  await one(engine, request(1, { prompt: `[say ${wrongSize}@2 once]` }));
+  t.match(exits.at(-1), /^protocol: it made a picture of 1 x 1 that nobody asked for$/);
+  t.strictSame((await one(engine, request(1))).pixels.data, healthy);
+});
+
+t.test('what a folder says of itself is no fault of the worker', async (t) => {
+  const dir = t.testdir();
+  cpSync('test/reference/tiny', `${dir}/odd`, { recursive: true });
+  const odd = { title: 'x'.repeat(150_000), defaults: { steps: 2.5, guidance: -3 } };
+  writeFileSync(`${dir}/odd/img2img.json`, JSON.stringify(odd));
+  const engine = await start(t, { modelsDir: dir });
+  t.equal(engine.status.workers[0]!.restarts, 0);
+  t.equal(engine.models[0]?.name, 'odd');
+});
+
 t.test(
   'a request that kills its workers runs alone the third time, is refused then, and costs the others nothing',
   async (t) => {
@@ -255,7 +315,7 @@ t.test(
 );
 
 t.test('while one worker is down the others serve', async (t) => {
-  const engine = await start(t, { devices: 'standin*2', maxQueue: 50 });
+  const engine = await start(t, { devices: 'cpu*2', maxQueue: 50 });
   await until(() => engine.status.workers.every(({ up }) => up));
   const pictures = Array.from({ length: 20 }, (_, seed) => one(engine, request(seed)));
   process.kill(engine.status.workers[0]!.pid!, 'SIGKILL');
@@ -292,14 +352,14 @@ t.test('what cannot be is refused at once', async (t) => {
   const engine = await start(t, {
     maxQueue: 1,
     maxPictureBytes: 20_000,
-    standIn: { callMs: { 1: 50, 2: 50 }, memoryBytes: 1_000_000, bytesPerPixel: 200 },
+    workerModule: standIn({ callMs: { 1: 50, 2: 50 }, memoryBytes: 1_000_000, bytesPerPixel: 200 }),
   });
   const soon = performance.now() + 1000;
   await t.rejects(one(engine, request(1, long), { deadline: soon }), { code: 'deadline_unattainable' });
   const large = { pixels: { data: new Uint8Array(64 * 64 * 3), width: 64, height: 64 } };
   await t.rejects(one(engine, request(1, large)), {
     code: 'too_large_for_device',
-    message: /64 x 64 pixels need about 2 MiB/,
+    message: /64 x 64 pixels need about 6 MiB/,
   });
   t.equal(engine.estimate([{ model: 'tiny', request: request(1) }]).memoryBytes, 200 * 32 * 32 * 2);
 
@@ -308,7 +368,7 @@ t.test('what cannot be is refused at once', async (t) => {
   await engine.close();
   await settled;
 
-  const small = await start(t, { maxPictureBytes: 10_000, standIn: { callMs: { 1: 20, 2: 20 } } });
+  const small = await start(t, { maxPictureBytes: 10_000, workerModule: standIn({ callMs: { 1: 20, 2: 20 } }) });
   const first = one(small, request(1));
   await t.rejects(one(small, request(2)), { code: 'overloaded', message: /would pass 10000/ });
   await first;
@@ -316,7 +376,7 @@ t.test('what cannot be is refused at once', async (t) => {
 });
 
 t.test('the expected wait is about the real one', async (t) => {
-  const engine = await start(t, { maxQueue: 20, standIn: { callMs: { 1: 30, 2: 30 } } });
+  const engine = await start(t, { maxQueue: 20, workerModule: standIn({ callMs: { 1: 30, 2: 30 } }) });
   await one(engine, request(1));
   const running = Promise.all(Array.from({ length: 6 }, (_, seed) => one(engine, request(seed, { steps: 20 }))));
   const { waitMs, durationMs } = engine.estimate([{ model: 'tiny', request: request(9) }]);
@@ -327,7 +387,7 @@ t.test('the expected wait is about the real one', async (t) => {
 });
 
 t.test('a short request does not wait for a long one, even on a worker that takes one at a time', async (t) => {
-  const engine = await start(t, { standIn: { callMs: { 1: 20, 2: 20 } } });
+  const engine = await start(t, { workerModule: standIn({ callMs: { 1: 20, 2: 20 } }) });
   let longEnded = false;
   const slow = one(engine, request(1, long)).then(() => (longEnded = true));
   await new Promise((resolve) => engine.once('step', resolve));
@@ -367,7 +427,7 @@ t.test('models take turns in the memory that they may have', async (t) => {
 t.test('the answer says what equality can be expected of', async (t) => {
   const engine = await start(t);
   const { fingerprint } = await one(engine, request(1));
-  t.match(fingerprint, /^onnxruntime-1\.\d+\.\d+ standin \S+ [0-9a-f]{16}$/);
+  t.match(fingerprint, /^onnxruntime-1\.\d+\.\d+ cpu \S+ [0-9a-f]{16}$/);
 });
 
 t.test('a prompt that came before is a hit of the cache', async (t) => {
@@ -383,7 +443,7 @@ t.test('a prompt that came before is a hit of the cache', async (t) => {
 
 t.test('an empty folder of models is not ready, and says so', async (t) => {
   const engine = await start(t, { modelsDir: t.testdir({}) });
-  t.match(engine.status, { ready: false, reason: /No model in this server can run/ });
+  t.match(engine.status, { ready: false, reason: /^MODELS_DIR .* holds no models\.$/ });
   t.throws(() => engine.model(), { code: 'not_ready' });
 });
 

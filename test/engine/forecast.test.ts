@@ -1,10 +1,11 @@
 import t from 'tap';
 import { predictNeed } from '../../src/engine/host/memory.js';
-import { plan } from '../../src/engine/host/plan.js';
 import { StepTimes } from '../../src/engine/host/step-times.js';
+import { timetable } from '../../src/engine/host/timetable.js';
+import { rowBudgetFor } from '../../src/engine/shared/capacity.js';
 import { isOutOfMemory } from '../../src/engine/shared/faults.js';
-import { measureRowBudget, rowBudgetFor } from '../../src/engine/shared/row-budget.js';
-import { callMs, faultAt } from '../../src/engine/shared/stand-in.js';
+import { measureRowBudget } from '../../src/engine/worker/row-budget.js';
+import { costOf } from '../stand-in/device.js';
 
 t.test('the row budget ends where a row gets no cheaper', async (t) => {
   const gpu = { 1: 16.7, 2: 18.3, 4: 24.0, 8: 42.5, 16: 83.2, 32: 166 };
@@ -16,7 +17,7 @@ t.test('the row budget ends where a row gets no cheaper', async (t) => {
     ['a gain without end', { 1: 10, 2: 11, 4: 12, 8: 13, 16: 14, 32: 15 }, 32],
   ] as const) {
     const { maxRows } = await measureRowBudget(async (rows) => {
-      const ms = callMs(table, rows);
+      const ms = costOf(table, rows);
       return { rows, ms, cost: ms };
     });
     t.equal(maxRows, expected, name);
@@ -42,8 +43,8 @@ t.test('a size that was not measured takes the budget of the next larger one', a
 });
 
 t.test('work takes the first slot that comes free', async (t) => {
-  const starts = (workers: Parameters<typeof plan>[0], works: number[]) =>
-    plan(workers, works).map(({ startMs }) => startMs);
+  const starts = (workers: Parameters<typeof timetable>[0], works: number[]) =>
+    timetable(workers, works).map(({ startMs }) => startMs);
   t.strictSame(starts([{ count: 1, remainingMs: [] }], [10, 10]), [0, 10]);
   t.strictSame(starts([{ count: 1, remainingMs: [5] }], [10, 10]), [5, 15]);
   t.strictSame(
@@ -112,22 +113,4 @@ t.test("onnxruntime's and CUDA's words for too little memory are known", async (
     t.ok(isOutOfMemory(new Error(text)), text);
   }
   t.notOk(isOutOfMemory(new Error('Got invalid dimensions for input: sample')));
-});
-
-t.test('the stand-in costs what its table says, and fails when told', async (t) => {
-  const table = { 1: 10, 2: 12, 4: 20, 8: 40 };
-  for (const [rows, ms] of [
-    [1, 10],
-    [2, 12],
-    [3, 16],
-    [4, 20],
-    [6, 30],
-    [16, 80],
-  ] as const)
-    t.equal(callMs(table, rows), ms, `${rows} rows`);
-  t.equal(faultAt('a [hang@3] house', 3, 0), 'hang');
-  t.equal(faultAt('a [hang@3] house', 2, 0), undefined);
-  t.equal(faultAt('[die@0 once]', 0, 0), 'die');
-  t.equal(faultAt('[die@0 once]', 0, 1), undefined, 'not when it comes again');
-  t.equal(faultAt('[explode@0]', 0, 0), undefined);
 });

@@ -1,12 +1,12 @@
 import t, { type Test } from 'tap';
-import { FairQueue } from '../../src/engine/host/fair-queue.js';
+import type { AdmittedJob } from '../../src/engine/host/admitted-job.js';
 import { Forecast } from '../../src/engine/host/forecast.js';
 import { Pool } from '../../src/engine/host/pool.js';
-import type { Task } from '../../src/engine/host/task.js';
-import type { GpuReading, GpuSource } from '../../src/engine/shared/gpu/gpu.js';
+import type { GpuReading, GpuSource } from '../../src/engine/shared/gpu/gpu-reading.js';
 import type { ModelInfo } from '../../src/engine/shared/messages.js';
 import { gpuMemory, processMemory } from '../../src/engine/worker/memory-gauge.js';
 import { warmUp } from '../../src/engine/worker/warm-up.js';
+import { FairQueue } from '../../src/fair-queue.js';
 import * as img2img from '../../src/pipeline/img2img.js';
 import { loadModel, type Model, releaseModel } from '../../src/pipeline/model.js';
 
@@ -43,16 +43,19 @@ t.test('warm-up measures what each size needs of a GPU, before rows are measured
   // An arena that keeps what it got: a byte for each pixel of each row of the largest call.
   let arena = 0;
   const { memoryNeeds, capacities } = await warmUp(model, {
-    onCpu: false,
     measureRows: true,
-    memory: gpuMemory(
-      source(() => 5 * gibibyte + arena),
-      '1',
-    ),
-    denoise: async (model, generations) => {
-      const rows = generations.reduce((sum, generation) => sum + img2img.rowsOf(generation), 0);
-      arena = Math.max(arena, rows * sideOf(generations) ** 2);
-      await img2img.denoise(model, generations);
+    device: {
+      ...img2img,
+      cost: 'wall_time',
+      memory: gpuMemory(
+        source(() => 5 * gibibyte + arena),
+        '1',
+      ),
+      denoise: async (model, generations) => {
+        const rows = generations.reduce((sum, generation) => sum + img2img.rowsOf(generation), 0);
+        arena = Math.max(arena, rows * sideOf(generations) ** 2);
+        await img2img.denoise(model, generations);
+      },
     },
   });
   t.strictSame(memoryNeeds, [
@@ -69,12 +72,15 @@ t.test('a largest size that the memory has no room for is not measured, and stop
   const model = await tiny(t);
   const { native, max } = model.folder.size;
   const { memoryNeeds, capacities } = await warmUp(model, {
-    onCpu: false,
     measureRows: false,
-    memory: processMemory,
-    denoise: async (model, generations) => {
-      if (sideOf(generations) === max) throw new Error('CUDA failure 2: out of memory');
-      await img2img.denoise(model, generations);
+    device: {
+      ...img2img,
+      cost: 'wall_time',
+      memory: processMemory,
+      denoise: async (model, generations) => {
+        if (sideOf(generations) === max) throw new Error('CUDA failure 2: out of memory');
+        await img2img.denoise(model, generations);
+      },
     },
   });
   t.strictSame(
@@ -109,11 +115,11 @@ t.test('a request may use what its GPU has free, and what the worker keeps', asy
     maxConcurrent: 1,
     stepTimeoutMs: 1000,
     modelMemoryBytes: undefined,
-    standIn: undefined,
+    workerModule: undefined,
     gpus: { gpus: [], freeBytes: (gpu: string) => [1000, 3000][Number(gpu)] },
   };
   const pool = new Pool(settings, { message() {}, exit() {}, stderr() {} });
-  const forecast = new Forecast(settings, pool, new FairQueue<Task>());
+  const forecast = new Forecast(settings, pool, new FairQueue<AdmittedJob>());
   t.equal(forecast.memoryFor('tiny'), 2700, 'nine tenths of the GPU that has more');
   const info = { name: 'tiny', runnable: true, memoryNeeds: [{ pixels: 100, bytes: 50 }] } as unknown as ModelInfo;
   pool.lanes[0]!.models = [info];

@@ -84,6 +84,6 @@ function check(document: Document, { method, path, url }: FuzzRequest, response:
   const answer = JSON.parse(bytes.toString('utf8'));
   const code = answer.code ?? answer.error?.code ?? answer.error;
   const words: Record<string, string> = { invalid_api_key: 'unauthorized', rate_limit_exceeded: 'rate_limited' };
-  const [expected] = problemCodes[(words[code] ?? code) as keyof typeof problemCodes] ?? [];
+  const expected = problemCodes[(words[code] ?? code) as keyof typeof problemCodes]?.status;
   if (expected !== status) throw new Error(`a code that is not at this status: ${said()}`);
 }

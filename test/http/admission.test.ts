@@ -1,13 +1,14 @@
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { standIn } from '../stand-in/stand-in.js';
 import { cottage, form, startApp } from '../start.js';
 
-const slowly = JSON.stringify({ callMs: { 1: 50, 2: 50 } });
-const tiny = { MODELS_DIR: 'test/reference', DEVICES: 'standin' };
+const slowly = standIn({ callMs: { 1: 50, 2: 50 } });
+const tiny = { MODELS_DIR: 'test/reference' };
 
 t.test('a full queue is answered before the body is sent', async (t) => {
-  const { url, engine } = await startApp(t, { ...tiny, MAX_QUEUE: '0', STAND_IN: slowly });
+  const { url, engine } = await startApp(t, { ...tiny, MAX_QUEUE: '0', WORKER_MODULE: slowly });
   const running = fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, { steps: 100, strength: 1 }) });
   while (engine.status.inFlight === 0) await sleep(5);
   const { hostname, port } = new URL(url);
@@ -27,7 +28,7 @@ t.test('a full queue is answered before the body is sent', async (t) => {
 t.test('what the device has no memory for is a 422 that says how much it needs', async (t) => {
   const { url } = await startApp(t, {
     ...tiny,
-    STAND_IN: JSON.stringify({ memoryBytes: 2 ** 20, bytesPerPixel: 1024 }),
+    WORKER_MODULE: standIn({ memoryBytes: 2 ** 20, bytesPerPixel: 256 }),
   });
   const post = (side: number) =>
     fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, { steps: 2, width: side, height: side }) });
@@ -44,7 +45,7 @@ t.test('GET /models tells the row budgets that were measured', async (t) => {
   const { url } = await startApp(t, {
     ...tiny,
     MAX_CONCURRENT: '',
-    STAND_IN: JSON.stringify({ callMs: { 1: 60, 2: 70, 4: 140 } }),
+    WORKER_MODULE: standIn({ callMs: { 1: 60, 2: 70, 4: 140 } }),
   });
   const { models } = (await (await fetch(`${url}/models`)).json()) as { models: { row_budgets: object[] }[] };
   t.match(models[0]!.row_budgets[0], { width: 32, height: 32, rows: 2 });

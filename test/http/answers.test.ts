@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
 import t from 'tap';
-import { schedulerNames } from '../../src/engine/host/engine.js';
+import { fittingSchedulers } from '../../src/pipeline/schedulers/index.js';
 import { cottage, events, form, startApp } from '../start.js';
 
 const quick = { steps: 4, strength: 1, seed: 7, width: 128, height: 128 };
@@ -140,21 +140,32 @@ t.test('a dry run', async (t) => {
 
   await t.test('knows the UNet calls of every scheduler before they run', async (t) => {
     const fields = { steps: 6, strength: 0.5, width: 128, height: 128, seed: 1 };
-    const more: Record<string, string> = { pndm: '4', heun: '5' }; // of 3 positions: one twice, two calls for all but the last
-    for (const scheduler of schedulerNames) {
+    // Of 3 positions: one twice, two calls for all but the last.
+    const calls = (scheduler: string) => (scheduler === 'pndm' ? '4' : /^(heun|dpm2)/.test(scheduler) ? '5' : '3');
+    // The spread of the sigmas changes no count.
+    for (const scheduler of fittingSchedulers({}).filter((name) => !/_(karras|exponential|beta)$/.test(name))) {
       const { parameters } = (await (await post({ ...fields, scheduler })).json()) as {
         parameters: Record<string, number>;
       };
       const ran = await fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, { ...fields, scheduler }) });
       t.equal(ran.status, 200, scheduler);
       const told = (name: string) => ran.headers.get(`img2img-${name}`);
-      t.strictSame([told('steps-run'), told('unet-calls')], ['3', more[scheduler] ?? '3'], scheduler);
+      t.strictSame([told('steps-run'), told('unet-calls')], ['3', calls(scheduler)], scheduler);
       t.strictSame([parameters.steps_run, parameters.unet_calls].map(String), [told('steps-run'), told('unet-calls')]);
     }
   });
 
   await t.test('refuses what a real run would refuse, and answers as JSON only', async (t) => {
     t.equal((await post({ width: 100 })).status, 422);
+    for (const scheduler of ['flow_euler', 'edm_euler']) {
+      const refused = await post({ scheduler });
+      t.equal(refused.status, 422);
+      t.match(await refused.json(), {
+        type: /unsupported_combination/,
+        detail: /a noise prediction model does not run with (flow|edm)_euler but with: ddim, .*sa_solver_beta/,
+        errors: [{ pointer: '#/scheduler' }],
+      });
+    }
     t.equal((await post({}, { accept: 'image/png' })).status, 406);
     const broken = form(cottage.subarray(0, 2000), { dry_run: 'true' });
     t.equal((await fetch(`${url}/img2img`, { method: 'POST', body: broken })).status, 422);
@@ -205,6 +216,47 @@ t.test('a mask', async (t) => {
       body: JSON.stringify({ ...quick, image, mask: half.toString('base64') }),
     });
     t.ok(Buffer.from(await response.arrayBuffer()).equals(Buffer.from(await (await post(half)).arrayBuffer())));
+  });
+
+  await t.test(
+    'that leaves nothing to repaint computes nothing: the answer is the starter, with a warning',
+    async (t) => {
+      const size = { width: 256, height: 256 };
+      const starter = await sharp(cottage).resize(256, 256).removeAlpha().png().toBuffer();
+      const steps = async () => /^img2img_steps_total.*$/gm.exec(await (await fetch(`${url}/metrics`)).text())?.[0];
+      const before = await steps();
+      for (const fields of [{}, { strength: 0 }, { n: 2, format: 'png' }]) {
+        const response = await post(
+          await grey(64, 64, 'black').png().toBuffer(),
+          { ...size, prompt: 'comic', ...fields },
+          starter,
+        );
+        t.equal(response.status, 200);
+        const header = (name: string) => response.headers.get(`img2img-${name}`);
+        t.match(
+          [header('warnings'), header('unet-calls'), header('steps-run')],
+          ['mask_empty', '0', '0'],
+          JSON.stringify(fields),
+        );
+        if (!('n' in fields)) {
+          const answer = await sharp(Buffer.from(await response.arrayBuffer()))
+            .raw()
+            .toBuffer();
+          t.ok(answer.equals(await sharp(starter).raw().toBuffer()), 'pixel for pixel');
+        }
+      }
+      t.equal(await steps(), before, 'no step ran');
+      const dry = await post(await grey(64, 64, 'black').png().toBuffer(), { ...size, dry_run: 'true' }, starter);
+      t.match(await dry.json(), { estimate: { duration_ms: 0 }, warnings: [{ code: 'mask_empty' }] });
+    },
+  );
+
+  await t.test('that is white everywhere is no mask', async (t) => {
+    const bytes = async (response: Response) => Buffer.from(await response.arrayBuffer());
+    const none = await fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, quick) });
+    const white = await post(await grey(64, 64, 'white').png().toBuffer());
+    t.equal(white.headers.get('img2img-warnings'), none.headers.get('img2img-warnings'));
+    t.ok((await bytes(white)).equals(await bytes(none)));
   });
 
   await t.test('must be a picture of the same proportions', async (t) => {

@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import sharp from 'sharp';
 import t from 'tap';
+import { standIn } from '../stand-in/stand-in.js';
 import { cottage, form, startApp, stillLife } from '../start.js';
 
 // A zip-bomb-like PNG: 900 million pixels of one colour in about 900 kB.
@@ -115,7 +116,7 @@ t.test('POST /img2img', async (t) => {
     for (const [name, value] of Object.entries(parameters)) {
       t.equal(response.headers.get(`img2img-${name.replaceAll('_', '-')}`), String(value), name);
     }
-    t.match(Object.keys(timings), ['upload', 'decode', 'queue', 'text_encode']);
+    t.match(Object.keys(timings), ['upload', 'decode', 'queue', 'model_load', 'text_encode']);
     t.strictSame(warnings, []);
   });
 
@@ -159,7 +160,7 @@ t.test('POST /img2img', async (t) => {
   await t.test('sizes: the aspect is kept, one side decides the other, both are taken', async (t) => {
     const wide = await sharp(cottage).resize(600, 300, { fit: 'fill' }).png().toBuffer();
     const cases: [fields: Record<string, number>, size: string][] = [
-      [{}, '352x192'],
+      [{}, '384x192'],
       [{ width: 512 }, '512x256'],
       [{ height: 128 }, '256x128'],
       [{ width: 128, height: 192 }, '128x192'],
@@ -167,6 +168,27 @@ t.test('POST /img2img', async (t) => {
     for (const [fields, size] of cases) {
       const response = await post(form(wide, { strength: 0, ...fields }));
       t.equal(response.headers.get('img2img-size'), size, JSON.stringify(fields));
+    }
+  });
+
+  await t.test('what cover cuts off is told, as a share and as a warning', async (t) => {
+    const cases: [
+      starter: [number, number],
+      fields: Record<string, number | string>,
+      cropped: string,
+      warned: boolean,
+    ][] = [
+      [[600, 100], {}, '0.33', true],
+      [[600, 100], { fit: 'contain' }, '0', false],
+      [[256, 256], { width: 256, height: 128 }, '0.5', true],
+      [[256, 255], { width: 128, height: 128 }, '0', false],
+      [[256, 128], {}, '0', false],
+    ];
+    for (const [[width, height], fields, cropped, warned] of cases) {
+      const starter = await sharp(cottage).resize(width, height, { fit: 'fill' }).png().toBuffer();
+      const { headers } = await post(form(starter, { strength: 0, ...fields }));
+      t.equal(headers.get('img2img-cropped'), cropped, `${width} x ${height} ${JSON.stringify(fields)}`);
+      t.equal(headers.get('img2img-warnings')?.includes('starter_cropped') ?? false, warned);
     }
   });
 
@@ -411,7 +433,7 @@ t.test('POST /img2img', async (t) => {
   });
 
   await t.test('a deadline that passes is a 504, and frees the worker', async (t) => {
-    const { url, engine } = await startApp(t, { MODELS_DIR: 'test/reference', DEVICES: 'standin' });
+    const { url, engine } = await startApp(t, { MODELS_DIR: 'test/reference', WORKER_MODULE: standIn() });
     const body = form(cottage, { prompt: '[slow@2]', steps: 20, strength: 1 });
     const headers = { 'x-request-timeout-ms': '3000' };
     const response = await fetch(`${url}/img2img`, { method: 'POST', body, headers });

@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers';
 import { Registry } from 'prom-client';
 import t from 'tap';
 import { metricsMarkdown } from '../../docs/metrics.js';
-import type { GpuTelemetry } from '../../src/engine/shared/gpu/gpu.js';
+import type { GpuTelemetry } from '../../src/engine/host/gpu-telemetry.js';
 import { gpuMetrics } from '../../src/http/metrics/gpu-metrics.js';
 import { missing } from '../programs.js';
 import { startApp } from '../start.js';

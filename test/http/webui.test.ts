@@ -76,6 +76,14 @@ t.test('/sdapi/v1', async (t) => {
       ['DPM++ 2M', 'uniform', 'dpmpp_2m'],
       ['DDIM', undefined, 'ddim'],
       ['UniPC', 'karras', 'unipc_karras'],
+      ['Heun', 'Karras', 'heun_karras'],
+      ['LMS', undefined, 'lms'],
+      ['k_lms', 'Exponential', 'lms_exponential'],
+      ['DPM2', undefined, 'dpm2_karras'],
+      ['DPM2 a', 'uniform', 'dpm2_a'],
+      ['DPM2 a', 'Beta', 'dpm2_a_beta'],
+      ['DPM++ 2M SDE', undefined, 'dpmpp_2m_sde_exponential'],
+      ['DPM++ 2M SDE Exponential', undefined, 'dpmpp_2m_sde_exponential'],
     ];
     for (const [sampler_name, scheduler, ours] of cases) {
       const { headers } = await call('img2img', { ...quick, denoising_strength: 0, sampler_name, scheduler });
@@ -126,11 +134,19 @@ t.test('/sdapi/v1', async (t) => {
     t.ok(plain.left <= 3 && plain.right > 30, `white on the right: ${JSON.stringify(plain)}`);
     const inverted = await largest({ inpainting_mask_invert: 1, mask_blur: 0 });
     t.ok(inverted.left > 30 && inverted.right <= 3, `inverted: ${JSON.stringify(inverted)}`);
+    // Black, and opaque where it is to be repainted: of a mask with transparency only that counts.
+    const drawn = await sharp({ create: { ...white, channels: 4, background: { r: 0, g: 0, b: 0, alpha: 1 } } })
+      .extend({ left: side / 2, background: { r: 0, g: 0, b: 0, alpha: 0 } })
+      .png()
+      .toBuffer();
+    const byAlpha = await largest({ mask: drawn.toString('base64') });
+    t.ok(byAlpha.left <= 3 && byAlpha.right > 30, `opaque on the right: ${JSON.stringify(byAlpha)}`);
     const ignored = async (more: object) =>
       (await call('img2img', { ...quick, mask: picture.toString('base64'), ...more })).headers.get(
         'img2img-ignored-fields',
       );
-    t.equal(await ignored({}), 'inpainting_fill, inpaint_full_res', 'the web UI would fill and zoom');
+    const fillAndZoom = { inpainting_fill: 0, inpaint_full_res: true };
+    t.equal(await ignored(fillAndZoom), 'inpainting_fill, inpaint_full_res', 'the web UI would fill and zoom');
     t.equal(await ignored({ inpainting_fill: 1, inpaint_full_res: false }), null);
   });
 
@@ -154,9 +170,11 @@ t.test('/sdapi/v1', async (t) => {
       [{ ...quick, init_images: ['AAAA'] }, 415, 'unsupported_picture', 'init_images'],
       [{ ...quick, denoising_strength: 2 }, 400, 'invalid_request', 'denoising_strength'],
       [{ ...quick, batch_size: 3, n_iter: 3 }, 400, 'invalid_request', 'n_iter'],
-      [{ ...quick, sampler_name: 'DPM adaptive' }, 400, 'invalid_request', 'sampler_name'],
+      ...['DPM++ 2S a', 'DPM++ 3M SDE', 'DPM fast', 'DPM adaptive', 'Restart'].map(
+        (sampler_name): (typeof cases)[number] => [{ ...quick, sampler_name }, 400, 'invalid_request', 'sampler_name'],
+      ),
       [{ ...quick, scheduler: 'sgm_uniform' }, 400, 'invalid_request', 'scheduler'],
-      [{ ...quick, sampler_name: 'Heun', scheduler: 'karras' }, 422, 'unsupported_combination', 'scheduler'],
+      [{ ...quick, sampler_name: 'Euler a', scheduler: 'karras' }, 422, 'unsupported_combination', 'scheduler'],
       [{ ...quick, script_name: 'X/Y/Z plot' }, 422, 'unsupported_combination', 'script_name'],
       [{ ...quick, alwayson_scripts: { ControlNet: {} } }, 422, 'unsupported_combination', 'alwayson_scripts'],
       [{ ...quick, width: 250 }, 422, 'size_not_supported', 'width'],
@@ -214,6 +232,8 @@ t.test('/sdapi/v1', async (t) => {
       { name: 'automatic', label: 'Automatic' },
       { name: 'uniform', label: 'Uniform' },
       { name: 'karras', label: 'Karras' },
+      { name: 'exponential', label: 'Exponential' },
+      { name: 'beta', label: 'Beta' },
     ]);
     const { name, digest } = engine.model();
     const title = `${name} [${digest.slice(0, 10)}]`;

@@ -2,11 +2,24 @@ import { gzipSync } from 'node:zlib';
 import sharp from 'sharp';
 import t from 'tap';
 import { parseColour, type Rgb } from '../../src/image/colour.js';
-import { decode, decodeMask, inspect } from '../../src/image/decode.js';
 import { encode, formats } from '../../src/image/encode.js';
-import { PictureError } from '../../src/image/picture-error.js';
+import {
+  type Fit,
+  type MaskReading,
+  PictureError,
+  PictureReader,
+  type Starter,
+} from '../../src/image/host/picture-reader.js';
+import type { Size } from '../../src/image/size.js';
 
 const limit = 50_000_000;
+const reader = new PictureReader({ maxBytes: 2 ** 30, timeoutMs: 60_000 });
+t.teardown(() => reader.close());
+const inspect = async (bytes: Buffer, maxPixels: number) => reader.inspect(bytes, maxPixels);
+const decode = (starter: Starter, size: Size, fit: Fit, background: Rgb) =>
+  reader.decode(starter, size, fit, background);
+const decodeMask = async (mask: Starter, size: Size, fit: Fit, reading?: MaskReading) =>
+  (await reader.decodeMask(mask, size, fit, reading)).data;
 const solid = (channels: 3 | 4, background: string, width = 64, height = 48) =>
   sharp({ create: { width, height, channels, background } });
 const decoded = async (bytes: Buffer, size = { width: 64, height: 48 }, background: Rgb = [255, 255, 255]) =>
@@ -250,6 +263,7 @@ t.test('traps: what a file claims to be does not count, what is in it does', asy
 
 t.test('loaders that are not on the list are blocked inside libvips', async (t) => {
   const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>';
+  await import('../../src/image/worker/unpack.js'); // from here on in this process too
   await t.rejects(sharp(Buffer.from(svg)).metadata(), /unsupported/);
   await t.rejects(sharp(Buffer.from(svg)).png().toBuffer(), /unsupported/);
 });

@@ -7,6 +7,7 @@ import { backend, balancerConfig, Cluster, type Replica, waitingPlaces } from '.
 import { readConfig } from '../../src/config.js';
 import { type ProblemCode, problemCodes } from '../../src/http/problems/problem-codes.js';
 import { missing } from '../programs.js';
+import { standIn } from '../stand-in/stand-in.js';
 import { cottage, form } from '../start.js';
 import { arrivals } from './autoscaler-queries.js';
 
@@ -84,8 +85,8 @@ t.test('the shipped balancer agrees with the settings', async (t) => {
   t.match(text, new RegExp(`^backend ${backend}$`, 'm'));
   for (const [, status, document] of text.matchAll(/status (\d+) content-type \S+ string '(.*?)'/g)) {
     const { type, code, title } = JSON.parse(document!);
-    t.equal(type, `/docs#${code}`, 'a chapter of the documentation');
-    t.match(JSON.parse(document!), { title: problemCodes[code as ProblemCode][1], status: Number(status) }, title);
+    t.equal(type, `/problems/${code}`, 'the page that explains it');
+    t.match(JSON.parse(document!), { title: problemCodes[code as ProblemCode].title, status: Number(status) }, title);
   }
 });
 
@@ -95,8 +96,8 @@ t.test('what the balancer itself refuses is a problem document with Retry-After'
     slots: 1,
     environment: {
       ...environment,
-      DEVICES: 'standin',
-      STAND_IN: JSON.stringify({ callMs: { 1: 200, 2: 200 } }),
+      DEVICES: 'cpu',
+      WORKER_MODULE: standIn({ callMs: { 1: 200, 2: 200 } }),
       REQUEST_TIMEOUT_MS: '600000',
     },
     balancer: (text) => text.replace(/timeout queue .*/, 'timeout queue 1s').replace(/ge \d+/, 'ge 2'),
@@ -179,7 +180,7 @@ t.test('a replica whose worker hangs leaves the rotation, comes back, and loses 
   const cluster = await Cluster.start({
     replicas: 2,
     slots: 1,
-    environment: { ...environment, DEVICES: 'standin', STEP_TIMEOUT_MS: '2000' },
+    environment: { ...environment, DEVICES: 'cpu', WORKER_MODULE: standIn(), STEP_TIMEOUT_MS: '2000' },
   });
   t.teardown(() => cluster.close());
   const clients = load(cluster.url, 3, quick);

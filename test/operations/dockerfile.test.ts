@@ -1,7 +1,7 @@
 // Steps of the Dockerfile by themselves, above all the cuda image's, which needs bases that CI does not have (.ci/container builds and runs the cpu image).
 
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, readFileSync, readlinkSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
@@ -115,6 +115,18 @@ t.test('the healthcheck asks the server', async (t) => {
   };
   t.equal(await ask(t, 200), 0);
   t.equal(await ask(t, 503), 1);
+});
+
+t.test("the build brings the page's files into dist", async (t) => {
+  const { scripts } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
+  const [compile, copy] = scripts.build.split(' && ');
+  t.equal(compile, 'tsc -p tsconfig.build.json');
+  const folder = t.testdir({ src: t.fixture('symlink', `${root}src`) });
+  t.equal(shell(copy, folder).status, 0);
+  const list = (path: string) => readdirSync(path, { recursive: true, encoding: 'utf8' }).sort();
+  const files = list(`${folder}/dist/http/page/assets`);
+  t.strictSame(files, list(`${root}src/http/page/assets`));
+  t.ok(files.includes('index.html') && files.includes('starters/cottage.webp'));
 });
 
 t.test('.dockerignore lets in what the Dockerfile copies', async (t) => {

@@ -6,11 +6,14 @@ import t from 'tap';
 import { parse } from 'yaml';
 import { readConfig, settingsTable } from '../../src/config.js';
 import { missing } from '../programs.js';
-import { schemaFaults, typeFaults } from './api-faults.js';
+import { apiPackages, schemaFaults, typeFaults } from './api/faults.js';
 import { crossFaults } from './cross-faults.js';
 import { build, type Manifest, only, overlays, settings } from './manifests.js';
 
-const skip = missing({ program: 'kustomize', install: 'go install sigs.k8s.io/kustomize/kustomize/v5@v5.0.3' });
+const skip = missing(
+  { program: 'kustomize', install: 'go install sigs.k8s.io/kustomize/kustomize/v5@v5.0.3' },
+  apiPackages,
+);
 
 for (const overlay of skip ? [] : overlays) {
   t.test(`the overlay ${overlay}`, async (t) => {
@@ -26,13 +29,13 @@ for (const overlay of skip ? [] : overlays) {
 }
 
 t.test('all overlays by type', { skip }, async (t) => {
-  t.strictSame(typeFaults(overlays.flatMap(build), t.testdir()), []);
+  t.strictSame(typeFaults(overlays.flatMap(build)), []);
 });
 
-t.test('the pod that fills the volume', async (t) => {
+t.test('the pod that fills the volume', { skip: missing(apiPackages) }, async (t) => {
   const pod = parse(readFileSync(new URL('../../k8s/components/models-pvc/fill-pod.yaml', import.meta.url), 'utf8'));
   t.strictSame(await schemaFaults([pod]), []);
-  t.strictSame(typeFaults([pod], t.testdir()), []);
+  t.strictSame(typeFaults([pod]), []);
 });
 
 t.test('each overlay has what its name says', { skip }, async (t) => {
@@ -97,10 +100,22 @@ t.test('each check finds its fault', { skip }, async (t) => {
       kind === 'schema'
         ? await schemaFaults(manifests)
         : kind === 'type'
-          ? typeFaults(manifests, t.testdir())
+          ? typeFaults(manifests)
           : crossFaults(manifests);
     t.ok(found.length > 0, `${kind}: ${name}`);
   }
+});
+
+t.test('keys are required where an overlay has them, and production has them', { skip }, (t) => {
+  const secretsOf = (overlay: string) =>
+    only(build(overlay), 'Deployment').spec.template.spec.containers[0].envFrom.flatMap(
+      ({ secretRef }: { secretRef?: object }) => secretRef ?? [],
+    );
+  t.strictSame(secretsOf('production'), [{ name: 'img2img-keys' }]);
+  for (const overlay of overlays) {
+    for (const secret of secretsOf(overlay)) t.notOk(secret.optional, `${overlay}: ${secret.name} is no option`);
+  }
+  t.end();
 });
 
 t.test('the init container lets only the models start that SHA256SUMS names', async (t) => {

@@ -55,7 +55,7 @@ const brokenFolders: Record<string, Broken> = {
         join(folder, 'unet/model.onnx'),
         'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n',
       ),
-    reason: /^unet\/model\.onnx cannot be read: /,
+    reason: /^unet\/model\.onnx is a Git LFS pointer: run git lfs pull$/,
   },
   'missing external data': {
     variant: { weights: 'external' },
@@ -111,6 +111,18 @@ const brokenFolders: Record<string, Broken> = {
   'a clip skip that the graph cannot do': {
     breaks: (folder) => writeFileSync(join(folder, 'img2img.json'), '{"clip_skip": 1}'),
     reason: /^img2img\.json asks for clip_skip 1, which a Stable Diffusion text encoder cannot do/,
+  },
+  'a vocabulary that is no object': {
+    breaks: (folder) => writeFileSync(join(folder, 'img2img.json'), '{"vocabulary": ["red"]}'),
+    reason: /^img2img\.json has a vocabulary that is no object with styles, qualities, colours, other$/,
+  },
+  'a vocabulary with a group of its own': {
+    breaks: (folder) => writeFileSync(join(folder, 'img2img.json'), '{"vocabulary": {"moods": ["calm"]}}'),
+    reason: /^img2img\.json has vocabulary\.moods; the groups are styles/,
+  },
+  'a vocabulary of things that are no words': {
+    breaks: (folder) => writeFileSync(join(folder, 'img2img.json'), '{"vocabulary": {"styles": ["ink", 8]}}'),
+    reason: /^img2img\.json has a vocabulary\.styles that is no list of at most 1000 words of 1 to 100 characters$/,
   },
   'a clip skip of more layers than there are': {
     family: 'sdxl',

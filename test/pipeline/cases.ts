@@ -1,7 +1,8 @@
 // What the tests against diffusers share: the cases of test/reference, and how one of them is run.
 
 import { fileURLToPath } from 'node:url';
-import { decode, denoise, type Generation, type Img2ImgRequest, isDone, prepare } from '../../src/pipeline/img2img.js';
+import type { Img2ImgRequest } from '../../src/img2img-request.js';
+import { decode, denoise, type Generation, isDone, prepare } from '../../src/pipeline/img2img.js';
 import type { Model } from '../../src/pipeline/model.js';
 import type { SchedulerName } from '../../src/pipeline/schedulers/index.js';
 import type { Pixels } from '../../src/pixels.js';

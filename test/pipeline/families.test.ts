@@ -1,16 +1,9 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import type { Img2ImgRequest } from '../../src/img2img-request.js';
 import { readModelFolder } from '../../src/pipeline/folder/model-folder.js';
-import {
-  canShareCall,
-  decode,
-  denoise,
-  type Generation,
-  type Img2ImgRequest,
-  isDone,
-  prepare,
-} from '../../src/pipeline/img2img.js';
+import { canShareCall, decode, denoise, type Generation, isDone, prepare } from '../../src/pipeline/img2img.js';
 import { loadModel, type Model, releaseModel } from '../../src/pipeline/model.js';
 import { generate as generateAll, reference, requestOf, type Case as SharedCase } from './cases.js';
 import { type FamilyName, families, node, rewriteGraph, type Variant, writeFolder } from './folders.js';

@@ -60,7 +60,7 @@ export function writeFolder(parent: string, family: FamilyName, variant: Variant
       halveWeights(join(folder, component, 'model.onnx'));
       rewriteGraph(folder, component, halveInputsAndOutputs);
     }
-    if (variant.weights) moveWeights(folder, component);
+    if (variant.weights) weightsBeside(folder, component);
   }
   return folder;
 }
@@ -142,12 +142,17 @@ function drawInside(graph: GraphFile): void {
 }
 
 /** Weights beside the graph, as exporters do with large ones. */
-function moveWeights(folder: string, component: string): void {
+function weightsBeside(folder: string, component: string): void {
   const path = join(folder, component, 'model.onnx');
   if (!existsSync(path)) return;
   renameSync(path, `${path}_data`);
-  const graph = GraphFile.open(`${path}_data`);
-  graph.write(path, 'model.onnx_data');
+  moveWeights(`${path}_data`, path, 'model.onnx_data');
+}
+
+/** A graph whose weights lie in another one, which it calls by this name. */
+export function moveWeights(from: string, to: string, name: string): void {
+  const graph = GraphFile.open(from);
+  graph.write(to, name);
   graph.close();
 }
 

@@ -1,15 +1,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import {
-  canShareCall,
-  decode,
-  denoise,
-  type Generation,
-  type Img2ImgRequest,
-  isDone,
-  prepare,
-  rowsOf,
-} from '../../src/pipeline/img2img.js';
+import type { Img2ImgRequest } from '../../src/img2img-request.js';
+import { canShareCall, decode, denoise, type Generation, isDone, prepare, rowsOf } from '../../src/pipeline/img2img.js';
 import { loadModel } from '../../src/pipeline/model.js';
 import { type SchedulerConfig, stableDiffusionConfig } from '../../src/pipeline/schedulers/schedule.js';
 import type { Pixels } from '../../src/pixels.js';

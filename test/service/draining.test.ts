@@ -28,7 +28,7 @@ async function running({ url }: Service, fields: Record<string, number> = endles
 }
 
 const workerPids = ({ log }: Service) =>
-  log.filter(({ msg }) => msg === 'a worker is ready').map(({ pid }) => Number(pid));
+  log.filter(({ msg }) => msg === 'a worker is ready').map(({ workerPid }) => Number(workerPid));
 
 async function gone(pid: number): Promise<void> {
   for (;;) {

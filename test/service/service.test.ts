@@ -23,7 +23,7 @@ t.test('a worker that is killed costs its request nothing but time', async (t) =
   const { url } = service;
   const victim = post(url, long);
   while ((await inFlight(url)) === 0) await sleep(10);
-  const { pid } = await service.logged(({ msg }) => msg === 'a worker is ready');
+  const { workerPid: pid } = await service.logged(({ msg }) => msg === 'a worker is ready');
   process.kill(Number(pid), 'SIGKILL');
   t.equal((await victim).status, 200);
   t.match(await service.logged(({ msg }) => /a worker ended/.test(String(msg))), {
@@ -132,7 +132,11 @@ t.test('folders that cannot run are told, and stop nothing', async (t) => {
   symlinkSync('/nowhere', join(dir, 'a-good-one', 'dangling'));
   mkdirSync(join(dir, 'notes'));
 
-  const { url } = await startService(t, { MODELS_DIR: dir });
+  const { url, logged } = await startService(t, {
+    MODELS_DIR: dir,
+    MODEL_ALIASES: 'gpt-image-1=nowhere',
+    MAX_STEPS: '20',
+  });
   const { models } = (await (await fetch(`${url}/models`)).json()) as {
     models: { name: string; reason?: string; runnable: boolean }[];
   };
@@ -150,7 +154,14 @@ t.test('folders that cannot run are told, and stop nothing', async (t) => {
     ],
   );
   const reasons = Object.fromEntries(models.map(({ name, reason }) => [name, reason]));
-  t.equal(reasons['no-unet'], 'unet/model.onnx is missing');
+  t.equal(reasons['no-unet'], 'unet/model.onnx is missing, and unet/ holds no safetensors either');
+  for (const sentence of [
+    'the model no-unet cannot run: unet/model.onnx is missing, and unet/ holds no safetensors either',
+    'the model a-good-one: its default of 25 steps is more than MAX_STEPS 20 of this server, which is taken instead',
+    'MODEL_ALIASES has gpt-image-1=nowhere, and there is no model nowhere',
+  ]) {
+    t.match(await logged(({ msg }) => msg === sentence), { level: 40 });
+  }
   t.equal(reasons['bad-json'], 'model_index.json is not a JSON object');
   t.match(reasons.fancy, /FancyScheduler is not supported/);
   t.match(reasons['0-thresholding'], /thresholding is not supported/);

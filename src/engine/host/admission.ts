@@ -1,11 +1,11 @@
 // Whether a request can be taken now, and when a refused one should come again.
 
+import type { FairQueue } from '../../fair-queue.js';
 import { EngineError } from '../shared/errors.js';
-import type { FairQueue } from './fair-queue.js';
+import type { AdmittedJob } from './admitted-job.js';
 import { type Forecast, unknownWorkMs } from './forecast.js';
 import type { Pool } from './pool.js';
-import type { PlannedJob } from './requests.js';
-import type { Task } from './task.js';
+import type { JobOutline } from './requests.js';
 
 export interface AdmissionSettings {
   /** Pictures that may wait, beyond those that run. */
@@ -20,12 +20,12 @@ export class Admission {
   constructor(
     private readonly settings: AdmissionSettings,
     private readonly pool: Pool,
-    private readonly queue: FairQueue<Task>,
+    private readonly queue: FairQueue<AdmittedJob>,
     private readonly forecast: Forecast,
   ) {}
 
   /** Counts the pictures of jobs that were taken, until they are released. */
-  take(jobs: readonly PlannedJob[]): { release(): void } {
+  take(jobs: readonly JobOutline[]): { release(): void } {
     const bytes = bytesOf(jobs);
     this.pictureBytes += bytes;
     return {
@@ -40,7 +40,7 @@ export class Admission {
    * @param deadline on the clock of performance.now()
    * @returns why they cannot be taken now
    */
-  refusal(jobs: readonly PlannedJob[] | undefined, deadline: number | undefined): EngineError | undefined {
+  refusal(jobs: readonly JobOutline[] | undefined, deadline: number | undefined): EngineError | undefined {
     return (
       this.memoryRefusal(jobs ?? []) ??
       this.queueRefusal(jobs?.length ?? 1) ??
@@ -56,13 +56,13 @@ export class Admission {
     const idle = this.pool.slots - this.pool.inFlight;
     if (waiting + jobs <= maxQueue + Math.max(0, idle)) return undefined;
     if (waiting === 0 && (idle > 0 || maxQueue > 0)) return undefined;
-    const before = this.forecast.plan([unknownWorkMs]);
+    const before = this.forecast.timetable([unknownWorkMs]);
     const lacking = Math.min(waiting + jobs - maxQueue, before.length);
     const detail = `The queue is full: ${waiting} pictures wait already, and at most ${maxQueue} may.`;
     return new EngineError('overloaded', detail, seconds(before[lacking - 1]!.startMs));
   }
 
-  private deadlineRefusal(jobs: readonly PlannedJob[], deadline: number | undefined): EngineError | undefined {
+  private deadlineRefusal(jobs: readonly JobOutline[], deadline: number | undefined): EngineError | undefined {
     if (deadline === undefined || jobs.length === 0 || !this.pool.hasReadyWorker) return undefined;
     const { waitMs, durationMs } = this.forecast.estimate(jobs);
     const leftMs = deadline - performance.now();
@@ -72,16 +72,16 @@ export class Admission {
     return new EngineError('deadline_unattainable', detail, seconds(waitMs + durationMs - leftMs));
   }
 
-  private picturesRefusal(jobs: readonly PlannedJob[]): EngineError | undefined {
+  private picturesRefusal(jobs: readonly JobOutline[]): EngineError | undefined {
     const { maxPictureBytes } = this.settings;
     const bytes = bytesOf(jobs);
     if (this.pictureBytes === 0 || this.pictureBytes + bytes <= maxPictureBytes) return undefined;
     const detail = `The pictures of the requests in flight have ${this.pictureBytes} bytes; with this one they would pass ${maxPictureBytes}.`;
-    return new EngineError('overloaded', detail, seconds(this.forecast.plan([unknownWorkMs])[0]!.startMs));
+    return new EngineError('overloaded', detail, seconds(this.forecast.timetable([unknownWorkMs])[0]!.startMs));
   }
 
   /** Memory that is short because others use it now is waited for; what never fits is refused. */
-  private memoryRefusal(jobs: readonly PlannedJob[]): EngineError | undefined {
+  private memoryRefusal(jobs: readonly JobOutline[]): EngineError | undefined {
     for (const job of jobs) {
       const need = this.forecast.memoryNeed(job);
       const has = this.forecast.memoryFor(job.model);
@@ -105,7 +105,7 @@ function isUnattainable(expectedMs: number, leftMs: number): boolean {
 }
 
 /** RGB of the starters, each once however many jobs share it, and of the answers. */
-function bytesOf(jobs: readonly PlannedJob[]): number {
+function bytesOf(jobs: readonly JobOutline[]): number {
   const starters = new Set(jobs.map(({ request }) => request.pixels));
   return (
     3 *

@@ -1,14 +1,13 @@
-// DEVICES and THREADS -> what each worker runs on.
+// DEVICES, THREADS and WORKER_MODULE -> what each worker runs on.
 
 import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism, cpus } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { GpuReading } from '../shared/gpu/gpu.js';
+import { pathToFileURL } from 'node:url';
+import type { GpuReading } from '../shared/gpu/gpu-reading.js';
+import type { Provider } from '../shared/messages.js';
 import { cgroup } from './cgroup.js';
-
-/** standin is the CPU with costs and faults on demand, for tests and simulations: see stand-in.ts. */
-export type Provider = 'cpu' | 'cuda' | 'standin';
 
 export interface Device {
   /** As the settings name it: cpu, cuda:0, cuda:0:1. */
@@ -27,8 +26,8 @@ export type Gpu = Pick<GpuReading, 'gpu' | 'uuid' | 'name' | 'mig'>;
 
 /**
  * One device per worker.
- * @param spec `auto`, or a comma list of `cpu`, `cpu*N` (N workers), `cuda:N`, `cuda:N:M` (an instance of a split GPU) and, for tests,
- *   `standin`; auto takes all NVIDIA GPUs and instances where onnxruntime's CUDA provider is installed, else the CPU
+ * @param spec `auto`, or a comma list of `cpu`, `cpu*N` (N workers), `cuda:N`, `cuda:N:M` (an instance of a split GPU); auto
+ *   takes all NVIDIA GPUs and instances where onnxruntime's CUDA provider is installed, else the CPU
  * @param gpus what NVML or nvidia-smi tells; empty where neither is there
  * @throws Error with a sentence for a spec that cannot be read
  */
@@ -42,12 +41,12 @@ export function parseDevices(
     return names.length > 0 && hasProvider() ? names.map((name) => cuda(name, gpus)) : [cpu];
   }
   return spec.split(',').flatMap((part) => {
-    const match = /^(?:(cpu|standin)(?:\*([1-9]\d?))?|cuda:(\d{1,2}(?::\d{1,2})?))$/.exec(part.trim());
+    const match = /^(?:cpu(?:\*([1-9]\d?))?|cuda:(\d{1,2}(?::\d{1,2})?))$/.exec(part.trim());
     if (!match)
       throw new Error(`DEVICES is ${JSON.stringify(spec)}; it must be auto or a list of cpu, cpu*N and cuda:N.`);
-    const [, onCpu, workers, gpu] = match;
+    const [, workers, gpu] = match;
     if (gpu !== undefined) return [cuda(gpu, gpus)];
-    return Array<Device>(Number(workers ?? 1)).fill(onCpu === 'cpu' ? cpu : standIn);
+    return Array<Device>(Number(workers ?? 1)).fill(cpu);
   });
 }
 
@@ -58,8 +57,19 @@ export function threadsPerWorker(setting: number | undefined, devices: readonly 
   return Math.max(1, Math.floor(Math.min(availableParallelism(), cgroup.cpus()) / Math.max(1, sharing)));
 }
 
+/**
+ * The address of a module that exports a device for the workers (DeviceModule).
+ * @param setting a path or an address of a file, with a query where the module takes one
+ * @throws Error with a sentence where there is no such file
+ */
+export function deviceModule(setting: string | undefined): string | undefined {
+  if (setting === undefined) return undefined;
+  const address = new URL(setting, pathToFileURL(`${process.cwd()}/`));
+  if (address.protocol === 'file:' && existsSync(address)) return address.href;
+  throw new Error(`WORKER_MODULE is ${JSON.stringify(setting)}; it must be a file that is there.`);
+}
+
 const cpu: Device = { name: 'cpu', provider: 'cpu', hardware: oneWord(cpus()[0]?.model ?? process.arch) };
-const standIn: Device = { ...cpu, name: 'standin', provider: 'standin' };
 
 /**
  * CUDA sees an instance of a split GPU only by its UUID, and one per process; the first is meant where only the GPU is named.

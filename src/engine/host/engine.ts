@@ -2,12 +2,14 @@
 // No HTTP, no pictures' formats, no maths. Everything that a request can meet here is an EngineError.
 
 import { EventEmitter } from 'node:events';
+import { FairQueue } from '../../fair-queue.js';
+import type { Pixels } from '../../pixels.js';
 import { EngineError, type EngineErrorCode } from '../shared/errors.js';
 import type { ExitCause } from '../shared/faults.js';
 import type { FromWorker, ModelInfo } from '../shared/messages.js';
 import { Admission, type AdmissionSettings } from './admission.js';
+import { type AdmittedJob, deathsBeforeAlone } from './admitted-job.js';
 import { type CatalogueEntry, findModel } from './catalogue.js';
-import { FairQueue } from './fair-queue.js';
 import { Forecast, pixelsOf, unknownWorkMs } from './forecast.js';
 import { type Lane, Pool, type PoolSettings } from './pool.js';
 import type {
@@ -18,15 +20,13 @@ import type {
   Generated,
   GenerateOptions,
   Job,
-  PlannedJob,
+  JobOutline,
 } from './requests.js';
-import { deathsBeforeAlone, type Task } from './task.js';
 
-export { type Kind, kinds } from '../../pipeline/folder/family.js';
-export type { Img2ImgRequest } from '../../pipeline/img2img.js';
+export type { Img2ImgRequest } from '../../img2img-request.js';
 export { createSchedule, type Schedule, type SchedulerName, schedulerNames } from '../../pipeline/schedulers/index.js';
 export { UnsupportedSchedulerError } from '../../pipeline/schedulers/schedule.js';
-export { EngineError, type EngineErrorCode } from '../shared/errors.js';
+export { EngineError, type EngineErrorCode, engineErrorCodes } from '../shared/errors.js';
 export { type ExitReason, exitReasons } from '../shared/faults.js';
 export type { ModelInfo, Result } from '../shared/messages.js';
 export type { CatalogueEntry } from './catalogue.js';
@@ -38,15 +38,18 @@ export type {
   Generated,
   GenerateOptions,
   Job,
-  PlannedJob,
+  JobOutline,
   Progress,
 } from './requests.js';
+export { cancelPhases, cancelReasons } from './requests.js';
+
+type Size = Pick<Pixels, 'width' | 'height'>;
 
 export interface EngineSettings extends PoolSettings, AdmissionSettings {}
 
 export class Engine extends EventEmitter<EngineEvents> {
   private readonly pool: Pool;
-  private readonly queue = new FairQueue<Task>();
+  private readonly queue = new FairQueue<AdmittedJob>();
   private readonly forecast: Forecast;
   private readonly admission: Admission;
   private onnxruntime: string | undefined;
@@ -95,23 +98,23 @@ export class Engine extends EventEmitter<EngineEvents> {
     if (signal.aborted) throw signal.reason;
     this.assertRoom(jobs, options.deadline);
     const group = this.nextId++;
-    const tasks: Task[] = [];
+    const admitted: AdmittedJob[] = [];
     const pictures = jobs.map(
       (job, index) =>
         new Promise<Generated>((resolve, reject) =>
-          tasks.push(this.taskOf(job, group, index, options, resolve, reject)),
+          admitted.push(this.admit(job, group, index, options, resolve, reject)),
         ),
     );
     const pictureBytes = this.admission.take(jobs);
-    const onAbort = () => this.abort(tasks, signal.reason);
+    const onAbort = () => this.abort(admitted, signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
-    for (const task of tasks) this.queue.add(task);
+    for (const job of admitted) this.queue.add(job);
     this.dispatch();
-    this.tellPlace(tasks[0]!, options);
+    this.tellPlace(admitted[0]!, options);
     try {
       return await Promise.all(pictures);
     } catch (error) {
-      this.abort(tasks, error as EngineError);
+      this.abort(admitted, error as EngineError);
       throw error;
     } finally {
       pictureBytes.release();
@@ -120,7 +123,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   /** What these jobs would meet if they came now. */
-  estimate(jobs: readonly PlannedJob[]): Estimate {
+  estimate(jobs: readonly JobOutline[]): Estimate {
     return this.forecast.estimate(jobs);
   }
 
@@ -131,7 +134,7 @@ export class Engine extends EventEmitter<EngineEvents> {
    * @throws EngineError not_ready, shutting_down, overloaded with the seconds until a place is likely, deadline_unattainable,
    *   too_large_for_device
    */
-  assertRoom(jobs?: readonly PlannedJob[], deadline?: number): void {
+  assertRoom(jobs?: readonly JobOutline[], deadline?: number): void {
     const refusal = this.closed || this.pool.isHopeless ? this.notReady() : this.admission.refusal(jobs, deadline);
     if (!refusal) return;
     this.emit('rejected', { code: refusal.code });
@@ -142,7 +145,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     const { lanes, slots, inFlight, hasReadyWorker, models } = this.pool;
     const ready = hasReadyWorker && models.some((model) => model.runnable);
     const now = performance.now();
-    const [next] = this.forecast.plan([unknownWorkMs]).slice(-1);
+    const [next] = this.forecast.timetable([unknownWorkMs]).slice(-1);
     return {
       ready,
       reason: ready ? undefined : this.notReady().message,
@@ -169,19 +172,19 @@ export class Engine extends EventEmitter<EngineEvents> {
   async close(): Promise<void> {
     this.closed = true;
     const error = new EngineError('shutting_down', 'The server shuts down.', 1);
-    this.abort([...this.queue, ...this.pool.lanes.flatMap(({ tasks }) => [...tasks.values()])], error);
+    this.abort([...this.queue, ...this.pool.lanes.flatMap(({ jobs }) => [...jobs.values()])], error);
     await this.pool.close();
   }
 
-  private taskOf(
+  private admit(
     job: Job,
     group: number,
     index: number,
     options: GenerateOptions,
     resolve: (generated: Generated) => void,
     reject: (error: EngineError) => void,
-  ): Task {
-    const task: Task = {
+  ): AdmittedJob {
+    const admitted: AdmittedJob = {
       message: {
         type: 'generate',
         id: this.nextId++,
@@ -199,50 +202,50 @@ export class Engine extends EventEmitter<EngineEvents> {
       startedAt: 0,
       settled: false,
       resolve: (result, worker) => {
-        task.settled = true;
+        admitted.settled = true;
         const fingerprint = this.fingerprint(job.model, worker);
-        resolve({ ...result, queueMs: task.startedAt - task.queuedAt, fingerprint, worker });
+        const queueMs = admitted.startedAt - admitted.queuedAt;
+        const totalMs = performance.now() - admitted.queuedAt;
+        resolve({ ...result, queueMs, totalMs, fingerprint, worker });
       },
       reject: (error) => {
-        task.settled = true;
+        admitted.settled = true;
         reject(error);
       },
       progressed: (progress) => options.onProgress?.({ phase: 'running', job: index, ...progress }),
     };
-    return task;
+    return admitted;
   }
 
-  private tellPlace(first: Task, { onProgress }: GenerateOptions): void {
+  private tellPlace(first: AdmittedJob, { onProgress }: GenerateOptions): void {
     if (!onProgress || first.startedAt > 0) return;
     const order = [...this.queue];
     const position = order.indexOf(first) + 1;
     if (position > 0)
-      onProgress({ phase: 'queued', position, estimatedWaitMs: this.forecast.plan([])[position - 1]!.startMs });
+      onProgress({ phase: 'queued', position, estimatedWaitMs: this.forecast.timetable([])[position - 1]!.startMs });
   }
 
   private dispatch(): void {
-    for (let task = this.queue.peek(); task; task = this.queue.peek()) {
-      const lane = this.pool.laneFor(task);
+    for (let job = this.queue.peek(); job; job = this.queue.peek()) {
+      const lane = this.pool.laneFor(job);
       if (!lane) return;
       this.queue.take();
-      task.startedAt = performance.now();
-      lane.tasks.set(task.message.id, task);
-      lane.worker.send({ ...task.message, deaths: task.deaths });
+      job.startedAt = performance.now();
+      lane.jobs.set(job.message.id, job);
+      lane.worker.send(job.message);
     }
   }
 
   /** Those that are over are left as they are. */
-  private abort(tasks: readonly Task[], error: EngineError): void {
-    for (const task of tasks.filter(({ settled }) => !settled)) {
-      const { id } = task.message;
-      const queued = this.queue.remove(task);
+  private abort(jobs: readonly AdmittedJob[], error: EngineError): void {
+    for (const job of jobs.filter(({ settled }) => !settled)) {
+      const { id } = job.message;
+      const queued = this.queue.remove(job);
       // A running one keeps its slot until the worker says that it has let go of it.
-      if (!queued) this.pool.lanes.find((lane) => lane.tasks.has(id))?.worker.send({ type: 'abort', id });
-      this.emit('cancelled', {
-        phase: queued ? 'queued' : 'running',
-        reason: cancelReasons[error.code] ?? 'client_gone',
-      });
-      task.reject(error);
+      if (!queued) this.pool.lanes.find((lane) => lane.jobs.has(id))?.worker.send({ type: 'abort', id });
+      const reason = reasonsToCancel[error.code];
+      if (reason) this.emit('cancelled', { phase: queued ? 'queued' : 'running', reason });
+      job.reject(error);
     }
     this.dispatch();
   }
@@ -251,8 +254,10 @@ export class Engine extends EventEmitter<EngineEvents> {
     switch (message.type) {
       case 'models':
         lane.models = message.models;
+        lane.problem = message.problem;
         this.onnxruntime = message.onnxruntime;
         for (const model of message.models) this.forecast.learn(model);
+        this.emit('models', this.models);
         return;
       case 'ready': {
         const { device, pid } = lane.worker;
@@ -266,12 +271,14 @@ export class Engine extends EventEmitter<EngineEvents> {
         return;
       case 'step': {
         const { model, pixels, rows, ms } = message;
+        if (!this.knows(lane, model)) return;
         this.forecast.times.called(model, pixels, rows, ms);
         this.emit('step', { model, rows, ms });
         return;
       }
       case 'modelLoaded': {
         const { model, component, ms } = message;
+        if (!this.knows(lane, model)) return;
         this.emit('modelLoaded', { worker: lane.index, model, component, ms });
         return;
       }
@@ -289,41 +296,53 @@ export class Engine extends EventEmitter<EngineEvents> {
     }
   }
 
-  /** What a worker says of one task. */
+  /** Calls of a model that is not there are not counted: names are labels of metrics. A worker that starts has told of none yet. */
+  private knows({ worker, models }: Lane, model: string): boolean {
+    const known = worker.state === 'starting' || models.some(({ name }) => name === model);
+    if (!known) worker.condemn(`it ran a model that it does not have: ${JSON.stringify(model.slice(0, 40))}`);
+    return known;
+  }
+
+  /** What a worker says of one job. */
   private receiveOf(lane: Lane, message: Extract<FromWorker, { id: number }>): void {
-    const task = lane.tasks.get(message.id);
-    if (!task) return;
+    const job = lane.jobs.get(message.id);
+    if (!job) return;
     if (message.type === 'progress') {
-      if (!task.settled) task.progressed(message.progress);
+      if (!job.settled) job.progressed(message.progress);
       return;
     }
-    lane.tasks.delete(message.id);
+    if (message.type === 'done' && !sameSize(message.result.pixels, job.message.request.pixels)) {
+      const { width, height } = message.result.pixels;
+      lane.worker.condemn(`it made a picture of ${width} x ${height} that nobody asked for`);
+      return;
+    }
+    lane.jobs.delete(message.id);
     if (message.type === 'done') {
       const { textEncode, vaeEncode, vaeDecode } = message.result.timings;
-      this.forecast.times.coded(task.message.model, task.pixels, textEncode + vaeEncode + vaeDecode);
-      if (!task.settled) task.resolve(message.result, lane.index);
-    } else if (message.type === 'failed' && !task.settled) {
-      task.reject(new EngineError(message.code, message.message));
+      this.forecast.times.coded(job.message.model, job.pixels, textEncode + vaeEncode + vaeDecode);
+      if (!job.settled) job.resolve(message.result, lane.index);
+    } else if (message.type === 'failed' && !job.settled) {
+      job.reject(new EngineError(message.code, message.message));
     }
     this.dispatch();
   }
 
-  /** Its tasks run again: the same seed, the same picture. */
-  private lost({ index, worker, tasks }: Lane, { reason, detail }: ExitCause): void {
-    const lost = [...tasks.values()].filter(({ settled }) => !settled);
-    tasks.clear();
+  /** Its jobs run again: the same seed, the same picture. */
+  private lost({ index, worker, jobs }: Lane, { reason, detail }: ExitCause): void {
+    const lost = [...jobs.values()].filter(({ settled }) => !settled);
+    jobs.clear();
     const { device, pid } = worker;
     this.emit('workerExit', { worker: index, device: device.name, pid, reason, cause: detail, requests: lost.length });
-    for (const task of lost) {
-      task.deaths++;
-      if (task.deaths > deathsBeforeAlone) this.refuseKiller(task);
-      else this.queue.addAgain(task);
+    for (const job of lost) {
+      job.deaths++;
+      if (job.deaths > deathsBeforeAlone) this.refuseKiller(job);
+      else this.queue.addAgain(job);
     }
     if (this.pool.isHopeless) {
-      for (const task of [...this.queue]) {
-        this.queue.remove(task);
-        task.reject(
-          task.deaths > 0
+      for (const job of [...this.queue]) {
+        this.queue.remove(job);
+        job.reject(
+          job.deaths > 0
             ? new EngineError(
                 'worker_lost',
                 'The worker that ran this request ended, and no other one stays alive.',
@@ -336,13 +355,13 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.dispatch();
   }
 
-  private refuseKiller(task: Task): void {
-    const { model, request } = task.message;
+  private refuseKiller(job: AdmittedJob): void {
+    const { model, request } = job.message;
     const { width, height } = request.pixels;
     const { steps, scheduler } = request;
-    this.emit('workerKiller', { model, deaths: task.deaths, steps, scheduler, width, height });
-    const detail = `${task.deaths} workers ended while they ran this request, the last one with nothing beside it.`;
-    task.reject(new EngineError('request_kills_worker', detail));
+    this.emit('workerKiller', { model, deaths: job.deaths, steps, scheduler, width, height });
+    const detail = `${job.deaths} workers ended while they ran this request, the last one with nothing beside it.`;
+    job.reject(new EngineError('request_kills_worker', detail));
   }
 
   /** What equality of bytes can be expected of: runtime, provider, device and model. */
@@ -359,13 +378,21 @@ export class Engine extends EventEmitter<EngineEvents> {
       return new EngineError('not_ready', 'No worker stays alive; the log says why.', 30);
     }
     if (this.pool.hasReadyWorker) {
-      return new EngineError('not_ready', 'No model in this server can run; GET /models says why.', 30);
+      const problem = this.pool.lanes.find((lane) => lane.problem !== undefined)?.problem;
+      const why = problem === undefined ? 'No model in this server can run; GET /models says why.' : `${problem}.`;
+      return new EngineError('not_ready', why, 30);
     }
     return new EngineError('not_ready', 'The models are being loaded.', 2);
   }
 }
 
-const cancelReasons: Partial<Record<EngineErrorCode, CancelReason>> = {
+function sameSize(a: Size, b: Size): boolean {
+  return a.width === b.width && a.height === b.height;
+}
+
+/** A picture that ends because another one of its request failed was not cancelled. */
+const reasonsToCancel: Partial<Record<EngineErrorCode, CancelReason>> = {
+  cancelled: 'client_gone',
   deadline_exceeded: 'deadline',
   interrupted: 'explicit',
   shutting_down: 'shutdown',

@@ -1,16 +1,17 @@
 // What requests will take: time, rows and memory, from what the workers measured and what runs and waits now.
 
+import type { FairQueue } from '../../fair-queue.js';
+import { guidanceRows } from '../../guidance.js';
 import { createSchedule } from '../../pipeline/schedulers/index.js';
+import { rowBudgetFor } from '../shared/capacity.js';
 import type { ModelInfo } from '../shared/messages.js';
-import { rowBudgetFor } from '../shared/row-budget.js';
+import { type AdmittedJob, remainingMs } from './admitted-job.js';
 import type { CatalogueEntry } from './catalogue.js';
-import type { FairQueue } from './fair-queue.js';
 import { predictNeed, usableShare } from './memory.js';
-import { type Planned, plan } from './plan.js';
 import type { Pool, PoolSettings } from './pool.js';
-import type { Estimate, PlannedJob } from './requests.js';
+import type { Estimate, JobOutline } from './requests.js';
 import { StepTimes } from './step-times.js';
-import { remainingMs, type Task } from './task.js';
+import { type Times, timetable } from './timetable.js';
 
 /** What is assumed of a model that no worker has run yet, ms per picture. */
 export const unknownWorkMs = 1000;
@@ -19,9 +20,9 @@ export class Forecast {
   readonly times = new StepTimes();
 
   constructor(
-    private readonly settings: Pick<PoolSettings, 'maxConcurrent' | 'standIn'>,
+    private readonly settings: Pick<PoolSettings, 'maxConcurrent'>,
     private readonly pool: Pool,
-    private readonly queue: FairQueue<Task>,
+    private readonly queue: FairQueue<AdmittedJob>,
   ) {}
 
   /** What a worker measured when it loaded a model. */
@@ -30,17 +31,17 @@ export class Forecast {
   }
 
   /** What these jobs would meet if they came now. */
-  estimate(jobs: readonly PlannedJob[]): Estimate {
-    const planned = this.planWith(jobs);
-    const waitMs = Math.min(...planned.map(({ startMs }) => startMs));
-    const durationMs = Math.max(...planned.map(({ endMs }) => endMs)) - waitMs;
+  estimate(jobs: readonly JobOutline[]): Estimate {
+    const times = this.timetableWith(jobs);
+    const waitMs = Math.min(...times.map(({ startMs }) => startMs));
+    const durationMs = Math.max(...times.map(({ endMs }) => endMs)) - waitMs;
     const needs = jobs.map((job) => this.memoryNeed(job));
     const memoryBytes = needs.includes(undefined) ? undefined : Math.max(...(needs as number[]));
     return { waitMs, durationMs, memoryBytes };
   }
 
   /** What a job takes on a device that is as busy as it should be, ms. */
-  workOf(job: PlannedJob): number {
+  workOf(job: JobOutline): number {
     const info = this.infoOf(job.model);
     if (!info) return unknownWorkMs;
     const { width, height } = job.request.pixels;
@@ -55,39 +56,37 @@ export class Forecast {
     return unetCalls * callMs + this.times.codecMs(job.model, pixels);
   }
 
-  /** Guidance above 1 takes a second row, unless it goes in as an embedding. */
-  rowsOf({ model, request }: PlannedJob): number {
-    return request.guidanceScale > 1 && !this.infoOf(model)?.guidanceEmbedded ? 2 : 1;
+  /** In a UNet call. */
+  rowsOf({ model, request }: JobOutline): number {
+    return guidanceRows(request, this.infoOf(model) ?? { guidanceEmbedded: false }).length;
   }
 
   /** When all that waits, and after it these works, would start and end. */
-  plan(works: readonly number[]): Planned[] {
+  timetable(works: readonly number[]): Times[] {
     const now = performance.now();
     const workers = this.pool.lanes
       .filter(({ worker }) => worker.state === 'ready')
       .map((lane) => ({
         count: this.pool.slotsOf(lane),
-        remainingMs: [...lane.tasks.values()].map((task) => remainingMs(task, now)),
+        remainingMs: [...lane.jobs.values()].map((job) => remainingMs(job, now)),
       }));
-    return plan(workers, [...[...this.queue].map(({ work }) => work), ...works]);
+    return timetable(workers, [...[...this.queue].map(({ work }) => work), ...works]);
   }
 
-  private planWith(jobs: readonly PlannedJob[]): Planned[] {
-    return this.plan(jobs.map((job) => this.workOf(job))).slice(-jobs.length);
+  private timetableWith(jobs: readonly JobOutline[]): Times[] {
+    return this.timetable(jobs.map((job) => this.workOf(job))).slice(-jobs.length);
   }
 
   /** What a job needs of its device while it runs, on top of the model; undefined where nothing was measured. */
-  memoryNeed(job: PlannedJob): number | undefined {
-    const { bytesPerPixel } = this.settings.standIn ?? {};
-    if (bytesPerPixel !== undefined) return bytesPerPixel * pixelsOf(job) * this.rowsOf(job);
+  memoryNeed(job: JobOutline): number | undefined {
     return predictNeed(this.infoOf(job.model)?.memoryNeeds ?? [], pixelsOf(job));
   }
 
   /** What a request of the model may use: free memory, and what a worker keeps from those before. */
   memoryFor(model: string): number {
-    const { memoryBytes } = this.settings.standIn ?? {};
-    if (memoryBytes !== undefined) return memoryBytes;
-    const free = Math.max(...this.pool.lanes.map(({ worker }) => this.pool.freeOf(worker.device)));
+    const free = Math.max(
+      ...this.pool.lanes.map(({ worker }) => worker.freeMemoryBytes ?? this.pool.freeOf(worker.device)),
+    );
     return usableShare * free + keptBy(this.infoOf(model));
   }
 
@@ -103,7 +102,7 @@ export class Forecast {
   }
 }
 
-export function pixelsOf({ request }: PlannedJob): number {
+export function pixelsOf({ request }: JobOutline): number {
   return request.pixels.width * request.pixels.height;
 }
 

@@ -2,13 +2,8 @@
 
 import { readFileSync } from 'node:fs';
 import { freemem } from 'node:os';
+import type { MemoryNeed } from '../shared/capacity.js';
 import { cgroup } from './cgroup.js';
-
-/** What a request of so many pixels needed on top of the loaded model, bytes. */
-export interface MemoryNeed {
-  readonly pixels: number;
-  readonly bytes: number;
-}
 
 /**
  * What a request of so many pixels is likely to need. Convolutions grow with the pixels, attention with their square:

@@ -1,13 +1,12 @@
 // The workers, one per device, and what runs on each. It knows places, not the queue in front of them.
 
+import { rowBudgetFor } from '../shared/capacity.js';
 import type { ExitCause } from '../shared/faults.js';
 import type { FromWorker } from '../shared/messages.js';
-import { rowBudgetFor } from '../shared/row-budget.js';
-import type { StandInSettings } from '../shared/stand-in.js';
+import { type AdmittedJob, remainingMs, runsAlone } from './admitted-job.js';
 import { type CatalogueEntry, digestsOf, mergeCatalogues } from './catalogue.js';
-import { type Device, type Gpu, parseDevices, threadsPerWorker } from './devices.js';
+import { type Device, deviceModule, type Gpu, parseDevices, threadsPerWorker } from './devices.js';
 import { freeMemory } from './memory.js';
-import { remainingMs, runsAlone, type Task } from './task.js';
 import { WorkerProcess } from './worker-process.js';
 
 export interface PoolSettings {
@@ -24,30 +23,35 @@ export interface PoolSettings {
   readonly stepTimeoutMs: number;
   /** Bytes of weights that each worker may have loaded; absent for half of the free memory, shared out. */
   readonly modelMemoryBytes: number | undefined;
+  /** Of one request; absent where there is no limit. */
+  readonly maxSteps?: number | undefined;
   /** What is known of the GPUs; absent without one. */
   readonly gpus?: { readonly gpus: readonly Gpu[]; freeBytes(gpu: string): number | undefined } | undefined;
-  readonly standIn: StandInSettings | undefined;
+  /** As deviceModule reads it; absent outside of tests. */
+  readonly workerModule: string | undefined;
 }
 
-/** A worker and the tasks that run on it, by id. */
+/** A worker and the jobs that run on it, by id. */
 export interface Lane {
   readonly index: number;
   readonly worker: WorkerProcess;
-  readonly tasks: Map<number, Task>;
+  readonly jobs: Map<number, AdmittedJob>;
   /** What the worker last said of the model folders. */
   models: readonly CatalogueEntry[];
+  /** Why the worker found none. */
+  problem: string | undefined;
 }
 
 export interface PoolEvents {
   message(lane: Lane, message: FromWorker): void;
-  /** The lane's worker ended, unasked; its tasks are still on it. */
+  /** The lane's worker ended, unasked; its jobs are still on it. */
   exit(lane: Lane, cause: ExitCause): void;
   stderr(lane: Lane, line: string): void;
 }
 
 /** After this many failed starts in a row a worker is not waited for any more. */
 const hopelessStarts = 3;
-/** A task at most so long, against what is left of those that run, need not wait for them: it takes turns with them. */
+/** A job at most so long, against what is left of those that run, need not wait for them: it takes turns with them. */
 const shortShare = 1 / 8;
 /** What loading a model counts for when a worker is chosen, ms. */
 const loadPenaltyMs = 10_000;
@@ -62,7 +66,8 @@ export class Pool {
   ) {
     const devices = parseDevices(settings.devices, settings.gpus?.gpus);
     const threads = threadsPerWorker(settings.threads, devices);
-    const { modelsDir, cacheDir, standIn, maxConcurrent, stepTimeoutMs } = settings;
+    const module = deviceModule(settings.workerModule);
+    const { modelsDir, cacheDir, maxConcurrent, stepTimeoutMs, maxSteps } = settings;
     const sharing = devices.filter(({ gpu }) => gpu === undefined).length;
     this.lanes = devices.map((device, index) => {
       const worker = new WorkerProcess(
@@ -71,10 +76,11 @@ export class Pool {
           modelsDir,
           cacheDir,
           threads,
+          maxSteps,
           measureRows: maxConcurrent === undefined,
           modelMemoryBytes:
             settings.modelMemoryBytes ?? this.freeOf(device) / 2 / (device.gpu === undefined ? sharing : 1),
-          standIn,
+          module,
           digests: digestsOf(this.models),
         }),
         {
@@ -84,7 +90,7 @@ export class Pool {
         },
         stepTimeoutMs,
       );
-      const lane: Lane = { index, worker, tasks: new Map(), models: [] };
+      const lane: Lane = { index, worker, jobs: new Map(), models: [], problem: undefined };
       return lane;
     });
   }
@@ -111,13 +117,13 @@ export class Pool {
     return this.settings.gpus?.freeBytes(gpu);
   }
 
-  /** Tasks that can run at the same time. */
+  /** Jobs that can run at the same time. */
   get slots(): number {
     return this.lanes.reduce((sum, lane) => sum + this.slotsOf(lane), 0);
   }
 
   get inFlight(): number {
-    return this.lanes.reduce((sum, { tasks }) => sum + tasks.size, 0);
+    return this.lanes.reduce((sum, { jobs }) => sum + jobs.size, 0);
   }
 
   get hasReadyWorker(): boolean {
@@ -138,32 +144,32 @@ export class Pool {
     return Math.max(1, Math.floor(rowBudgetFor(loaded.capacities ?? [], native, native) / 2));
   }
 
-  /** The ready worker with room for a task that has the least to do. */
-  laneFor(task: Task): Lane | undefined {
+  /** The ready worker with room for a job that has the least to do. */
+  laneFor(job: AdmittedJob): Lane | undefined {
     const now = performance.now();
     const cost = new Map<Lane, number>();
     for (const lane of this.lanes) {
-      if (lane.worker.state !== 'ready' || !this.hasRoom(lane, task, now)) continue;
-      const work = [...lane.tasks.values()].reduce((sum, other) => sum + remainingMs(other, now), 0);
-      cost.set(lane, work + (this.isLoaded(lane, task.message.model) ? 0 : loadPenaltyMs));
+      if (lane.worker.state !== 'ready' || !this.hasRoom(lane, job, now)) continue;
+      const work = [...lane.jobs.values()].reduce((sum, other) => sum + remainingMs(other, now), 0);
+      cost.set(lane, work + (this.isLoaded(lane, job.message.model) ? 0 : loadPenaltyMs));
     }
     return [...cost.keys()].sort((a, b) => cost.get(a)! - cost.get(b)!)[0];
   }
 
-  private hasRoom(lane: Lane, task: Task, now: number): boolean {
-    const others = [...lane.tasks.values()];
+  private hasRoom(lane: Lane, job: AdmittedJob, now: number): boolean {
+    const others = [...lane.jobs.values()];
     if (others.length === 0) return true;
-    if (runsAlone(task) || others.some(runsAlone)) return false;
-    return this.fits(lane, others, task) || isShort(task, others, now);
+    if (runsAlone(job) || others.some(runsAlone)) return false;
+    return this.fits(lane, others, job) || isShort(job, others, now);
   }
 
-  private fits(lane: Lane, others: readonly Task[], task: Task): boolean {
+  private fits(lane: Lane, others: readonly AdmittedJob[], job: AdmittedJob): boolean {
     const { maxConcurrent } = this.settings;
     if (maxConcurrent !== undefined) return others.length < maxConcurrent;
-    const model = lane.models.find(({ name }) => name === task.message.model);
-    const { width, height } = task.message.request.pixels;
+    const model = lane.models.find(({ name }) => name === job.message.model);
+    const { width, height } = job.message.request.pixels;
     const budget = rowBudgetFor((model?.runnable && model.capacities) || [], width, height);
-    return others.reduce((sum, other) => sum + other.rows, task.rows) <= budget;
+    return others.reduce((sum, other) => sum + other.rows, job.rows) <= budget;
   }
 
   private isLoaded(lane: Lane, name: string): boolean {
@@ -172,6 +178,6 @@ export class Pool {
 }
 
 /** One at a time, and only beside longer ones: they are slowed down for a moment, not starved. */
-function isShort(task: Task, others: readonly Task[], now: number): boolean {
-  return task.work > 0 && others.every((other) => task.work <= shortShare * remainingMs(other, now));
+function isShort(job: AdmittedJob, others: readonly AdmittedJob[], now: number): boolean {
+  return job.work > 0 && others.every((other) => job.work <= shortShare * remainingMs(other, now));
 }

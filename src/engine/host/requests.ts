@@ -1,6 +1,6 @@
 // What callers of the engine hand in, and what they are told and given.
 
-import type { Img2ImgRequest } from '../../pipeline/img2img.js';
+import type { Img2ImgRequest } from '../../img2img-request.js';
 import type { Pixels } from '../../pixels.js';
 import type { EngineErrorCode } from '../shared/errors.js';
 import type { ExitReason } from '../shared/faults.js';
@@ -14,7 +14,7 @@ export interface Job {
 }
 
 /** What is known of a job before its starter is decoded: enough to tell its place and its cost. */
-export interface PlannedJob {
+export interface JobOutline {
   readonly model: string;
   readonly request: Omit<Img2ImgRequest, 'pixels'> & { readonly pixels: Pick<Pixels, 'width' | 'height'> };
 }
@@ -52,21 +52,28 @@ export interface Estimate {
 }
 
 export interface Generated extends Result {
+  /** From its admission to a worker. */
   readonly queueMs: number;
+  /** From its admission to its picture. */
+  readonly totalMs: number;
   /** What equality of bytes can be expected of: runtime and device. */
   readonly fingerprint: string;
   /** Index of the worker that made it. */
   readonly worker: number;
 }
 
-export type CancelReason = 'client_gone' | 'deadline' | 'explicit' | 'shutdown';
+export const cancelPhases = ['queued', 'running'] as const;
+export const cancelReasons = ['client_gone', 'deadline', 'explicit', 'shutdown'] as const;
+export type CancelReason = (typeof cancelReasons)[number];
 
 export interface EngineEvents {
   /** One UNet call. */
   step: [{ model: string; rows: number; ms: number }];
-  cancelled: [{ phase: 'queued' | 'running'; reason: CancelReason }];
+  cancelled: [{ phase: (typeof cancelPhases)[number]; reason: CancelReason }];
   /** A request that was refused. */
   rejected: [{ code: EngineErrorCode }];
+  /** What a worker says of the model folders: at its start, and whenever they have changed. */
+  models: [readonly CatalogueEntry[]];
   ready: [{ worker: number; device: string; pid: number | undefined; models: readonly CatalogueEntry[] }];
   workerExit: [
     { worker: number; device: string; pid: number | undefined; reason: ExitReason; cause: string; requests: number },

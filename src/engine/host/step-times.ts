@@ -1,6 +1,6 @@
 // What steps take, learned from the workers: the base of every expected wait and duration.
 
-import type { Capacity } from '../shared/row-budget.js';
+import type { Capacity } from '../shared/capacity.js';
 
 interface Learned {
   readonly pixels: number;

@@ -1,18 +1,23 @@
 // A worker as the HTTP process sees it: a child process that is forked, watched, and forked again with backoff when it ends.
 
-import { type ChildProcess, fork } from 'node:child_process';
-import { createInterface } from 'node:readline';
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { Channel, channelFd } from '../shared/channel.js';
 import type { ExitCause } from '../shared/faults.js';
 import type { FromWorker, StartMessage, ToWorker } from '../shared/messages.js';
 import { cgroup } from './cgroup.js';
 import type { Device } from './devices.js';
+import { eachLine } from './lines.js';
+import { checkMessage } from './message-check.js';
 
 const backoffMs = { first: 200, max: 30_000 };
 /** A worker that was ready for this long starts again at the first backoff. */
 const healthyMs = 10_000;
 /** Reading, checking and loading gigabytes may take this long without a word. */
 const loadTimeoutMs = 600_000;
+/** Of a line of its log, characters. */
+const longestLine = 10_000;
 
 export interface WorkerEvents {
   message(message: FromWorker): void;
@@ -29,6 +34,8 @@ export class WorkerProcess {
   failedStarts = 0;
   /** What its process had at its last report, bytes. */
   memoryBytes: number | undefined;
+  /** What its device can still give, where only the worker knows, bytes. */
+  freeMemoryBytes: number | undefined;
   /** Ends in a row without a healthy time between them. */
   private failures = 0;
   private lastWords: ExitCause | undefined;
@@ -36,6 +43,7 @@ export class WorkerProcess {
   /** Ends a process of which nothing is heard. */
   private watchdog: NodeJS.Timeout | undefined;
   private child: ChildProcess | undefined;
+  private channel: Channel | undefined;
   private readyAt = 0;
   private restartTimer: NodeJS.Timeout | undefined;
   private closing = false;
@@ -53,25 +61,32 @@ export class WorkerProcess {
 
   start(): void {
     const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.')); // .ts under a loader, .js when compiled
-    const child = fork(fileURLToPath(new URL(`../worker/worker${extension}`, import.meta.url)), {
-      serialization: 'advanced', // raw bytes for pictures; the default JSON is thirty times slower
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    const entry = fileURLToPath(new URL(`../worker/worker${extension}`, import.meta.url));
+    const child = spawn(process.execPath, [...process.execArgv, entry, String(process.pid)], {
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
       env: workerEnvironment(this.device),
     });
     this.child = child;
+    // Without descriptors left there is a process object that has no streams.
+    const line = child.stdio?.[channelFd] as Duplex | undefined;
+    this.channel =
+      line &&
+      new Channel(line, {
+        message: (message) => this.receive(message),
+        broken: (reason) => this.condemn(reason),
+      });
     this.state = 'starting';
     this.lastWords = undefined;
     this.oomKillsBefore = cgroup.oomKills();
     this.expectSignWithin(loadTimeoutMs);
-    child.on('message', (message) => this.receive(message as FromWorker));
     child.on('error', (error) => {
       this.events.stderr(error.message);
-      // never started: there will be no exit
-      if (child.pid === undefined) this.ended({ reason: 'exit', detail: error.message });
+      if (child.pid === undefined) this.lastWords = { reason: 'exit', detail: error.message }; // never started
     });
-    child.on('exit', (code, signal) => this.ended(this.causeOf(code, signal)));
-    for (const stream of [child.stdout!, child.stderr!]) {
-      createInterface({ input: stream }).on('line', (line) => line.trim() !== '' && this.events.stderr(line));
+    // Not exit: its last words may still be on their way then.
+    child.on('close', (code, signal) => this.ended(this.causeOf(code, signal)));
+    for (const stream of [child.stdout, child.stderr]) {
+      if (stream) eachLine(stream, longestLine, (line) => line.trim() !== '' && this.events.stderr(line));
     }
     const { provider, gpu } = this.device;
     this.send({ type: 'start', provider, gpu, ...this.settings() });
@@ -79,8 +94,15 @@ export class WorkerProcess {
 
   send(message: ToWorker): void {
     // A message to a process that just ended is lost; its exit event follows and settles what was sent.
-    if (this.child?.connected) this.child.send(message, () => {});
+    this.channel?.send(message);
     if (message.type === 'generate') this.watchdog ?? this.expectSignWithin(this.stepTimeoutMs);
+  }
+
+  /** Ends a process that says what no worker says; a new one follows. */
+  condemn(reason: string): void {
+    if (this.lastWords) return;
+    this.lastWords = { reason: 'protocol', detail: reason };
+    this.child?.kill('SIGKILL');
   }
 
   /** Ends the process for good. A model run cannot be interrupted otherwise. */
@@ -95,7 +117,13 @@ export class WorkerProcess {
     await exited;
   }
 
-  private receive(message: FromWorker): void {
+  private receive(said: unknown): void {
+    if (this.lastWords) return;
+    const message = checkMessage(said);
+    if (typeof message === 'string') {
+      this.condemn(message);
+      return;
+    }
     switch (message.type) {
       case 'ready':
         this.state = 'ready';
@@ -114,6 +142,7 @@ export class WorkerProcess {
         return;
       case 'memory':
         this.memoryBytes = message.bytes;
+        this.freeMemoryBytes = message.freeBytes;
     }
     this.events.message(message);
   }
@@ -138,6 +167,7 @@ export class WorkerProcess {
     clearTimeout(this.watchdog);
     this.watchdog = undefined;
     this.memoryBytes = undefined;
+    this.freeMemoryBytes = undefined;
     const wasHealthy = this.state === 'ready' && performance.now() - this.readyAt > healthyMs;
     if (this.state === 'starting') this.failedStarts++;
     this.state = 'down';

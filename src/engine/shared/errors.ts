@@ -1,19 +1,23 @@
 // What the engine can refuse or fail with. HTTP turns the codes into problems; a client's mistakes never get here.
 
-export type EngineErrorCode =
-  | 'overloaded'
-  | 'deadline_unattainable'
-  | 'too_large_for_device'
-  | 'not_ready'
-  | 'worker_lost'
-  | 'request_kills_worker'
-  | 'model_not_found'
-  | 'model_not_runnable'
-  | 'deadline_exceeded'
-  | 'cancelled'
-  | 'interrupted'
-  | 'shutting_down'
-  | 'internal';
+export const engineErrorCodes = [
+  'overloaded',
+  'deadline_unattainable',
+  'too_large_for_device',
+  'not_ready',
+  'worker_lost',
+  'request_kills_worker',
+  'model_not_found',
+  'model_not_runnable',
+  'deadline_exceeded',
+  /** The client left. */
+  'cancelled',
+  /** The client asked for the end, and still listens. */
+  'interrupted',
+  'shutting_down',
+  'internal',
+] as const;
+export type EngineErrorCode = (typeof engineErrorCodes)[number];
 
 export class EngineError extends Error {
   constructor(

@@ -1,6 +1,6 @@
-// Why a worker ended.
+// Why a worker ended. `protocol`: it was ended, because it said what no worker says.
 
-export const exitReasons = ['exit', 'signal', 'oom', 'hang', 'execution_provider'] as const;
+export const exitReasons = ['exit', 'signal', 'oom', 'hang', 'execution_provider', 'protocol'] as const;
 export type ExitReason = (typeof exitReasons)[number];
 
 export interface ExitCause {

@@ -1,16 +1,14 @@
 // What crosses the process boundary between the HTTP process and a worker. Plain data; pictures as raw RGB bytes.
 
-import type { Kind } from '../../pipeline/folder/family.js';
-import type { ModelFolder } from '../../pipeline/folder/model-folder.js';
-import type { SizeRange } from '../../pipeline/folder/unet-facts.js';
-import type { Img2ImgRequest, Timings } from '../../pipeline/img2img.js';
+import type { Img2ImgRequest, Timings } from '../../img2img-request.js';
+import type { Kind, Precision, SizeRange, Vocabulary } from '../../model-facts.js';
 import type { SchedulerName } from '../../pipeline/schedulers/index.js';
 import type { SchedulerConfig } from '../../pipeline/schedulers/schedule.js';
 import type { Pixels } from '../../pixels.js';
-import type { Provider } from '../host/devices.js';
-import type { MemoryNeed } from '../host/memory.js';
-import type { Capacity } from './row-budget.js';
-import type { StandInSettings } from './stand-in.js';
+import type { Capacity, MemoryNeed } from './capacity.js';
+
+/** onnxruntime's. */
+export type Provider = 'cpu' | 'cuda';
 
 /** A folder's digest, and the stamp of sizes and times that it was made at. */
 export interface FolderDigest {
@@ -24,13 +22,16 @@ export interface ModelInfo {
   readonly title: string;
   readonly description: string;
   readonly kind: Kind;
-  readonly exporter: ModelFolder['exporter'];
-  readonly precision: ModelFolder['precision'];
+  /** Whose habits the graphs show. */
+  readonly exporter: string;
+  readonly precision: Precision;
   /** Every step runs, whatever the strength, and with the scheduler lcm only. */
   readonly latentConsistency: boolean;
   /** The guidance goes in as an embedding: a negative prompt is never computed. */
   readonly guidanceEmbedded: boolean;
   readonly license: string | null;
+  /** Absent where the folder names none. */
+  readonly vocabulary?: Vocabulary;
   readonly runnable: true;
   readonly loaded: boolean;
   /** sha256 over the folder. */
@@ -38,6 +39,8 @@ export interface ModelInfo {
   readonly stamp: string;
   readonly size: SizeRange;
   readonly defaults: { readonly steps: number; readonly guidance: number; readonly scheduler: SchedulerName };
+  /** What this server changed of it, in one sentence without its end. */
+  readonly note?: string;
   readonly schedulerConfig: SchedulerConfig;
   /** What the worker measured when it loaded the model; absent until then. */
   readonly capacities?: readonly Capacity[];
@@ -58,6 +61,8 @@ export interface Result {
   /** Tokens of the prompts that did not fit the text encoder. */
   readonly droppedTokens: { readonly prompt: number; readonly negativePrompt: number };
   readonly unetCalls: number;
+  /** What it waited on the worker for models to be loaded, ms. */
+  readonly modelLoadMs: number;
   readonly timings: Timings;
   /** Time inside model runs while the request was on the device, ms; all the rest is overhead. */
   readonly modelRunMs: number;
@@ -75,7 +80,10 @@ export interface StartMessage {
   readonly measureRows: boolean;
   /** Bytes of weights that may be loaded at the same time; a single larger model is loaded all the same. */
   readonly modelMemoryBytes: number;
-  readonly standIn: StandInSettings | undefined;
+  /** Of one request: a model's default is never more. */
+  readonly maxSteps: number | undefined;
+  /** Address of a module that puts another device in the place of the worker's own. */
+  readonly module: string | undefined;
   /** Digests of folders that did not change since, by name: hashing gigabytes takes long. */
   readonly digests: Readonly<Record<string, FolderDigest>>;
 }
@@ -87,13 +95,18 @@ export interface GenerateMessage {
   /** Whether anybody listens to its steps, and looks at previews of them. */
   readonly wantsProgress: boolean;
   readonly preview: boolean;
-  /** Workers that ended while they ran it. */
-  readonly deaths: number;
 }
 export type ToWorker = StartMessage | GenerateMessage | { readonly type: 'abort'; readonly id: number };
 
 export type FromWorker =
-  | { readonly type: 'models'; readonly models: readonly (ModelInfo | BrokenModel)[]; readonly onnxruntime: string }
+  /** All models, at the start and whenever the folders have changed. */
+  | {
+      readonly type: 'models';
+      readonly models: readonly (ModelInfo | BrokenModel)[];
+      readonly onnxruntime: string;
+      /** Why there are none. */
+      readonly problem: string | undefined;
+    }
   | { readonly type: 'ready' }
   /** What is known of one model has changed: it was loaded for its first request, or does not load. */
   | { readonly type: 'model'; readonly model: ModelInfo | BrokenModel }
@@ -109,8 +122,8 @@ export type FromWorker =
     }
   | { readonly type: 'modelLoaded'; readonly model: string; readonly component: string; readonly ms: number }
   | { readonly type: 'promptCache'; readonly hits: number; readonly misses: number }
-  /** Resident memory of its process. */
-  | { readonly type: 'memory'; readonly bytes: number }
+  /** Resident memory of its process, and what its device can still give where the HTTP process cannot know that. */
+  | { readonly type: 'memory'; readonly bytes: number; readonly freeBytes?: number | undefined }
   /** Last words: it ends now. */
   | { readonly type: 'fatal'; readonly reason: 'oom' | 'execution_provider'; readonly message: string }
   /** A request took a step; only for those that want to know. */

@@ -1,193 +1,38 @@
-// What a batch runs on: the pipeline with the models of the store, and what it tells the HTTP process about it.
+// What a worker runs models on: the pipeline's calls, what they cost and what they need of memory.
 
-import { setTimeout as sleep } from 'node:timers/promises';
-import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
+import type { Img2ImgRequest } from '../../img2img-request.js';
 import * as img2img from '../../pipeline/img2img.js';
 import type { Model } from '../../pipeline/model.js';
-import { fitPreview, type PreviewMap, previewOf } from '../../pipeline/preview.js';
-import { isOutOfMemory } from '../shared/faults.js';
-import type { FromWorker, GenerateMessage } from '../shared/messages.js';
-import { callMs, faultAt, type StandInSettings, slowMs } from '../shared/stand-in.js';
-import type { BatchDevice, Running } from './batch.js';
-import type { ModelStore } from './model-store.js';
+import type { Pixels } from '../../pixels.js';
+import { openGpuSource } from '../shared/gpu/gpu-source.js';
+import type { StartMessage } from '../shared/messages.js';
+import { gpuMemory, type MemoryGauge, processMemory } from './memory-gauge.js';
 
-/** A request's state on the device. */
-export interface OnDevice {
-  readonly message: GenerateMessage;
-  readonly model: Model;
-  readonly generation: img2img.Generation;
-  readonly modelRunMsBefore: number;
+/** The calls are those of pipeline/img2img. */
+export interface Device {
+  prepare(model: Model, requests: readonly Img2ImgRequest[]): Promise<img2img.Generation[]>;
+  denoise(model: Model, generations: readonly img2img.Generation[]): Promise<void>;
+  decode(model: Model, generations: readonly img2img.Generation[]): Promise<Pixels[]>;
+  /** What a call costs: wall time, or the CPU's time, which does not depend on what else runs there. */
+  readonly cost: 'wall_time' | 'cpu_time';
+  readonly memory: MemoryGauge;
 }
 
-/** At most one report of memory in this time, ms. */
-const memoryReportMs = 1000;
-
-export class WorkerDevice implements BatchDevice<OnDevice> {
-  private memoryReportedAt = 0;
-  private readonly previews = new WeakMap<Model, PreviewMap>();
-
-  /** @param standIn costs and faults, where this is a stand-in */
-  constructor(
-    private readonly store: ModelStore,
-    private readonly standIn: StandInSettings | undefined,
-    private readonly running: () => readonly Running<OnDevice>[],
-    private readonly send: (message: FromWorker) => void,
-  ) {}
-
-  canAdmit({ model }: GenerateMessage): boolean {
-    return this.store.hasRoomFor(model, this.modelsInUse());
-  }
-
-  canPrepareTogether(a: GenerateMessage, b: GenerateMessage): boolean {
-    const { width, height } = a.request.pixels;
-    return a.model === b.model && width === b.request.pixels.width && height === b.request.pixels.height;
-  }
-
-  async prepare(messages: readonly GenerateMessage[]): Promise<OnDevice[]> {
-    const model = await this.store.get(messages[0]!.model, this.modelsInUse());
-    this.send({ type: 'busy', doing: 'run' });
-    const { hits, misses } = model.promptCache;
-    const modelRunMsBefore = modelRunMs(model);
-    const start = performance.now();
-    const generations = await img2img.prepare(
-      model,
-      messages.map(({ request }) => request),
-    );
-    await this.takeVaeTime(start);
-    this.send({ type: 'promptCache', hits: model.promptCache.hits - hits, misses: model.promptCache.misses - misses });
-    return messages.map((message, i) => ({ message, model, modelRunMsBefore, generation: generations[i]! }));
-  }
-
-  canShareCall(a: OnDevice, b: OnDevice): boolean {
-    return a.model === b.model && img2img.canShareCall(a.model, a.generation, b.generation);
-  }
-
-  rowsOf({ generation }: OnDevice): number {
-    return img2img.rowsOf(generation);
-  }
-
-  rowBudget({ model, message }: OnDevice): number {
-    const { width, height } = message.request.pixels;
-    return this.store.rowBudget(model.folder.name, width, height);
-  }
-
-  async denoise(together: readonly OnDevice[]): Promise<void> {
-    const { model, message } = together[0]!;
-    if (this.standIn) await this.sufferFault(together);
-    const generations = together.map(({ generation }) => generation);
-    const start = performance.now();
-    await this.call(model, generations);
-    const ms = performance.now() - start;
-    const rows = generations.reduce((sum, generation) => sum + img2img.rowsOf(generation), 0);
-    const { width, height } = message.request.pixels;
-    this.send({ type: 'step', model: model.folder.name, pixels: width * height, rows, ms });
-    for (const one of together) if (one.message.wantsProgress) this.tellProgress(one);
-  }
-
-  /** One UNet call, which on a stand-in lasts as long as its table says. */
-  async call(model: Model, generations: readonly img2img.Generation[]): Promise<void> {
-    const start = performance.now();
-    await img2img.denoise(model, generations);
-    if (!this.standIn?.callMs) return;
-    const rows = generations.reduce((sum, generation) => sum + img2img.rowsOf(generation), 0);
-    await waitUntil(start + callMs(this.standIn.callMs, rows));
-  }
-
-  /** Called once per model, when it is loaded. */
-  async preparePreviews(model: Model): Promise<void> {
-    this.previews.set(model, await fitPreview(model));
-  }
-
-  isDone({ generation }: OnDevice): boolean {
-    return img2img.isDone(generation);
-  }
-
-  canDecodeTogether(a: OnDevice, b: OnDevice): boolean {
-    return a.model === b.model && this.canPrepareTogether(a.message, b.message);
-  }
-
-  async finish(done: readonly Running<OnDevice>[]): Promise<void> {
-    const { model } = done[0]!.generation;
-    const start = performance.now();
-    const pictures = await img2img.decode(
-      model,
-      done.map(({ generation }) => generation.generation),
-    );
-    await this.takeVaeTime(start);
-    for (const [i, { id, generation: onDevice }] of done.entries()) {
-      const { droppedTokens, drawUnseeded, unetCalls, timings } = onDevice.generation;
-      const spent = modelRunMs(model) - onDevice.modelRunMsBefore;
-      const result = { pixels: pictures[i]!, droppedTokens, drawUnseeded, unetCalls, timings, modelRunMs: spent };
-      this.send({ type: 'done', id, result });
-    }
-    this.reportMemory();
-  }
-
-  failed(id: number, error: unknown): void {
-    // A request that runs out of memory beside others may have enough of it alone: a new worker will show.
-    if (isOutOfMemory(error) && this.running().length > 0) throw error;
-    const code = isOutOfMemory(error)
-      ? 'too_large_for_device'
-      : error instanceof ModelFolderError
-        ? 'model_not_runnable'
-        : 'internal';
-    this.send({ type: 'failed', id, code, message: error instanceof Error ? error.message : String(error) });
-  }
-
-  aborted(id: number): void {
-    this.send({ type: 'aborted', id });
-  }
-
-  private modelsInUse(): Set<string> {
-    return new Set(this.running().map(({ generation }) => generation.model.folder.name));
-  }
-
-  private async takeVaeTime(start: number): Promise<void> {
-    if (this.standIn?.vaeMs !== undefined) await waitUntil(start + this.standIn.vaeMs);
-  }
-
-  private async sufferFault(together: readonly OnDevice[]): Promise<void> {
-    for (const { message, generation } of together) {
-      switch (faultAt(message.request.prompt, generation.unetCalls, message.deaths)) {
-        case 'slow':
-          await sleep(slowMs);
-          break;
-        case 'fail':
-          throw new Error('The stand-in was told to fail.');
-        case 'oom':
-          throw new Error('The stand-in was told to be out of memory.');
-        case 'provider':
-          throw new Error('CUDA failure 700: the stand-in was told to break its execution provider.');
-        case 'die':
-          process.kill(process.pid, 'SIGKILL');
-          break;
-        case 'hang':
-          for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0); // as a run that does not return
-      }
-    }
-  }
-
-  private tellProgress({ message, model, generation }: OnDevice): void {
-    const { index, unetCalls, scheduler } = generation;
-    const steps = unetCalls + scheduler.timesteps.length - index;
-    const map = message.preview ? this.previews.get(model) : undefined;
-    const progress = { step: unetCalls, steps, ...(map && { preview: previewOf(map, generation) }) };
-    this.send({ type: 'progress', id: message.id, progress });
-  }
-
-  private reportMemory(): void {
-    const now = performance.now();
-    if (now - this.memoryReportedAt < memoryReportMs) return;
-    this.memoryReportedAt = now;
-    this.send({ type: 'memory', bytes: process.memoryUsage.rss() });
-  }
+/** What a module of WORKER_MODULE exports. */
+export interface DeviceModule {
+  /** @param device the worker's own @returns what the worker uses instead */
+  default(device: Device): Device;
 }
 
-async function waitUntil(time: number): Promise<void> {
-  const ms = time - performance.now();
-  if (ms > 0) await sleep(ms);
-}
-
-function modelRunMs(model: Model): number {
-  return Object.values(model.sessions).reduce((sum, session) => sum + session.runMs, 0);
+export async function openDevice({
+  provider,
+  gpu,
+  module,
+}: Pick<StartMessage, 'provider' | 'gpu' | 'module'>): Promise<Device> {
+  const memory = gpu === undefined ? processMemory : gpuMemory(await openGpuSource(), gpu);
+  const { prepare, denoise, decode } = img2img;
+  const device: Device = { prepare, denoise, decode, cost: provider === 'cpu' ? 'cpu_time' : 'wall_time', memory };
+  if (module === undefined) return device;
+  const { default: replace }: DeviceModule = await import(module);
+  return replace(device);
 }

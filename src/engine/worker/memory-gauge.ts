@@ -1,7 +1,7 @@
 // What a worker's device has in use, so that warm-up can measure what a request needs of it. Lives in the worker.
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { GpuSource } from '../shared/gpu/gpu.js';
+import type { GpuSource } from '../shared/gpu/gpu-reading.js';
 
 /** Bytes; undefined where the system does not tell. */
 export interface MemoryGauge {
@@ -9,6 +9,8 @@ export interface MemoryGauge {
   forgetPeak(): void;
   /** The most that was in use since forgetPeak. */
   peak(): Promise<number | undefined>;
+  /** What requests may still get; absent where the HTTP process sees that by itself, as it does of machines and GPUs. */
+  free?(): number | undefined;
 }
 
 /** Of this process: what a CPU's models and pictures live in. */

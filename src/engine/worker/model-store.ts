@@ -1,24 +1,18 @@
-// The model folders of one worker: what they are, which are loaded, and which leaves when memory is short. Lives in the worker.
+// The models of one worker: what is known of them, which are loaded, and which leaves when memory is short. Lives in the worker.
 
-import { findModels } from '../../pipeline/folder/find-models.js';
-import { bytesOfModel, digestFolder, stampFolder } from '../../pipeline/folder/folder-digest.js';
-import { readModelFolder } from '../../pipeline/folder/model-folder.js';
+import type { FoundModels } from '../../pipeline/folder/find-models.js';
 import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import { loadModel, type Model, releaseModel } from '../../pipeline/model.js';
-import { UnsupportedSchedulerError } from '../../pipeline/schedulers/schedule.js';
-import type { BrokenModel, FolderDigest, ModelInfo } from '../shared/messages.js';
-import { rowBudgetFor } from '../shared/row-budget.js';
+import { rowBudgetFor } from '../shared/capacity.js';
+import type { BrokenModel, ModelInfo } from '../shared/messages.js';
+import { broken, Folders, type FoldersOptions } from './folders.js';
 import type { Warmth } from './warm-up.js';
 
-export interface ModelStoreOptions {
-  readonly modelsDir: string;
+export interface ModelStoreOptions extends FoldersOptions {
   readonly cacheDir: string;
-  readonly provider: 'cpu' | 'cuda';
   readonly threads: number;
   readonly measureRows: boolean;
   readonly modelMemoryBytes: number;
-  /** Digests of folders that did not change since, by name. */
-  readonly digests: Readonly<Record<string, FolderDigest>>;
 }
 
 export interface ModelStoreEvents {
@@ -31,34 +25,77 @@ export interface ModelStoreEvents {
 
 export class ModelStore {
   private readonly catalogue = new Map<string, ModelInfo | BrokenModel>();
-  private readonly paths = new Map<string, string>();
-  private readonly bytes = new Map<string, number>();
+  private readonly folders: Folders;
   /** The longest unused first. */
   private readonly loaded = new Map<string, Model>();
+  private loadedMs = 0;
+  private loadingSince: number | undefined;
+  private found: FoundModels = { paths: new Map() };
+  /** Reading and loading go one after another. */
+  private last: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly options: ModelStoreOptions,
     private readonly events: ModelStoreEvents,
-  ) {}
+  ) {
+    this.folders = new Folders(options);
+  }
 
   get models(): (ModelInfo | BrokenModel)[] {
     return [...this.catalogue.values()];
   }
 
-  /** Looks at all folders and loads the first that can be loaded. */
-  async open(): Promise<void> {
-    for (const [name, path] of findModels(this.options.modelsDir)) {
-      this.paths.set(name, path);
-      this.catalogue.set(name, await this.inspect(name, path));
-    }
+  /** Time that has gone into loading models so far, ms: a clock that stands still while none is loaded. */
+  get loadClock(): number {
+    return this.loadedMs + (this.loadingSince === undefined ? 0 : performance.now() - this.loadingSince);
+  }
+
+  /** Why there are no models, in one sentence without its end. */
+  get problem(): string | undefined {
+    return this.found.problem;
+  }
+
+  /**
+   * Looks at the folders, and reads those that are new or have changed; while none can run, all of them. What is loaded stays
+   * as it is. Loads the first that can be loaded when none is.
+   * @returns whether anything is known that was not known before
+   */
+  look(): Promise<boolean> {
+    return this.inTurn(async () => {
+      const before = JSON.stringify([this.found.problem, this.models]);
+      this.found = this.folders.find();
+      const hopeless = !this.models.some(({ runnable }) => runnable);
+      for (const name of [...this.catalogue.keys()].filter((each) => !this.found.paths.has(each))) {
+        if (!this.loaded.has(name)) this.forget(name);
+      }
+      for (const name of this.found.paths.keys()) {
+        if (!this.loaded.has(name) && (hopeless || this.folders.hasChanged(name))) await this.read(name);
+      }
+      if (this.loaded.size === 0) await this.loadFirst();
+      return JSON.stringify([this.found.problem, this.models]) !== before;
+    });
+  }
+
+  private async loadFirst(): Promise<void> {
     for (const { name, runnable } of this.models) {
       if (!runnable) continue;
-      const loads = await this.get(name, new Set()).then(
+      const loads = await this.load(name, new Set()).then(
         () => true,
         () => false, // told by its place in the catalogue
       );
       if (loads) return;
     }
+  }
+
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.last.then(work, work);
+    this.last = turn.catch(() => {});
+    return turn;
+  }
+
+  private forget(name: string): void {
+    this.catalogue.delete(name);
+    this.folders.forget(name);
   }
 
   /** Whether a model is loaded or can be, while those in use stay. When nothing is in use, any can. */
@@ -86,12 +123,21 @@ export class ModelStore {
       this.loaded.set(name, loaded);
       return loaded;
     }
+    return this.inTurn(() => this.load(name, inUse));
+  }
+
+  private async load(name: string, inUse: ReadonlySet<string>): Promise<Model> {
+    const loaded = this.loaded.get(name);
+    if (loaded) return loaded;
+    if (this.folders.hasChanged(name)) await this.read(name);
     const info = this.catalogue.get(name);
     if (!info?.runnable) throw new ModelFolderError(info?.reason ?? `there is no model ${name}`);
     this.events.loading();
-    await this.makeRoomFor(name, inUse);
+    this.loadingSince = performance.now();
+    let model: Model | undefined;
     try {
-      const model = await loadModel(this.paths.get(name)!, this.options);
+      await this.makeRoomFor(name, inUse);
+      model = await loadModel(this.folders.pathOf(name), this.options);
       for (const [component, { loadMs }] of Object.entries(model.sessions)) {
         this.events.componentLoaded(name, component, loadMs);
       }
@@ -102,7 +148,12 @@ export class ModelStore {
     } catch (error) {
       const told = broken(name, error);
       this.tell(told);
+      this.folders.failed(name);
+      if (model) await releaseModel(model);
       throw new ModelFolderError(told.reason);
+    } finally {
+      this.loadedMs = this.loadClock;
+      this.loadingSince = undefined;
     }
   }
 
@@ -118,34 +169,16 @@ export class ModelStore {
   }
 
   private bytesOf(names: Iterable<string>): number {
-    return [...new Set(names)].reduce((sum, name) => sum + (this.bytes.get(name) ?? 0), 0);
+    return [...new Set(names)].reduce((sum, name) => sum + this.folders.bytesOf(name), 0);
   }
 
-  private async inspect(name: string, path: string): Promise<ModelInfo | BrokenModel> {
-    try {
-      const folder = readModelFolder(path, this.options.provider);
-      const stamp = stampFolder(path);
-      const known = this.options.digests[name];
-      const digest = known?.stamp === stamp ? known.digest : await digestFolder(path);
-      this.bytes.set(name, bytesOfModel(folder));
-      const { title, description, kind, exporter, precision, license, size, defaults, schedulerConfig } = folder;
-      const { latentConsistency, guidanceEmbedded } = folder.family;
-      const facts = { title, description, kind, exporter, precision, license, size, defaults, schedulerConfig };
-      return { name, runnable: true, loaded: false, ...facts, latentConsistency, guidanceEmbedded, digest, stamp };
-    } catch (error) {
-      return broken(name, error);
-    }
+  private async read(name: string): Promise<void> {
+    this.events.loading();
+    this.catalogue.set(name, await this.folders.read(name));
   }
 
   private tell(info: ModelInfo | BrokenModel): void {
     this.catalogue.set(info.name, info);
     this.events.changed(info);
   }
-}
-
-/** Whatever is wrong with a folder is the folder's, and never the worker's end. */
-function broken(name: string, error: unknown): BrokenModel {
-  const expected = error instanceof ModelFolderError || error instanceof UnsupportedSchedulerError;
-  const message = String(error instanceof Error ? error.message : error).split('\n')[0]!;
-  return { name, runnable: false, reason: expected ? message : `it cannot be read: ${message}` };
 }

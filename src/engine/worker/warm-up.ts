@@ -1,12 +1,13 @@
 // The first runs of a model that was just loaded: arenas are allocated, kernels chosen, and what calls take and need is
 // measured, so that the first request meets a device that is known. Lives in the worker.
 
+import type { Img2ImgRequest } from '../../img2img-request.js';
 import * as img2img from '../../pipeline/img2img.js';
 import type { Model } from '../../pipeline/model.js';
-import type { MemoryNeed } from '../host/memory.js';
+import type { Capacity, MemoryNeed } from '../shared/capacity.js';
 import { isOutOfMemory } from '../shared/faults.js';
-import { type CallTime, type Capacity, measureRowBudget } from '../shared/row-budget.js';
-import type { MemoryGauge } from './memory-gauge.js';
+import type { Device } from './device.js';
+import { type CallTime, measureRowBudget } from './row-budget.js';
 
 export interface Warmth {
   readonly capacities: readonly Capacity[];
@@ -16,24 +17,20 @@ export interface Warmth {
 type Call = Capacity['calls'][number];
 
 export interface WarmUpOptions {
-  /** One UNet call; a stand-in makes it cost what it should. */
-  readonly denoise: (model: Model, generations: readonly img2img.Generation[]) => Promise<void>;
-  /** Whether cost is the CPU's time. Wall time tells nothing there: others use the cores too. */
-  readonly onCpu: boolean;
+  readonly device: Device;
   readonly measureRows: boolean;
-  readonly memory: MemoryGauge;
 }
 
 /** Measuring may take this long; a model whose calls take longer has nothing to gain from more rows. */
-const measuringMs = { onCpu: 1_500, onGpu: 10_000 };
+const measuringMs = { cpu_time: 1_500, wall_time: 10_000 };
 /** Calls that are timed per number of rows, after one that chooses kernels; the fastest counts, so that what disturbs one does not decide. */
-const timedCalls = { onCpu: 2, onGpu: 5 };
+const timedCalls = { cpu_time: 2, wall_time: 5 };
 /** Length of the schedule that measured calls walk along: more than are made with one generation. */
 const measuredSteps = 40;
 
 /** Runs the native size, and the largest and the smallest while there is time. */
 export async function warmUp(model: Model, options: WarmUpOptions): Promise<Warmth> {
-  const end = performance.now() + (options.onCpu ? measuringMs.onCpu : measuringMs.onGpu);
+  const end = performance.now() + measuringMs[options.device.cost];
   const { ran, memoryNeeds } = await runSizes(model, end, options);
   const capacities: Capacity[] = [];
   for (const { side, call } of ran) {
@@ -52,7 +49,7 @@ async function runSizes(
   options: WarmUpOptions,
 ): Promise<{ ran: { side: number; call: Call }[]; memoryNeeds: MemoryNeed[] }> {
   const { min, native, max } = model.folder.size;
-  const { memory } = options;
+  const { memory } = options.device;
   const ran: { side: number; call: Call }[] = [];
   const memoryNeeds: MemoryNeed[] = [];
   const loaded = await memory.used();
@@ -77,15 +74,15 @@ async function runSizes(
 }
 
 /** A guided request of one step, encoders and decoder included. */
-async function runWhole(model: Model, side: number, { denoise }: WarmUpOptions): Promise<Call> {
-  const generations = await img2img.prepare(model, [warmUpRequest(model, side, 2, 1)]);
+async function runWhole(model: Model, side: number, { device }: WarmUpOptions): Promise<Call> {
+  const generations = await device.prepare(model, [warmUpRequest(model, side, 2, 1)]);
   let ms = 0;
   while (!img2img.isDone(generations[0]!)) {
     const start = performance.now();
-    await denoise(model, generations);
+    await device.denoise(model, generations);
     ms = performance.now() - start;
   }
-  await img2img.decode(model, generations);
+  await device.decode(model, generations);
   return { rows: img2img.rowsOf(generations[0]!), ms };
 }
 
@@ -105,28 +102,28 @@ async function timeCalls(
   side: number,
   rows: number,
   end: number,
-  { denoise, onCpu }: WarmUpOptions,
+  { device }: WarmUpOptions,
 ): Promise<CallTime | undefined> {
   const generations: img2img.Generation[] = [];
   while (generations.length < rows) {
     if (performance.now() > end) return undefined;
-    generations.push(...(await img2img.prepare(model, [warmUpRequest(model, side, 1, measuredSteps)])));
+    generations.push(...(await device.prepare(model, [warmUpRequest(model, side, 1, measuredSteps)])));
   }
   let best: CallTime | undefined;
-  for (let call = 0; call <= (onCpu ? timedCalls.onCpu : timedCalls.onGpu); call++) {
+  for (let call = 0; call <= timedCalls[device.cost]; call++) {
     if (performance.now() > end) return undefined;
     const cpu = process.cpuUsage();
     const start = performance.now();
-    await denoise(model, generations);
+    await device.denoise(model, generations);
     const ms = performance.now() - start;
     const { user, system } = process.cpuUsage(cpu);
-    const cost = onCpu ? (user + system) / 1000 : ms;
+    const cost = device.cost === 'cpu_time' ? (user + system) / 1000 : ms;
     if (call > 0 && (!best || cost < best.cost)) best = { rows, ms, cost };
   }
   return best;
 }
 
-function warmUpRequest({ folder }: Model, side: number, guidanceScale: number, steps: number): img2img.Img2ImgRequest {
+function warmUpRequest({ folder }: Model, side: number, guidanceScale: number, steps: number): Img2ImgRequest {
   const pixels = { data: new Uint8Array(side ** 2 * 3), width: side, height: side };
   const { scheduler } = folder.defaults;
   return { pixels, prompt: '', negativePrompt: '', strength: 1, guidanceScale, steps, scheduler, seed: 0 };

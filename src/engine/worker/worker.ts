@@ -1,79 +1,94 @@
 // Entry of a worker: one child process per device. Runs batches of requests step by step, and speaks messages.
 // A model run blocks this process; between two of them the event loop turns, so that joins and aborts take effect at the next step.
 
+import { Socket } from 'node:net';
 import { constants, setPriority } from 'node:os';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { removeLeftOvers } from '../../pipeline/onnx/graph-cache.js';
 import { onnxruntimeVersion } from '../../pipeline/onnx/sessions.js';
+import { Channel, channelFd } from '../shared/channel.js';
 import { isOutOfMemory } from '../shared/faults.js';
-import { openGpuSource } from '../shared/gpu/gpu.js';
 import type { FromWorker, StartMessage, ToWorker } from '../shared/messages.js';
 import { Batch } from './batch.js';
-import { type OnDevice, WorkerDevice } from './device.js';
-import { gpuMemory, type MemoryGauge, processMemory } from './memory-gauge.js';
+import { memoryReport, type OnDevice, WorkerDevice } from './batch-device.js';
+import { openDevice } from './device.js';
 import { ModelStore } from './model-store.js';
+import { dieWithParent } from './parent-death.js';
 import { warmUp } from './warm-up.js';
 
+const lookAfterMs = { first: 500, most: 30_000 };
+
 let batch: Batch<OnDevice>;
+let batchDevice: WorkerDevice;
 let stepping = false;
 
-process.on('message', (message: ToWorker) => {
+dieWithParent(Number(process.argv[2]));
+
+const line = new Socket({ fd: channelFd, readable: true, writable: true });
+const channel = new Channel(line, {
+  message: (message) => receive(message as ToWorker),
+  broken: (reason) => die(new Error(reason)),
+});
+
+// The HTTP process decides when a worker ends: by leaving, or by SIGKILL. Signals to the whole process group are not for us.
+line.on('close', () => process.exit(0));
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'] as const) process.on(signal, () => {});
+
+function receive(message: ToWorker): void {
   switch (message.type) {
     case 'start':
       start(message).catch(die);
       break;
     case 'generate':
+      batchDevice.arrived(message);
       batch.add(message);
       run().catch(die);
       break;
     case 'abort':
       batch.abort(message.id);
   }
-});
-
-// The HTTP process decides when a worker ends: by leaving, or by SIGKILL. Signals to the whole process group are not for us.
-process.on('disconnect', () => process.exit(0));
-for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'] as const) process.on(signal, () => {});
-
-async function start(options: StartMessage): Promise<void> {
-  const provider = options.provider === 'cuda' ? 'cuda' : 'cpu';
-  // Where pictures take the whole CPU, the HTTP process must not wait for it: probes and refusals come at once.
-  if (provider === 'cpu') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
-  const { standIn, measureRows } = options;
-  const memory = await memoryOf(options);
-  const store = new ModelStore(
-    { ...options, provider },
-    {
-      loading: () => send({ type: 'busy', doing: 'load' }),
-      warmUp: async (model) => {
-        const warmth = await warmUp(model, {
-          denoise: (model, generations) => device.call(model, generations),
-          onCpu: provider === 'cpu' && standIn?.callMs === undefined,
-          measureRows,
-          memory,
-        });
-        await device.preparePreviews(model);
-        return warmth;
-      },
-      changed: (model) => send({ type: 'model', model }),
-      componentLoaded: (model, component, ms) => send({ type: 'modelLoaded', model, component, ms }),
-    },
-  );
-  const device = new WorkerDevice(
-    store,
-    options.provider === 'standin' ? (standIn ?? {}) : undefined,
-    () => batch.running,
-    send,
-  );
-  batch = new Batch(device);
-  await store.open();
-  send({ type: 'models', models: store.models, onnxruntime: onnxruntimeVersion });
-  send({ type: 'memory', bytes: process.memoryUsage.rss() });
-  send({ type: 'busy', doing: 'nothing' });
-  send({ type: 'ready' });
 }
 
-async function memoryOf({ gpu }: StartMessage): Promise<MemoryGauge> {
-  return gpu === undefined ? processMemory : gpuMemory(await openGpuSource(), gpu);
+function sendModels({ models, problem }: ModelStore): void {
+  send({ type: 'models', models, problem, onnxruntime: onnxruntimeVersion });
+}
+
+/** Folders come, go and change while the worker runs. It looks at them while nothing else is to do, less and less often. */
+async function watchFolders(store: ModelStore): Promise<never> {
+  for (let delay = lookAfterMs.first; ; delay = Math.min(2 * delay, lookAfterMs.most)) {
+    await sleep(delay, undefined, { ref: false });
+    if (!batch.isIdle) continue;
+    const changed = await store.look();
+    if (batch.isIdle) send({ type: 'busy', doing: 'nothing' });
+    if (!changed) continue;
+    sendModels(store);
+    delay = lookAfterMs.first;
+  }
+}
+
+async function start(options: StartMessage): Promise<void> {
+  // Where pictures take the whole CPU, the HTTP process must not wait for it: probes and refusals come at once.
+  if (options.provider === 'cpu') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+  removeLeftOvers(options.cacheDir);
+  const device = await openDevice(options);
+  const store = new ModelStore(options, {
+    loading: () => send({ type: 'busy', doing: 'load' }),
+    warmUp: async (model) => {
+      const warmth = await warmUp(model, { device, measureRows: options.measureRows });
+      await batchDevice.preparePreviews(model);
+      return warmth;
+    },
+    changed: (model) => send({ type: 'model', model }),
+    componentLoaded: (model, component, ms) => send({ type: 'modelLoaded', model, component, ms }),
+  });
+  batchDevice = new WorkerDevice(store, device, () => batch.running, send);
+  batch = new Batch(batchDevice);
+  await store.look();
+  sendModels(store);
+  send(memoryReport(device));
+  send({ type: 'busy', doing: 'nothing' });
+  send({ type: 'ready' });
+  watchFolders(store).catch(die);
 }
 
 async function run(): Promise<void> {
@@ -89,7 +104,7 @@ async function run(): Promise<void> {
 }
 
 function send(message: FromWorker): void {
-  if (process.connected) process.send!(message);
+  channel.send(message);
 }
 
 /** What should not happen (a failed UNet call, a bug): the worker ends, and the engine starts a new one. */
@@ -98,6 +113,5 @@ function die(error: unknown): void {
   process.stderr.write(`${text}\n`);
   const reason = isOutOfMemory(error) ? 'oom' : 'execution_provider';
   const lastWords: FromWorker = { type: 'fatal', reason, message: text.split('\n')[0]! };
-  // Without a parent the words reach nobody, and disconnect ends the process.
-  process.send?.(lastWords, () => process.exit(1));
+  channel.send(lastWords, () => process.exit(1));
 }

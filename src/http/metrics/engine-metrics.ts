@@ -1,7 +1,7 @@
 // What the engine says of itself: its load, its workers, its steps. Labels come from closed sets and from the models' names.
 
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import { type Engine, exitReasons } from '../../engine/host/engine.js';
+import { cancelPhases, cancelReasons, type Engine, exitReasons } from '../../engine/host/engine.js';
 
 /** Doubling, as a batch does. */
 const stepBuckets = [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56];
@@ -48,8 +48,8 @@ function loadGauges(registry: Registry, engine: Engine): void {
     labelNames: ['phase', 'reason'],
     registers: [registry],
   });
-  for (const phase of ['queued', 'running']) {
-    for (const reason of ['client_gone', 'deadline', 'explicit', 'shutdown']) cancelled.inc({ phase, reason }, 0);
+  for (const phase of cancelPhases) {
+    for (const reason of cancelReasons) cancelled.inc({ phase, reason }, 0);
   }
   engine.on('cancelled', (labels) => cancelled.inc(labels));
 }

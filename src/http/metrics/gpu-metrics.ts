@@ -2,7 +2,7 @@
 
 import { Gauge, type Registry } from 'prom-client';
 import type { EngineStatus } from '../../engine/host/engine.js';
-import type { GpuTelemetry } from '../../engine/shared/gpu/gpu.js';
+import type { GpuTelemetry } from '../../engine/host/gpu-telemetry.js';
 
 type Reading = GpuTelemetry['gpus'][number];
 

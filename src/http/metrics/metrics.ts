@@ -5,7 +5,8 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { Type } from 'typebox';
 import type { Engine, Generated } from '../../engine/host/engine.js';
 import { type StageTimes, stages } from '../pictures/stages.js';
-import type { ProblemCode } from '../problems/problem-codes.js';
+import type { Outcome } from '../problems/engine-ends.js';
+import { problemCodes } from '../problems/problem-codes.js';
 import { type Problem, problemResponses } from '../problems/problems.js';
 import type { Trace } from '../server/trace.js';
 import { engineMetrics } from './engine-metrics.js';
@@ -15,24 +16,6 @@ import { exposition } from './open-metrics.js';
 export const requestBuckets = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 90];
 /** One histogram for all stages: codecs take milliseconds, the queue up to REQUEST_TIMEOUT_MS. */
 export const stageBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
-
-/** Which refusals are counted under which reason; the other codes are failures, not refusals. */
-const rejectionReasons: Partial<Record<ProblemCode, string>> = {
-  overloaded: 'queue_full',
-  deadline_unattainable: 'deadline',
-  too_large_for_device: 'memory',
-  rate_limited: 'rate_limited',
-  unauthorized: 'unauthorized',
-  draining: 'draining',
-  not_ready: 'not_ready',
-  upload_too_large: 'too_large',
-  picture_too_large: 'too_large',
-  invalid_request: 'invalid',
-  unsupported_media_type: 'invalid',
-  unsupported_picture: 'invalid',
-  undecodable_picture: 'invalid',
-  size_not_supported: 'invalid',
-};
 
 export interface Metrics {
   readonly registry: Registry;
@@ -45,7 +28,7 @@ export interface Metrics {
     trace: Trace | undefined,
   ): void;
   /** Accepted work that did not end in a picture. */
-  failed(model: string, seconds: number, outcome: 'error' | 'cancelled' | 'deadline', trace: Trace | undefined): void;
+  failed(model: string, seconds: number, outcome: Outcome, trace: Trace | undefined): void;
 }
 
 /** What runs, as far as its build knows. */
@@ -93,7 +76,8 @@ export function createMetrics(engine: Engine, lifecycle: { readonly draining: bo
     labelNames: ['reason'],
     registers,
   });
-  for (const reason of new Set([...Object.values(rejectionReasons), 'upload_limit'])) rejected.inc({ reason }, 0);
+  const reasons = Object.values(problemCodes).flatMap(({ rejectedAs }) => rejectedAs ?? []);
+  for (const reason of new Set([...reasons, 'upload_limit'])) rejected.inc({ reason }, 0);
   const requestDuration = new Histogram<'model' | 'outcome' | 'trace_id'>({
     name: 'img2img_request_duration_seconds',
     help: 'Accepted work, from the whole body to the whole answer.',
@@ -123,8 +107,8 @@ export function createMetrics(engine: Engine, lifecycle: { readonly draining: bo
   return {
     registry,
     rejected: (problem) => {
-      const reason = problem.more.reason ?? rejectionReasons[problem.code];
-      if (reason !== undefined) rejected.inc({ reason });
+      const reason = problem.more.reason ?? problemCodes[problem.code].rejectedAs;
+      if (reason !== null) rejected.inc({ reason });
     },
     generated: (seconds, stageTimes, pictures, trace) => {
       observeRequest({ model: pictures[0]!.model, outcome: 'ok' }, seconds, trace);

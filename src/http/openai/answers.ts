@@ -1,23 +1,22 @@
 // What POST /v1/images/edits answers: OpenAI's shapes of pictures, events and errors.
 
-import type { FastifyReply, FastifyRequest } from 'fastify';
 import { encodePreview } from '../../image/encode.js';
-import type { Made, MadePicture, Plan } from '../pictures/generation.js';
+import type { Narrator } from '../pictures/events.js';
+import type { Made, MadePicture, Plan } from '../pictures/making.js';
 import type { Parameters } from '../pictures/parameters.js';
-import type { Narrator } from '../pictures/progress-stream.js';
-import type { ProblemCode } from '../problems/problem-codes.js';
-import type { Problem } from '../problems/problems.js';
+import { problemKind } from '../problems/problem-codes.js';
+import type { Problem, ProblemShape } from '../problems/problems.js';
 import { type EditBody, noUsage } from './fields.js';
 
 const now = () => Math.floor(Date.now() / 1000);
 
-function about({ size, format }: Parameters, { quality = 'auto' }: EditBody) {
-  return { background: 'opaque', output_format: format, quality, size: `${size.width}x${size.height}` };
+function about({ size, values }: Parameters, { quality = 'auto' }: EditBody) {
+  return { background: 'opaque', output_format: values.format, quality, size: `${size.width}x${size.height}` };
 }
 
 const picture = ({ bytes, parameters }: MadePicture) => ({
   b64_json: bytes.toString('base64'),
-  seed: parameters.request.seed,
+  seed: parameters.values.seed,
 });
 
 export function edited({ pictures }: Made, body: EditBody) {
@@ -27,7 +26,7 @@ export function edited({ pictures }: Made, body: EditBody) {
 /** Previews of the first picture, evenly spread over its steps, then every picture. */
 export function editEvents(body: EditBody, plan: Plan): Narrator {
   const { parameters } = plan.pictures[0]!;
-  const { size, format, schedule } = parameters;
+  const { size, values, schedule } = parameters;
   const wanted = body.partial_images ?? 0;
   const atSteps = Array.from({ length: wanted }, (_, i) => Math.floor(((i + 1) * schedule.stepsRun) / (wanted + 1)));
   let sent = 0;
@@ -36,7 +35,7 @@ export function editEvents(body: EditBody, plan: Plan): Narrator {
       if (progress.phase === 'queued' || progress.job > 0 || !progress.preview) return;
       if (!atSteps.includes(progress.step) || events.isBehind) return;
       const type = 'image_edit.partial_image';
-      const b64_json = (await encodePreview(progress.preview, format, size)).toString('base64');
+      const b64_json = (await encodePreview(progress.preview, values.format, size)).toString('base64');
       const index = sent++;
       events.send(type, { type, b64_json, created_at: now(), ...about(parameters, body), partial_image_index: index });
     },
@@ -50,23 +49,11 @@ export function editEvents(body: EditBody, plan: Plan): Narrator {
   };
 }
 
-/** OpenAI's words, where it has some of its own. */
-const openAiCodes: Partial<Record<ProblemCode, string>> = {
-  unauthorized: 'invalid_api_key',
-  rate_limited: 'rate_limit_exceeded',
-};
-
 export function openAiError(problem: Problem) {
   const type =
     problem.status >= 500 ? 'server_error' : problem.status === 429 ? 'rate_limit_error' : 'invalid_request_error';
   const param = problem.more.errors?.[0]?.pointer.replace(/^#\/?/, '') || null;
-  return { error: { message: problem.message, type, param, code: openAiCodes[problem.code] ?? problem.code } };
+  return { error: { message: problem.message, type, param, code: problemKind(problem.code).openAi ?? problem.code } };
 }
 
-export function sendOpenAiError(_request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
-  if (problem.more.retryAfter !== undefined) reply.header('retry-after', String(problem.more.retryAfter));
-  return reply
-    .status(problem.status)
-    .type('application/json')
-    .send(JSON.stringify(openAiError(problem)));
-}
+export const openAiShape: ProblemShape = { type: 'application/json', body: openAiError };

@@ -3,92 +3,95 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { type Config, pairs } from '../../config.js';
-import type { Engine, ModelInfo, Progress } from '../../engine/host/engine.js';
-import type { Img2ImgBody } from '../pictures/fields.js';
-import { makingProblems, type PictureMaker } from '../pictures/generation.js';
-import { ignoredFieldsHeader, writeIgnoredFields } from '../pictures/ignored-fields.js';
-import { sendJson } from '../pictures/img2img.js';
+import type { Engine, ModelInfo } from '../../engine/host/engine.js';
+import type { ClientNames } from '../pictures/client-names.js';
+import type { FieldTable } from '../pictures/field.js';
+import type { Sent } from '../pictures/fields.js';
+import { ignoredFieldsHeader } from '../pictures/ignored-fields.js';
 import { eachSeed } from '../pictures/parameters.js';
-import { answerWithEvents } from '../pictures/progress-stream.js';
-import { answerHeaders, writeHeaders } from '../pictures/report.js';
-import { type FieldTypes, readBody } from '../pictures/upload.js';
+import { answerHeaders } from '../pictures/report.js';
+import { type Kitchen, pictureRoute } from '../pictures/route.js';
 import type { ProblemCode } from '../problems/problem-codes.js';
-import { fieldProblem, responsesFor } from '../problems/problems.js';
-import { deadlineSignal, timeoutHeader } from '../server/deadline.js';
-import type { UploadBudget } from '../server/upload-budget.js';
+import { fieldProblem, Problem, responsesFor, toProblem } from '../problems/problems.js';
 import { editEvents, edited, openAiError } from './answers.js';
-import { type EditBody, EditEvent, Edited, editForm, OpenAiError, OpenAiModel, withoutEffect } from './fields.js';
-
-export interface OpenAiOptions {
-  readonly config: Config;
-  readonly engine: Engine;
-  readonly maker: PictureMaker;
-  readonly budget: UploadBudget;
-}
+import {
+  type EditBody,
+  EditEvent,
+  Edited,
+  editForm,
+  editJson,
+  OpenAiError,
+  OpenAiModel,
+  withoutEffect,
+} from './fields.js';
+import { checkReferences, ImageReference } from './references.js';
+import { sizeAsked } from './size.js';
 
 const responses = (...codes: ProblemCode[]) => responsesFor(codes, 'application/json', 'OpenAiError', openAiError);
 
 /** To be registered with the prefix /v1. */
-export function openAiRoutes(app: FastifyInstance, { config, engine, maker, budget }: OpenAiOptions): void {
-  const form = editForm(config);
+export function openAiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Engine): void {
+  const { config, fields } = kitchen;
   const aliases = pairs(config.MODEL_ALIASES);
-  const modelOf = (name?: string) => engine.model(name === undefined ? undefined : (aliases.get(name) ?? name));
-  for (const schema of [Edited, EditEvent, OpenAiModel, OpenAiError]) app.addSchema(schema);
+  const modelOf = (name?: string) => {
+    try {
+      return engine.model(name === undefined ? undefined : (aliases.get(name) ?? name));
+    } catch (error) {
+      throw withAliasesNamed(error);
+    }
+  };
+  for (const schema of [Edited, EditEvent, OpenAiModel, OpenAiError, ImageReference]) app.addSchema(schema);
+  const form = editForm(fields, config);
+  const json = editJson(fields, config);
 
-  app.post<{ Body: EditBody }>(
-    '/images/edits',
-    {
-      schema: {
-        operationId: 'editImage',
-        summary: "OpenAI's image edits",
-        description:
-          "For clients of OpenAI: only the base URL and the key change. OpenAI's fields keep OpenAI's meaning; ours come under our names. What has no effect here is named in `Img2img-Ignored-Fields`. Errors have OpenAI's shape.",
-        tags: ['OpenAI'],
-        headers: Type.Object(timeoutHeader),
-        consumes: ['multipart/form-data'],
-        body: { content: { 'multipart/form-data': { schema: form } } },
-        response: {
-          200: {
-            description: 'The pictures; with `stream` an event stream.',
-            headers: { ...answerHeaders, ...ignoredFieldsHeader },
-            content: {
-              'application/json': { schema: Type.Ref('Edited') },
-              'text/event-stream': { schema: Type.Ref('EditEvent') },
-            },
-          },
-          ...responses('invalid_request', 'unauthorized', 'unsupported_media_type', 'rate_limited', ...makingProblems),
-        },
-      },
-      onRequest: budget,
-      preValidation: async (request, reply) => {
-        const pictures = ['image', 'image[]', 'mask'];
-        await readBody(request, form.properties as FieldTypes, pictures, config.MAX_UPLOAD_BYTES);
-        request.uploadMs = reply.elapsedTime;
+  pictureRoute<EditBody>(app, kitchen, {
+    path: '/images/edits',
+    about: {
+      operationId: 'editImage',
+      summary: "OpenAI's image edits",
+      description:
+        "For clients of OpenAI: only the base URL and the key change. OpenAI's fields keep OpenAI's meaning; ours come under our names. What has no effect here is named in `Img2img-Ignored-Fields`. Errors have OpenAI's shape.",
+      tags: ['OpenAI'],
+    },
+    form,
+    json,
+    pictures: [
+      { slot: 'image', field: 'image', alias: 'image[]' },
+      { slot: 'image', field: 'images', inJson: ({ images }) => urlOf((images as unknown[] | undefined)?.[0]) },
+      { slot: 'mask', field: 'mask', inJson: ({ mask }) => urlOf(mask) },
+    ],
+    success: {
+      description: 'The pictures; with `stream` an event stream.',
+      headers: { ...answerHeaders(fields), ...ignoredFieldsHeader },
+      content: {
+        'application/json': { schema: Type.Ref('Edited') },
+        'text/event-stream': { schema: Type.Ref('EditEvent') },
       },
     },
-    async (request, reply) => {
-      const { body, pictures, caller, trace, uploadMs } = request;
+    problems: responses,
+    tidy(body) {
+      checkReferences(body);
+      return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
+    },
+    understand(body) {
       refuse(body);
-      const ours = translate(body, modelOf(body.model), config);
-      const plan = await maker.plan({
-        bodies: eachSeed(ours, body.n ?? 1),
-        image: onlyOne(pictures.image, pictures['image[]']),
-        mask: pictures.mask,
-        maskReading: { channel: 'transparency' },
-      });
-      const { signal, deadline } = deadlineSignal(request, reply, config.REQUEST_TIMEOUT_MS);
-      writeIgnoredFields(reply, withoutEffect(body));
-      const options = { signal, deadline, caller, trace, uploadMs };
-      if (body.stream) {
-        const preview = (body.partial_images ?? 0) > 0;
-        const run = (onProgress: (progress: Progress) => void) => maker.run(plan, { ...options, preview, onProgress });
-        return answerWithEvents(request, reply, config.HEARTBEAT_MS, run, editEvents(body, plan));
-      }
-      const made = await maker.run(plan, options);
-      writeHeaders(reply, made);
-      return sendJson(reply, edited(made, body));
+      const model = modelOf(body.model);
+      const { size, adjusted } = sizeAsked(body.size ?? 'auto', model.size, config.MAX_PIXELS);
+      const sent = { ...translate(body, fields, model, config), ...size };
+      return {
+        order: {
+          bodies: eachSeed(sent, body.n ?? 1, config.MAX_N),
+          maskReading: { channel: 'transparency' },
+          warnings: adjusted ? ['size_adjusted'] : [],
+        },
+        names: 'images' in body ? { ...names, image: { field: 'images' } } : names,
+        preview: body.stream && (body.partial_images ?? 0) > 0,
+        events: body.stream ? (plan) => editEvents(body, plan) : undefined,
+        answer: (made) => ({ body: edited(made, body) }),
+        ignored: withoutEffect(body, [form.properties, json.properties]),
+      };
     },
-  );
+  });
 
   const shown = (id: string) => ({ id, object: 'model' as const, created: 0, owned_by: 'img2img' });
   const runnable = () => engine.models.filter((model) => model.runnable).map(({ name }) => name);
@@ -144,6 +147,24 @@ export function openAiRoutes(app: FastifyInstance, { config, engine, maker, budg
   );
 }
 
+/** OpenAI's words for what it comes to. */
+const names: ClientNames = {
+  width: { field: 'size', phrase: "size's width" },
+  height: { field: 'size', phrase: "size's height" },
+  format: { field: 'output_format' },
+  quality: { field: 'output_compression' },
+};
+
+const urlOf = (reference: unknown) => (reference as { image_url?: unknown } | null | undefined)?.image_url;
+
+/** Clients of OpenAI that insist on its models' names have a way out, which their users may not know of. */
+function withAliasesNamed(error: unknown): unknown {
+  const { code, message, more } = toProblem(error as Error);
+  if (code !== 'model_not_found') return error;
+  const way = 'The setting MODEL_ALIASES gives models other names: MODEL_ALIASES=gpt-image-1=<model>.';
+  return new Problem(code, `${message} ${way}`, { ...more, errors: [{ pointer: '#/model', detail: message }] });
+}
+
 /** What OpenAI offers and this server cannot do. */
 function refuse({ response_format, background }: EditBody): void {
   if (response_format === 'url') {
@@ -156,27 +177,17 @@ function refuse({ response_format, background }: EditBody): void {
   }
 }
 
-function onlyOne(image: Buffer | undefined, listed: Buffer | undefined): Buffer | undefined {
-  if (image && listed) {
-    throw fieldProblem('invalid_request', 'image', 'image is there more than once; one starter picture is taken.');
-  }
-  return image ?? listed;
-}
-
 /** How OpenAI's quality, the work that is put in, changes a model's default steps. */
 const stepsFactor: Partial<Record<NonNullable<EditBody['quality']>, number>> = { low: 0.5, high: 2, hd: 2 };
 
-const shared = ['prompt', 'negative_prompt', 'strength', 'influence', 'guidance', 'scheduler', 'seed'] as const;
-
-function translate(body: EditBody, model: ModelInfo, { MAX_STEPS }: Config): Img2ImgBody {
-  const [width, height] = (body.size ?? 'auto').split('x').map(Number);
+function translate(body: EditBody, table: FieldTable, model: ModelInfo, { MAX_STEPS }: Config): Sent {
   const factor = stepsFactor[body.quality ?? 'auto'] ?? 1;
+  const shared = Object.entries(body).filter(([name]) => table[name]?.onV1);
   return {
-    ...Object.fromEntries(shared.filter((name) => name in body).map((name) => [name, body[name]])),
-    image: '',
+    ...Object.fromEntries(shared),
+    prompt: body.prompt,
     model: model.name,
     steps: body.steps ?? Math.min(Math.ceil(model.defaults.steps * factor), MAX_STEPS),
-    ...(width && height && { width, height }),
     format: body.output_format ?? 'png',
     ...(body.output_format && body.output_format !== 'png' && { quality: Math.max(1, body.output_compression ?? 100) }),
   };

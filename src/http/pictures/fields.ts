@@ -1,76 +1,133 @@
-// The fields of POST /img2img: names, ranges, defaults and what they mean. Both body forms and the OpenAPI document come from here.
+// The fields of a request for pictures, an entry each: name, range, default, meaning, how it settles, how it is told. Both body
+// forms, the OpenAPI document, the answer's headers and JSON, a sheet's axes and what /v1 shares follow from this table.
 
-import { type Static, type TSchema, Type } from 'typebox';
+import { Type } from 'typebox';
 import type { Config } from '../../config.js';
 import { schedulerNames } from '../../engine/host/engine.js';
-import { defaultQuality, formats } from '../../image/encode.js';
-import { axisFields } from '../sheet/axes.js';
-
-/** Fields that are pictures. */
-export const pictureFields = ['image', 'mask'] as const;
-
-/** Bytes of one body: its pictures as base64, which adds a third, and the other fields. */
-export const bodyLimit = (config: Config): number =>
-  Math.ceil(pictureFields.length * config.MAX_UPLOAD_BYTES * 1.4) + 65_536;
+import { parseColour } from '../../image/colour.js';
+import { defaultQuality, type Format, formats } from '../../image/encode.js';
+import type { Fit } from '../../image/host/picture-reader.js';
+import { fieldProblem, Problem } from '../problems/problems.js';
+import { exampleInfluence, exampleNegativePrompt, examplePrompt } from './example.js';
+import { field, type SentOf, type ValuesOf } from './field.js';
 
 /** Seeds are what torch's generator distinguishes. */
 export const maxSeed = 2 ** 32 - 1;
 
-export const defaults = { strength: 0.75, fit: 'cover', background: 'white', format: 'png' } as const;
+const defaults = { strength: 0.75, fit: 'cover', background: 'white', format: 'png' } as const;
 
-function commonFields({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
-  const text = (description: string, examples: string[]) =>
-    Type.Optional(Type.String({ maxLength: MAX_PROMPT_CHARS, default: '', description, examples }));
-  return {
-    prompt: text('What to move towards.', ['watercolor painting, pastel']),
-    negative_prompt: text('What to move away from. Has no effect when `guidance` is at or below 1.', ['blurry, dark']),
-    strength: Type.Optional(
+const text = (description: string, example: string) => (config: Config) =>
+  Type.String({ maxLength: config.MAX_PROMPT_CHARS, default: '', description, examples: [example] });
+
+const flag = (description: string, more: { readonly notInSheets?: true } = {}) =>
+  field({ ...more, schema: () => Type.Boolean({ default: false, description }), settle: (sent) => sent ?? false });
+
+const side = (description: string, which: 'width' | 'height') =>
+  field({ schema: () => Type.Integer({ minimum: 1, description }), settle: (_, { size }) => size[which] });
+
+export const fields = {
+  prompt: field({
+    schema: text('What to move towards.', examplePrompt),
+    settle: (sent) => sent ?? '',
+    swept: true,
+    caption: (value) => `prompt: ${value}`,
+  }),
+  negative_prompt: field({
+    schema: text('What to move away from. Has no effect when `guidance` is at or below 1.', exampleNegativePrompt),
+    settle: (sent) => sent ?? '',
+    swept: true,
+    onV1: true,
+    caption: (value) => value && `negative prompt: ${value}`,
+  }),
+  influence: field({
+    schema: () =>
+      Type.Number({
+        minimum: 0,
+        maximum: 100,
+        examples: [exampleInfluence],
+        description:
+          "The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25.",
+      }),
+    settle: (influence, { sent }) => influence ?? Number((100 * (1 - strengthOf(sent))).toFixed(6)),
+    told: 'Influence in percent',
+    swept: true,
+    onV1: true,
+    caption: (value, { strength }, swept) =>
+      swept.includes('strength') ? '' : `influence ${value} %, strength ${strength}`,
+  }),
+  strength: field({
+    schema: () =>
       Type.Number({
         minimum: 0,
         maximum: 1,
         description:
           'How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75.',
       }),
-    ),
-    influence: Type.Optional(
-      Type.Number({
-        minimum: 0,
-        maximum: 100,
-        description:
-          "The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25.",
-      }),
-    ),
-    guidance: Type.Optional(
+    settle: (_, { sent }) => strengthOf(sent),
+    told: 'Strength',
+    swept: true,
+    onV1: true,
+    caption: () => '',
+  }),
+  guidance: field({
+    schema: () =>
       Type.Number({
         minimum: 0,
         maximum: 30,
         description:
           "Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default.",
       }),
-    ),
-    steps: Type.Optional(
+    settle: (sent, { model }) => sent ?? model.defaults.guidance,
+    told: 'Guidance scale',
+    swept: true,
+    onV1: true,
+  }),
+  seed: field({
+    schema: () =>
+      Type.Integer({
+        minimum: -1,
+        maximum: maxSeed,
+        format: 'int64',
+        description:
+          'The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.',
+      }),
+    settle: (sent) => sent ?? 0, // each picture has one: eachSeed
+    told: 'The seed, drawn or given; of the first picture',
+    swept: true,
+    onV1: true,
+  }),
+  model: field({
+    schema: () => Type.String({ minLength: 1, description: 'A name from `GET /models`. Absent means the first.' }),
+    settle: (_, { model }) => model.name,
+    told: 'Model',
+    swept: true,
+  }),
+  steps: field({
+    schema: ({ MAX_STEPS }) =>
       Type.Integer({
         minimum: 1,
         maximum: MAX_STEPS,
         description:
           "Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default.",
       }),
-    ),
-    scheduler: Type.Optional(
+    settle: (sent, { model }) => sent ?? model.defaults.steps,
+    told: 'Length of the full schedule',
+    swept: true,
+    onV1: true,
+  }),
+  scheduler: field({
+    schema: () =>
       Type.Enum(schedulerNames, {
         description: "The noise scheduler. Absent means the model's default.",
         type: 'string',
       }),
-    ),
-    seed: Type.Optional(
-      Type.Integer({
-        minimum: -1,
-        maximum: maxSeed,
-        description:
-          'The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`.',
-      }),
-    ),
-    n: Type.Optional(
+    settle: (sent, { model }) => sent ?? model.defaults.scheduler,
+    told: 'Noise scheduler',
+    swept: true,
+    onV1: true,
+  }),
+  n: field({
+    schema: ({ MAX_N }) =>
       Type.Integer({
         minimum: 1,
         maximum: MAX_N,
@@ -78,27 +135,26 @@ function commonFields({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
         description:
           'Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream.',
       }),
-    ),
-    model: Type.Optional(
-      Type.String({ minLength: 1, description: 'A name from `GET /models`. Absent means the first.' }),
-    ),
-    width: Type.Optional(
-      Type.Integer({
-        minimum: 1,
-        description:
-          "Width of the answer, a multiple of the model's step. Without `width` and `height` the starter's aspect is kept at about the model's native area; with one of them the other follows the aspect.",
-      }),
-    ),
-    height: Type.Optional(Type.Integer({ minimum: 1, description: 'Height of the answer; see `width`.' })),
-    fit: Type.Optional(
+    settle: (sent) => sent ?? 1,
+    notInSheets: true,
+  }),
+  width: side(
+    "Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect.",
+    'width',
+  ),
+  height: side('Height of the answer; see `width`.', 'height'),
+  fit: field({
+    schema: () =>
       Type.Enum(['cover', 'contain', 'fill', 'extend'], {
         type: 'string',
         default: defaults.fit,
         description:
           'How the starter meets another aspect: cut to fill, fitted with bars, stretched, or fitted with bars that repeat its edges.',
       }),
-    ),
-    background: Type.Optional(
+    settle: (sent): Fit => sent ?? defaults.fit,
+  }),
+  background: field({
+    schema: () =>
       Type.String({
         minLength: 1,
         maxLength: 40,
@@ -107,107 +163,59 @@ function commonFields({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
           'What transparency and the bars of `contain` are filled with: `#rgb`, `#rrggbb` or a CSS colour name.',
         examples: ['white', '#204060'],
       }),
-    ),
-    format: Type.Optional(
+    async settle(sent) {
+      const colour = await parseColour(sent ?? defaults.background);
+      if (colour) return colour;
+      const detail = `background is ${JSON.stringify(sent)}; it must be #rgb, #rrggbb or a CSS colour name.`;
+      throw fieldProblem('invalid_request', 'background', detail);
+    },
+  }),
+  format: field({
+    schema: () =>
       Type.Enum([...formats], {
         type: 'string',
         description:
           'Format of the picture; beats the picture types of the `Accept` header. Absent means what `Accept` prefers, PNG in a tie.',
       }),
-    ),
-    quality: Type.Optional(
+    settle: (sent): Format => sent ?? defaults.format,
+  }),
+  quality: field({
+    schema: () =>
       Type.Integer({
         minimum: 1,
         maximum: 100,
         description: `Of the lossy formats. Absent means ${defaultQuality.jpeg} for JPEG and WebP, ${defaultQuality.avif} for AVIF. Has no effect on PNG.`,
       }),
-    ),
-    dry_run: Type.Optional(
-      Type.Boolean({
-        default: false,
-        description:
-          'Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device.',
-      }),
-    ),
-    preview: Type.Optional(
-      Type.Boolean({
-        default: false,
-        description: 'In an event stream: a small, rough picture with every step. Has no effect on the other answers.',
-      }),
-    ),
-    embed_parameters: Type.Optional(
-      Type.Boolean({
-        default: false,
-        description:
-          "Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it.",
-      }),
-    ),
-  };
+    settle: (sent, { sent: { format } }) => sent ?? defaultQuality[(format as Format | undefined) ?? defaults.format],
+  }),
+  dry_run: flag(
+    'Makes no picture: checks the request and answers as JSON with what would run, how long it would wait and run, and the memory that it would take on the device.',
+  ),
+  preview: flag('In an event stream: a small, rough picture with every step. Has no effect on the other answers.', {
+    notInSheets: true,
+  }),
+  embed_parameters: flag(
+    "Writes what ran, prompts included, into the picture's XMP metadata as JSON (`img2img:Parameters`). Without it the picture carries only the mark that a model made it.",
+  ),
+} as const;
+
+/** What a body has of them, as its client sent it. */
+export type Sent = SentOf<typeof fields>;
+/** What they come to. */
+export type Values = ValuesOf<typeof fields>;
+
+function strengthOf(sent: Readonly<Record<string, unknown>>): number {
+  const { strength, influence } = sent as { strength?: number; influence?: number };
+  if (strength !== undefined && influence !== undefined) {
+    const detail =
+      'strength and influence are two names for one thing (influence = 100 * (1 - strength)); send one of them.';
+    throw new Problem('invalid_request', detail, {
+      errors: [
+        { pointer: '#/strength', detail },
+        { pointer: '#/influence', detail },
+      ],
+    });
+  }
+  // (100 - influence) / 100 and not 1 - influence / 100: the strength must be the double that a person would write.
+  return strength ?? (influence === undefined ? defaults.strength : (100 - influence) / 100);
 }
-
-const maskDescription =
-  "What is repainted: a picture of the starter's proportions, white where it is repainted, black where the starter stays as it is, grey for soft edges. Transparent counts as black.";
-
-/** The multipart form: the picture as a file part. */
-export function formBody(config: Config) {
-  return Type.Object(
-    {
-      image: Type.String({
-        format: 'binary',
-        description: `The starter picture: PNG, JPEG, WebP, AVIF, GIF or TIFF, at most ${config.MAX_UPLOAD_BYTES} bytes and ${config.MAX_INPUT_PIXELS} pixels.`,
-      }),
-      mask: Type.Optional(Type.String({ format: 'binary', description: maskDescription })),
-      ...commonFields(config),
-    },
-    { additionalProperties: false },
-  );
-}
-
-/** The same as JSON: the picture as base64. Nothing is coerced. */
-export function jsonBody(config: Config) {
-  return Type.Object(
-    {
-      image: Type.String({ minLength: 1, description: 'The starter picture as base64 or as a `data:` URI.' }),
-      mask: Type.Optional(
-        Type.String({ minLength: 1, description: `${maskDescription} As base64 or as a \`data:\` URI.` }),
-      ),
-      ...commonFields(config),
-    },
-    { additionalProperties: false },
-  );
-}
-
-/** What a sheet's request has beside, and instead of `n` and `preview`. */
-function axes(values: (description: string) => TSchema, { MAX_SHEET_CELLS }: Config) {
-  const field = (which: string) =>
-    Type.Enum([...axisFields], { type: 'string', description: `What changes ${which}.` });
-  return {
-    x_field: field('from column to column'),
-    x_values: values(`Its values, at most ${MAX_SHEET_CELLS} pictures in all.`),
-    y_field: Type.Optional(field('from row to row; absent for a sheet of one row')),
-    y_values: Type.Optional(values('Its values.')),
-  };
-}
-
-function sheetFields(config: Config) {
-  const { n: _n, preview: _preview, ...fields } = commonFields(config);
-  return fields;
-}
-
-const value = Type.Union([Type.Number(), Type.String()]);
-
-/** The multipart form of POST /img2img/sheet: values of an axis are one text, with `|` between them. */
-export function sheetForm(config: Config) {
-  const values = (description: string) =>
-    Type.String({ minLength: 1, description: `${description} With \`|\` between them: \`0|25|50\`.` });
-  const { image, mask } = formBody(config).properties;
-  return Type.Object({ image, mask, ...axes(values, config), ...sheetFields(config) }, { additionalProperties: false });
-}
-
-export function sheetJson(config: Config) {
-  const values = (description: string) => Type.Array(value, { minItems: 1, description, examples: [[0, 25, 50, 75]] });
-  const { image, mask } = jsonBody(config).properties;
-  return Type.Object({ image, mask, ...axes(values, config), ...sheetFields(config) }, { additionalProperties: false });
-}
-
-export type Img2ImgBody = Static<ReturnType<typeof jsonBody>>;

@@ -8,84 +8,78 @@ import {
   type Schedule,
   UnsupportedSchedulerError,
 } from '../../engine/host/engine.js';
-import { parseColour, type Rgb } from '../../image/colour.js';
-import type { Fit, Starter } from '../../image/decode.js';
-import { defaultQuality, type Format } from '../../image/encode.js';
-import { outputSize, type Size } from '../../image/size.js';
-import { fieldProblem, Problem } from '../problems/problems.js';
-import { defaults, type Img2ImgBody, maxSeed } from './fields.js';
+import { coverCuts, outputSize, type Size } from '../../image/size.js';
+import { fieldProblem } from '../problems/problems.js';
+import type { FieldTable } from './field.js';
+import { maxSeed, type Sent, type Values } from './fields.js';
 
 export interface Parameters {
   readonly model: ModelInfo;
+  /** What the fields came to. */
+  readonly values: Values;
+  /** What of it is told, by the fields' names. */
+  readonly told: Readonly<Record<string, unknown>>;
   /** What the engine gets, but for the pictures. */
   readonly request: Omit<Img2ImgRequest, 'pixels'>;
   readonly schedule: Pick<Schedule, 'stepsRun' | 'unetCalls'>;
-  readonly influence: number;
   readonly size: Size;
-  readonly fit: Fit;
-  readonly background: Rgb;
-  readonly format: Format;
-  readonly quality: number;
-  readonly embedParameters: boolean;
+  /** Share of the starter that is cut off to fill the size: 0 to 1. */
+  readonly cropped: number;
 }
 
 /**
  * One body per picture: picture i has the seed (seed + i) mod 2^32, counted from one that is drawn where none is asked for.
- * @param count of pictures, at least 1
+ * @param count of pictures
+ * @param most that are made
+ * @throws Problem for a count that is no number from 1 to the most
  */
-export function eachSeed(body: Img2ImgBody, count: number): Img2ImgBody[] {
-  const first = body.seed === undefined || body.seed === -1 ? randomInt(maxSeed + 1) : body.seed;
-  return Array.from({ length: count }, (_, i) => ({ ...body, seed: (first + i) % (maxSeed + 1) }));
+export function eachSeed(sent: Sent, count: number, most: number): Sent[] {
+  if (!(count >= 1 && count <= most)) {
+    throw fieldProblem('invalid_request', 'n', `n is ${count}; it must be from 1 to ${most}.`);
+  }
+  const first = sent.seed === undefined || sent.seed === -1 ? randomInt(maxSeed + 1) : sent.seed;
+  return Array.from({ length: count }, (_, i) => ({ ...sent, seed: (first + i) % (maxSeed + 1) }));
 }
 
 /**
- * @param body with a seed, as eachSeed gives it
+ * @param table of all fields
+ * @param sent with a seed, as eachSeed gives it
  * @param maxPixels of the answer
  * @throws Problem, SizeError
  */
 export async function settle(
-  body: Img2ImgBody,
+  table: FieldTable,
+  sent: Sent,
   model: ModelInfo,
-  starter: Starter,
+  starter: Size,
   maxPixels: number,
 ): Promise<Parameters> {
-  if (body.strength !== undefined && body.influence !== undefined) {
-    const detail =
-      'strength and influence are two names for one thing (influence = 100 * (1 - strength)); send one of them.';
-    throw new Problem('invalid_request', detail, {
-      errors: [
-        { pointer: '#/strength', detail },
-        { pointer: '#/influence', detail },
-      ],
-    });
-  }
-  const size = outputSize(starter, body, model.size);
+  const size = outputSize(starter, sent, model.size);
   if (size.width * size.height > maxPixels) {
     const detail = `The answer would have ${size.width} x ${size.height} = ${size.width * size.height} pixels; at most ${maxPixels} are made.`;
-    throw fieldProblem('size_not_supported', body.width === undefined ? 'height' : 'width', detail);
+    throw fieldProblem('size_not_supported', sent.width === undefined ? 'height' : 'width', detail);
   }
-  // (100 - influence) / 100 and not 1 - influence / 100: the strength must be the double that a person would write.
-  const strength = body.strength ?? (body.influence === undefined ? defaults.strength : (100 - body.influence) / 100);
-  const influence = body.influence ?? Number((100 * (1 - strength)).toFixed(6));
-  const background = await parseColour(body.background ?? defaults.background);
-  if (!background) {
-    const detail = `background is ${JSON.stringify(body.background)}; it must be #rgb, #rrggbb or a CSS colour name.`;
-    throw fieldProblem('invalid_request', 'background', detail);
+  const settled: Record<string, unknown> = {};
+  for (const [name, field] of Object.entries(table)) {
+    settled[name] = await field.settle((sent as Record<string, unknown>)[name], { sent, model, size });
   }
-  const request = {
-    prompt: body.prompt ?? '',
-    negativePrompt: body.negative_prompt ?? '',
-    strength,
-    guidanceScale: body.guidance ?? model.defaults.guidance,
-    steps: body.steps ?? model.defaults.steps,
-    scheduler: body.scheduler ?? model.defaults.scheduler,
-    seed: body.seed ?? 0,
+  const values = settled as unknown as Values;
+  const told = Object.fromEntries(Object.entries(settled).filter(([name]) => table[name]!.told));
+  const request = requestOf(values);
+  const cropped = values.fit === 'cover' ? coverCuts(starter, size) : 0;
+  return { model, values, told, request, schedule: planSchedule(request, model), size, cropped };
+}
+
+function requestOf(values: Values): Parameters['request'] {
+  return {
+    prompt: values.prompt,
+    negativePrompt: values.negative_prompt,
+    strength: values.strength,
+    guidanceScale: values.guidance,
+    steps: values.steps,
+    scheduler: values.scheduler,
+    seed: values.seed,
   };
-  const { fit = defaults.fit, format = defaults.format } = body;
-  const quality = body.quality ?? defaultQuality[format];
-  const embedParameters = body.embed_parameters ?? false;
-  const schedule = planSchedule(request, model);
-  return { model, request, schedule, influence, size, fit, background, format, quality, embedParameters };
 }
 
 /** How much of the schedule will run. What the scheduler cannot do for these steps, or this folder, is the request's problem. */

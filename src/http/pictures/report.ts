@@ -1,68 +1,81 @@
-// What ran and how long it took, told twice: as the headers of an answer that is a picture, and as JSON. One table makes both.
+// What ran and how long it took, told twice: as the headers of an answer that is a picture, and as JSON. One table makes both:
+// what the fields of the request came to (fields.ts says which are told), and the facts below.
 
 import type { FastifyReply } from 'fastify';
-import { Type } from 'typebox';
+import { type TSchema, Type } from 'typebox';
+import type { Config } from '../../config.js';
 import type { Estimate, Generated } from '../../engine/host/engine.js';
 import { formats } from '../../image/encode.js';
-import type { Axis } from '../sheet/axes.js';
-import type { Made, MadePicture, Plan } from './generation.js';
+import type { FieldTable } from './field.js';
+import type { Made, MadePicture, Plan } from './making.js';
 import type { Parameters } from './parameters.js';
-import { type Warning, warningCodes, warningsFor } from './warnings.js';
+import { warningBodies, warningCodes, warningsFor } from './warnings.js';
 
-/** What ran, of one picture: the names in JSON; a header has the same with the prefix `Img2img-` and dashes. */
-export const Ran = Type.Object(
-  {
-    seed: Type.Integer({ description: 'The seed, drawn or given; of the first picture' }),
-    strength: Type.Number({ description: 'Strength' }),
-    influence: Type.Number({ description: 'Influence in percent' }),
-    guidance: Type.Number({ description: 'Guidance scale' }),
-    steps: Type.Integer({ description: 'Length of the full schedule' }),
-    steps_run: Type.Integer({ description: 'Positions of the schedule that were run' }),
-    unet_calls: Type.Integer({ description: 'UNet calls for one picture' }),
-    scheduler: Type.String({ description: 'Noise scheduler' }),
-    model: Type.String({ description: 'Model' }),
-    model_digest: Type.String({ description: 'sha256 of the model folder' }),
-    size: Type.String({ description: 'Width x height' }),
-    engine: Type.String({ description: 'What equality of bytes can be expected of: runtime and device' }),
-  },
-  { $id: 'Ran', description: 'What ran' },
-);
-
-/** What is known before anything runs. */
-export function settledParameters({ model, size, influence, request, schedule }: Parameters) {
-  const { seed, strength, guidanceScale, steps, scheduler } = request;
-  return {
-    seed,
-    strength,
-    influence,
-    guidance: guidanceScale,
-    steps,
-    steps_run: schedule.stepsRun,
-    unet_calls: schedule.unetCalls,
-    scheduler,
-    model: model.name,
-    model_digest: model.digest,
-    size: `${size.width}x${size.height}`,
-  };
+interface Fact {
+  readonly schema: TSchema & { readonly description?: string };
+  /** @param result absent before anything ran */
+  readonly of: (parameters: Parameters, result?: Generated) => string | number | undefined;
 }
 
-export function ranParameters(parameters: Parameters, result: Generated) {
-  return { ...settledParameters(parameters), unet_calls: result.unetCalls, engine: result.fingerprint };
+/** What is told beside the fields. */
+const facts: Readonly<Record<string, Fact>> = {
+  steps_run: {
+    schema: Type.Integer({ description: 'Positions of the schedule that were run' }),
+    of: ({ schedule }) => schedule.stepsRun,
+  },
+  unet_calls: {
+    schema: Type.Integer({ description: 'UNet calls for one picture' }),
+    of: ({ schedule }, result) => result?.unetCalls ?? schedule.unetCalls,
+  },
+  model_digest: {
+    schema: Type.String({ description: 'sha256 of the model folder' }),
+    of: ({ model }) => model.digest,
+  },
+  size: {
+    schema: Type.String({ description: 'Width x height' }),
+    of: ({ size }) => `${size.width}x${size.height}`,
+  },
+  cropped: {
+    schema: Type.Number({ description: 'Share of the starter that `fit=cover` cut off, 0 to 1' }),
+    of: ({ cropped }) => Number(cropped.toFixed(2)),
+  },
+  engine: {
+    schema: Type.String({ description: 'What equality of bytes can be expected of: runtime and device' }),
+    of: (_, result) => result?.fingerprint,
+  },
+};
+
+/** What ran, of one picture: the names in JSON; a header has the same with the prefix `Img2img-` and dashes. */
+export function ranSchema(table: FieldTable, config: Config) {
+  return Type.Object({ ...toldSchemas(table, config), ...schemasOfFacts }, { $id: 'Ran', description: 'What ran' });
+}
+
+const schemasOfFacts = Object.fromEntries(Object.entries(facts).map(([name, { schema }]) => [name, schema]));
+
+/** A value that is told has the type of its field, and no limits. */
+function toldSchemas(table: FieldTable, config: Config): Record<string, TSchema> {
+  const told = Object.entries(table).filter(([, field]) => field.told);
+  return Object.fromEntries(
+    told.map(([name, field]) => {
+      const { type, format } = field.schema(config) as { type?: string; format?: string };
+      return [name, Type.Unsafe({ type, ...(format && { format }), description: field.told })];
+    }),
+  );
+}
+
+/** What ran, or before it ran what would. */
+export function ranParameters(parameters: Parameters, result?: Generated): Record<string, unknown> {
+  const known = Object.entries(facts).map(([name, { of }]) => [name, of(parameters, result)] as const);
+  return { ...parameters.told, ...Object.fromEntries(known.filter(([, value]) => value !== undefined)) };
 }
 
 const header = (description: string) => Type.String({ description });
 const headerName = (field: string) =>
   `Img2img-${field.replace(/(^|_)(\w)/g, (_, dash, letter) => `${dash && '-'}${letter.toUpperCase()}`)}`;
 
-/** The headers' schemas, for the OpenAPI document. */
-export const answerHeaders = {
+/** Headers of every answer with pictures. */
+export const sharedHeaders = {
   'X-Request-Id': header('Names the request in the log'),
-  ...Object.fromEntries(
-    Object.entries(Ran.properties as Record<string, { description?: string }>).map(([field, { description = '' }]) => [
-      headerName(field),
-      header(description),
-    ]),
-  ),
   'Img2img-Warnings': header(
     `What was changed or had no effect, as comma-separated codes; absent when there is none. ${Object.entries(
       warningCodes,
@@ -70,13 +83,26 @@ export const answerHeaders = {
       .map(([code, meaning]) => `\`${code}\`: ${meaning}`)
       .join(' ')}`,
   ),
-  'Server-Timing': header('Milliseconds per stage; of several pictures the sum, and the longest time in the queue'),
+  'Server-Timing': header(
+    'Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures',
+  ),
 };
 
+/** The schemas of the headers that tell what ran, for the OpenAPI document. */
+export function answerHeaders(table: FieldTable): Record<string, TSchema> {
+  const fields = Object.entries(table).flatMap(([name, { told }]) => (told ? [[name, told] as const] : []));
+  const others = Object.entries(facts).map(([name, { schema }]) => [name, String(schema.description)] as const);
+  const told = [...fields, ...others].map(([name, meaning]) => [headerName(name), header(meaning)]);
+  return { ...Object.fromEntries(told), ...sharedHeaders };
+}
+
+/** Of the first picture, and what is told of all. */
 export function writeHeaders(reply: FastifyReply, made: Made): void {
   const { parameters, result } = made.pictures[0]!;
-  for (const [field, value] of Object.entries(ranParameters(parameters, result))) {
-    reply.header(headerName(field).toLowerCase(), field === 'model' ? encodeURIComponent(value) : value);
+  for (const [name, value] of Object.entries(ranParameters(parameters, result))) {
+    // A field's text is its client's own and may hold anything; a header may not.
+    const text = name in facts ? String(value) : encodeURIComponent(String(value));
+    reply.header(headerName(name).toLowerCase(), text);
   }
   writeSharedHeaders(reply, made);
 }
@@ -93,8 +119,8 @@ export const WarningBody = Type.Object({
   detail: Type.String(),
 });
 
-const imageFacts = {
-  seed: Type.Integer(),
+export const imageFacts = {
+  seed: Type.Integer({ format: 'int64' }),
   width: Type.Integer(),
   height: Type.Integer(),
   format: Type.Enum([...formats], { type: 'string' }),
@@ -122,41 +148,43 @@ export const MadeBody = Type.Object(
 );
 
 /** The answer to a dry run. */
-export const DryRunBody = Type.Object(
-  {
-    dry_run: Type.Literal(true),
-    model: Type.String(),
-    images: Type.Array(Type.Object(imageFacts)),
-    parameters: Type.Omit(Ran, ['engine'], { description: 'What would run' }),
-    estimate: Type.Object({
-      wait_ms: Type.Number({ description: 'Until the first picture would begin' }),
-      duration_ms: Type.Number({ description: 'Of all pictures, once they run' }),
-      memory_bytes: Type.Union([Type.Integer(), Type.Null()], {
-        description: 'On the device, while the request runs; null where nothing was measured',
+export function dryRunSchema(table: FieldTable, config: Config) {
+  return Type.Object(
+    {
+      dry_run: Type.Boolean({ description: 'Always true' }),
+      model: Type.String(),
+      images: Type.Array(Type.Object(imageFacts)),
+      parameters: Type.Omit(ranSchema(table, config), ['engine'], { description: 'What would run' }),
+      estimate: Type.Object({
+        wait_ms: Type.Number({ description: 'Until the first picture would begin' }),
+        duration_ms: Type.Number({ description: 'Of all pictures, once they run' }),
+        memory_bytes: Type.Union([Type.Integer({ format: 'int64' }), Type.Null()], {
+          description: 'On the device, while the request runs; null where nothing was measured',
+        }),
       }),
-    }),
-    warnings: Type.Array(WarningBody, {
-      description: 'What would be changed or have no effect; whether a prompt is too long is known only when it runs',
-    }),
-  },
-  { $id: 'DryRun' },
-);
+      warnings: Type.Array(WarningBody, {
+        description: 'What would be changed or have no effect; whether a prompt is too long is known only when it runs',
+      }),
+    },
+    { $id: 'DryRun' },
+  );
+}
 
 export function dryRunBody(
   { pictures, starter, warnings: early }: Plan,
   { waitMs, durationMs, memoryBytes }: Estimate,
 ) {
   const { parameters } = pictures[0]!;
-  const warnings = pictures.flatMap(({ body, parameters, converted }) =>
-    warningsFor(body, parameters, starter, converted),
+  const warnings = pictures.flatMap(({ sent, parameters, converted, untouched }) =>
+    warningsFor(sent, parameters, starter, converted, untouched),
   );
   return {
     dry_run: true,
     model: parameters.model.name,
     images: pictures.map((picture) => factsOf(picture.parameters)),
-    parameters: settledParameters(parameters),
+    parameters: ranParameters(parameters),
     estimate: { wait_ms: Math.round(waitMs), duration_ms: Math.round(durationMs), memory_bytes: memoryBytes ?? null },
-    warnings: warningBodies([...new Set([...early, ...warnings])]),
+    warnings: warningBodies([...new Set([...early, ...warnings])], pictures),
   };
 }
 
@@ -169,52 +197,7 @@ export function madeBody(id: string, made: Made) {
     images: made.pictures.map(imageBody),
     parameters: ranParameters(parameters, result),
     timings: timingsOf(made),
-    warnings: warningBodies(made.warnings),
-  };
-}
-
-const axis = Type.Object({ field: Type.String(), values: Type.Array(Type.Union([Type.Number(), Type.String()])) });
-
-/** The JSON answer of a sheet. */
-export const SheetBody = Type.Object(
-  {
-    id: Type.String(),
-    created: Type.Integer({ description: 'Unix time in seconds' }),
-    axes: Type.Object({ x: axis, y: Type.Optional(axis) }),
-    cells: Type.Array(
-      Type.Object({
-        x: Type.Union([Type.Number(), Type.String()]),
-        y: Type.Optional(Type.Union([Type.Number(), Type.String()])),
-        b64_json: Type.String({ description: 'The picture in base64' }),
-        ...imageFacts,
-        parameters: Type.Ref('Ran'),
-        warnings: Type.Array(WarningBody),
-      }),
-      { description: 'Row by row' },
-    ),
-    timings: Type.Record(Type.String(), Type.Number(), {
-      description: 'Milliseconds per stage, as in `Server-Timing`',
-    }),
-    warnings: Type.Array(WarningBody, { description: 'Of all pictures, each once' }),
-  },
-  { $id: 'Sheet' },
-);
-
-export function sheetBody(id: string, made: Made, x: Axis, y: Axis | undefined) {
-  const columns = x.values.length;
-  return {
-    id,
-    created: Math.floor(Date.now() / 1000),
-    axes: { x, ...(y && { y }) },
-    cells: made.pictures.map((picture, i) => ({
-      x: x.values[i % columns],
-      ...(y && { y: y.values[Math.floor(i / columns)] }),
-      ...imageBody(picture),
-      parameters: ranParameters(picture.parameters, picture.result),
-      warnings: warningBodies(picture.warnings),
-    })),
-    timings: timingsOf(made),
-    warnings: warningBodies(made.warnings),
+    warnings: warningBodies(made.warnings, made.pictures),
   };
 }
 
@@ -222,16 +205,15 @@ export function imageBody({ bytes, parameters }: MadePicture) {
   return { b64_json: bytes.toString('base64'), ...factsOf(parameters) };
 }
 
-function factsOf({ request, size, format }: Parameters) {
-  return { seed: request.seed, ...size, format };
+function factsOf({ values, size }: Parameters) {
+  return { seed: values.seed, ...size, format: values.format };
 }
 
-export function warningBodies(warnings: readonly Warning[]) {
-  return warnings.map((code) => ({ code, detail: warningCodes[code] }));
-}
-
-function timingsOf({ stageTimes, modelRunMs }: Made): Record<string, number> {
+export function timingsOf({ stageTimes, totalMs, modelRunMs }: Made): Record<string, number> {
   return Object.fromEntries(
-    Object.entries({ ...stageTimes, model_runs: modelRunMs }).map(([stage, ms]) => [stage, Number(ms.toFixed(1))]),
+    Object.entries({ ...stageTimes, total: totalMs, model_runs: modelRunMs }).map(([stage, ms]) => [
+      stage,
+      Number(ms.toFixed(1)),
+    ]),
   );
 }

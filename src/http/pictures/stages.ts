@@ -1,4 +1,5 @@
-// The stages of a request and what they took: for metrics, Server-Timing, and spans.
+// The stages of a request and what they took: for metrics, Server-Timing, and spans. Together they are the time from its
+// headers to its encoded pictures.
 
 import type { Generated } from '../../engine/host/engine.js';
 import type { Trace } from '../server/trace.js';
@@ -7,13 +8,18 @@ export const stages = [
   'upload',
   'decode',
   'queue',
+  'model_load',
   'text_encode',
   'vae_encode',
   'denoise',
   'vae_decode',
   'encode',
+  'other',
 ] as const;
-/** Milliseconds per stage of one request; of several pictures the sums, and the longest time in the queue. */
+/**
+ * Milliseconds per stage of one request. Of several pictures those of the one that was ready last, for which waiting for the
+ * others is `queue`. `other` is what is in no stage: turns of other requests, and the ways between processes.
+ */
 export type StageTimes = Record<(typeof stages)[number], number>;
 
 /** What was measured outside of the engine, ms. */
@@ -23,18 +29,22 @@ export interface OutsideTimes {
   readonly encode: number;
 }
 
-export function stageTimesOf(results: readonly Generated[], { upload, decode, encode }: OutsideTimes): StageTimes {
-  const sum = (of: (result: Generated) => number) => results.reduce((total, result) => total + of(result), 0);
-  return {
-    upload,
-    decode,
-    queue: Math.max(...results.map(({ queueMs }) => queueMs)),
-    text_encode: sum(({ timings }) => timings.textEncode),
-    vae_encode: sum(({ timings }) => timings.vaeEncode),
-    denoise: sum(({ timings }) => timings.denoise),
-    vae_decode: sum(({ timings }) => timings.vaeDecode),
-    encode,
+/** @param wholeMs of the request */
+export function stageTimesOf(results: readonly Generated[], outside: OutsideTimes, wholeMs: number): StageTimes {
+  const { queueMs, modelLoadMs, timings } = results.reduce((last, one) => (one.totalMs > last.totalMs ? one : last));
+  const known = {
+    upload: outside.upload,
+    decode: outside.decode,
+    queue: queueMs,
+    model_load: modelLoadMs,
+    text_encode: timings.textEncode,
+    vae_encode: timings.vaeEncode,
+    denoise: timings.denoise,
+    vae_decode: timings.vaeDecode,
+    encode: outside.encode,
   };
+  const sum = Object.values(known).reduce((sum, ms) => sum + ms, 0);
+  return { ...known, other: Math.max(0, wholeMs - sum) };
 }
 
 /**
@@ -54,13 +64,14 @@ export function tellStages(
   const { upload, decode, encode } = outside;
   part('upload', queued - decode - upload, upload);
   part('decode', queued - decode, decode);
-  for (const { queueMs, timings } of results) {
+  for (const { queueMs, modelLoadMs, timings } of results) {
     let start = queued;
     const next = (name: string, ms: number) => {
       part(name, start, ms);
       start += ms;
     };
     next('queue', queueMs);
+    if (modelLoadMs > 0) next('model_load', modelLoadMs);
     next('text_encode', timings.textEncode);
     next('vae_encode', timings.vaeEncode);
     next('denoise', timings.denoise);

@@ -1,20 +1,30 @@
 // What was changed or had no effect, by stable codes: nothing happens in silence.
 
 import type { Generated } from '../../engine/host/engine.js';
-import type { Conversion, Starter } from '../../image/decode.js';
-import type { Img2ImgBody } from './fields.js';
+import { guidanceRows } from '../../guidance.js';
+import type { Conversion, Starter } from '../../image/host/picture-reader.js';
+import type { Sent } from './fields.js';
 import type { Parameters } from './parameters.js';
+import { unknownWords } from './unknown-words.js';
 
 export const warningCodes = {
   prompt_truncated: 'The prompt has more tokens than the text encoder takes; its end was cut.',
   negative_prompt_truncated: 'The negative prompt has more tokens than the text encoder takes; its end was cut.',
   negative_prompt_unused:
     'The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding.',
+  prompt_words_unknown: "Words of the prompts are not in the model's vocabulary and may have no effect.",
+  prompt_syntax_unused:
+    'A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words.',
   vae_draw_unseeded: "The model's encoder draws by itself: the same seed does not give the same picture.",
   prompts_unused: 'No step ran, so that prompts and guidance had no effect.',
   strength_rounded_to_no_step: 'trunc(steps * strength) is 0: the picture went through the autoencoder only.',
+  size_adjusted: 'The model cannot make the size that was asked for; the nearest that it can was made.',
+  seed_wrapped: 'Seeds are taken modulo 2^32, and the seed that was sent is outside of that.',
+  mask_empty: 'The mask leaves nothing to repaint: the answer is the starter, and nothing was computed.',
+  starter_cropped: 'Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it.',
   size_chosen: "The answer's size differs from the starter's, and was not asked for.",
   colour_space_converted: 'The picture was converted to sRGB.',
+  highlights_clipped: 'The picture is HDR: what is brighter than its white was clipped.',
   bit_depth_reduced: 'The picture was reduced to 8 bits per channel.',
   transparency_flattened: 'Transparency was filled with the background.',
   quality_unused: 'PNG is lossless, so that quality had no effect.',
@@ -26,36 +36,76 @@ export type Warning = keyof typeof warningCodes;
 const conversions = {
   colour_space: 'colour_space_converted',
   bit_depth: 'bit_depth_reduced',
+  highlights: 'highlights_clipped',
   transparency: 'transparency_flattened',
   animation: 'first_frame_used',
 } as const satisfies Record<Conversion, Warning>;
 
+/** Less is lost to rounding. */
+const croppedWorthTelling = 0.01;
+
 /** @param result what is known only of a picture that was made */
 export function warningsFor(
-  body: Img2ImgBody,
+  sent: Sent,
   parameters: Parameters,
   starter: Starter,
   converted: readonly Conversion[],
+  untouched: boolean,
   result?: Generated,
 ): Warning[] {
-  const { size, schedule } = parameters;
-  const { strength, guidanceScale, prompt, negativePrompt } = parameters.request;
-  const guided = guidanceScale > 1 && !parameters.model.guidanceEmbedded;
-  const noStep = schedule.stepsRun === 0;
-  const sizeAsked = body.width !== undefined || body.height !== undefined;
+  const { size, schedule, cropped } = parameters;
+  const { strength, prompt, negativePrompt } = parameters.request;
+  const guided = isGuided(parameters);
+  const noStep = schedule.stepsRun === 0 && !untouched;
+  const sizeAsked = sent.width !== undefined || sent.height !== undefined;
   const sameSize = size.width === starter.width && size.height === starter.height;
   const cases: readonly [boolean, Warning][] = [
     [(result?.droppedTokens.prompt ?? 0) > 0, 'prompt_truncated'],
     [(result?.droppedTokens.negativePrompt ?? 0) > 0, 'negative_prompt_truncated'],
-    [negativePrompt !== '' && !guided && !noStep, 'negative_prompt_unused'],
+    [negativePrompt !== '' && !guided && !noStep && !untouched, 'negative_prompt_unused'],
+    [!noStep && !untouched && unknownOf(parameters).length > 0, 'prompt_words_unknown'],
+    [hasSyntax(prompt) || hasSyntax(negativePrompt), 'prompt_syntax_unused'],
     [result?.drawUnseeded === true, 'vae_draw_unseeded'],
     [noStep && (prompt !== '' || negativePrompt !== ''), 'prompts_unused'],
     [noStep && strength > 0, 'strength_rounded_to_no_step'],
+    [untouched, 'mask_empty'],
     [!sizeAsked && !sameSize, 'size_chosen'],
-    [body.quality !== undefined && parameters.format === 'png', 'quality_unused'],
+    [cropped > croppedWorthTelling, 'starter_cropped'],
+    [sent.quality !== undefined && parameters.values.format === 'png', 'quality_unused'],
   ];
   return [
     ...cases.filter(([applies]) => applies).map(([, code]) => code),
     ...converted.map((conversion) => conversions[conversion]),
   ];
+}
+
+/** Weights and extra networks, as AUTOMATIC1111's web UI writes them. */
+const hasSyntax = (prompt: string) =>
+  /\([^()]{1,200}:\s*-?\d*\.?\d+\s*\)|<(lora|lyco|hypernet):[^<>]{1,200}>/.test(prompt);
+
+const isGuided = ({ request, model }: Parameters) => guidanceRows(request, model).includes('negative_prompt');
+
+/** Of the prompts that are computed. */
+const unknownOf = (parameters: Parameters) =>
+  unknownWords(
+    parameters.model,
+    parameters.request.prompt,
+    isGuided(parameters) ? parameters.request.negativePrompt : '',
+  );
+
+const maxNamed = 10;
+
+/** Warnings in words. @param pictures that they are about; what one of them has in its prompts is named */
+export function warningBodies(
+  warnings: readonly Warning[],
+  pictures: readonly { readonly parameters: Parameters }[],
+): { code: Warning; detail: string }[] {
+  return warnings.map((code) => ({ code, detail: `${warningCodes[code]}${namedIn(code, pictures)}` }));
+}
+
+function namedIn(code: Warning, pictures: readonly { readonly parameters: Parameters }[]): string {
+  if (code !== 'prompt_words_unknown') return '';
+  const words = [...new Set(pictures.flatMap(({ parameters }) => unknownOf(parameters)))];
+  const more = words.length > maxNamed ? `, and ${words.length - maxNamed} more` : '';
+  return ` Not known: ${words.slice(0, maxNamed).join(', ')}${more}.`;
 }

@@ -3,10 +3,11 @@
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
-import { EngineError, type EngineErrorCode } from '../../engine/host/engine.js';
-import { PictureError } from '../../image/picture-error.js';
+import { EngineError } from '../../engine/host/engine.js';
+import { PictureError } from '../../image/shared/picture-error.js';
 import { SizeError } from '../../image/size.js';
 import { requirement, type SchemaError } from '../../requirement.js';
+import { engineEnds } from './engine-ends.js';
 import { type ProblemCode, problemCodes } from './problem-codes.js';
 
 /** One bad field: where it is and what is wrong with it. */
@@ -24,13 +25,14 @@ export class Problem extends Error {
       readonly errors?: readonly FieldError[];
       readonly retryAfter?: number | undefined;
       readonly reason?: string;
+      readonly headers?: Readonly<Record<string, string>>;
     } = {},
   ) {
     super(detail);
   }
 
   get status(): number {
-    return problemCodes[this.code][0];
+    return problemCodes[this.code].status;
   }
 }
 
@@ -60,7 +62,7 @@ export const ProblemBody = Type.Object(
 /** Response schemas for a route that can answer with these problems, one per status. */
 export function problemResponses(...codes: ProblemCode[]): Record<number, object> {
   return responsesFor(codes, 'application/problem+json', 'Problem', (problem) =>
-    document(problem, '/img2img', 'a1b2c3'),
+    document(problem, '/img2img', 'a1b2c3', ''),
   );
 }
 
@@ -77,16 +79,23 @@ export function responsesFor(
 ): Record<number, object> {
   const responses: Record<number, object> = {};
   const example = (code: ProblemCode) => {
-    const [, title, meaning] = problemCodes[code];
+    const { title, meaning } = problemCodes[code];
     return [
       code,
-      { summary: title, value: body(new Problem(code, `${meaning[0]!.toUpperCase()}${meaning.slice(1)}.`)) },
+      {
+        summary: title,
+        value: body(
+          code === 'invalid_request'
+            ? fieldProblem(code, 'seed', 'seed is -5; it must be at least -1.')
+            : new Problem(code, `${meaning[0]!.toUpperCase()}${meaning.slice(1)}.`),
+        ),
+      },
     ];
   };
-  for (const status of new Set(codes.map((code) => problemCodes[code][0]))) {
-    const names = codes.filter((code) => problemCodes[code][0] === status);
+  for (const status of new Set(codes.map((code) => problemCodes[code].status))) {
+    const names = codes.filter((code) => problemCodes[code].status === status);
     responses[status] = {
-      description: names.map((code) => `\`${code}\`: ${problemCodes[code][2]}.`).join(' '),
+      description: names.map((code) => `\`${code}\`: ${problemCodes[code].meaning}.`).join(' '),
       ...(status === 401 && { headers: { 'WWW-Authenticate': Type.String() } }),
       ...((status === 429 || status === 503) && {
         headers: { 'Retry-After': Type.Integer({ description: 'Seconds' }) },
@@ -97,21 +106,46 @@ export function responsesFor(
   return responses;
 }
 
-export function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
-  if (problem.more.retryAfter !== undefined) reply.header('retry-after', String(problem.more.retryAfter));
-  const body = JSON.stringify(problemBody(request, problem));
-  return reply.status(problem.status).type('application/problem+json').send(body);
+/** The shape in which an error is sent. */
+export interface ProblemShape {
+  readonly type: string;
+  readonly body: (problem: Problem, request: FastifyRequest) => object;
+}
+
+const problemShape: ProblemShape = {
+  type: 'application/problem+json',
+  body: (problem, request) => problemBody(request, problem),
+};
+
+export function sendProblem(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  problem: Problem,
+  { type, body }: ProblemShape = problemShape,
+): FastifyReply {
+  const { retryAfter, headers = {} } = problem.more;
+  if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
+  return reply
+    .headers(headers)
+    .status(problem.status)
+    .type(type)
+    .send(JSON.stringify(body(problem, request)));
 }
 
 /** The problem document. */
 export function problemBody(request: FastifyRequest, problem: Problem): Static<typeof ProblemBody> {
-  return document(problem, request.url.split('?')[0]!, request.id);
+  return document(problem, request.url.split('?')[0]!, request.id, request.pathPrefix);
 }
 
-function document(problem: Problem, instance: string, requestId: string): Static<typeof ProblemBody> {
-  const [status, title] = problemCodes[problem.code];
+function document(
+  problem: Problem,
+  instance: string,
+  requestId: string,
+  pathPrefix: string,
+): Static<typeof ProblemBody> {
+  const { status, title } = problemCodes[problem.code];
   return {
-    type: `/docs#${problem.code}`,
+    type: `${pathPrefix}/problems/${problem.code}`,
     title,
     status,
     detail: problem.message,
@@ -132,7 +166,7 @@ export function answerBrokenHttp(error: NodeJS.ErrnoException, socket: Socket): 
         ? [408, 'Request Timeout']
         : [400, 'Bad Request'];
   const body = JSON.stringify({
-    type: '/docs#invalid_request',
+    type: '/problems/invalid_request',
     title: phrase,
     status,
     detail: `${phrase}.`,
@@ -152,24 +186,32 @@ export const notAField = 'is not a field of this request';
 export function logProblem(request: FastifyRequest, problem: Problem, error: unknown): void {
   const fields = problem.more.errors?.map(({ pointer, detail }) => (detail.includes(notAField) ? 'unknown' : pointer));
   const facts = { code: problem.code, fields };
-  if (error instanceof EngineError && error.code === 'cancelled') request.log.info('the client left');
-  else if (problem.status >= 500) request.log.error({ ...facts, err: error }, 'request failed');
-  else request.log.info(facts, 'request refused');
+  if (hasLeft(request) || (error instanceof EngineError && error.code === 'cancelled'))
+    request.log.info('the client left');
+  else if (problem.code === 'internal') request.log.error({ ...facts, err: error }, 'request failed');
+  else if (problem.status < 500 || passing.has(problem.code)) request.log.info(facts, 'request refused');
+  else request.log.warn({ ...facts, reason: (error as Error).message }, 'request failed');
 }
 
-/** For all routes of `app`. @param write the shape that the routes' clients expect */
+/** What every start and every rollout goes through. */
+const passing: ReadonlySet<ProblemCode> = new Set(['not_ready', 'draining']);
+
+/** Whether nobody waits for an answer any more: the request was broken off. */
+const hasLeft = ({ raw, socket }: FastifyRequest) => raw.errored !== null || socket.destroyed;
+
+/** For all routes of `app`. @param shape that the routes' clients expect */
 export function registerProblems(
   app: FastifyInstance,
   onProblem: (request: FastifyRequest, problem: Problem) => void,
-  write: typeof sendProblem = sendProblem,
+  shape: ProblemShape = problemShape,
 ): void {
   const send = (request: FastifyRequest, reply: FastifyReply, problem: Problem) => {
-    onProblem(request, problem);
-    return write(request, reply, problem);
+    if (!hasLeft(request)) onProblem(request, problem);
+    return sendProblem(request, reply, problem, shape);
   };
 
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    const problem = toProblem(error, error.validationContext === 'headers' ? request.headers : request.body);
+    const problem = toProblem(error, sentIn(request, error.validationContext));
     logProblem(request, problem, error);
     return send(request, reply, problem);
   });
@@ -182,22 +224,6 @@ export function registerProblems(
   );
 }
 
-const engineProblems: Record<EngineErrorCode, ProblemCode> = {
-  overloaded: 'overloaded',
-  deadline_unattainable: 'deadline_unattainable',
-  too_large_for_device: 'too_large_for_device',
-  not_ready: 'not_ready',
-  worker_lost: 'worker_lost',
-  request_kills_worker: 'request_kills_worker',
-  model_not_found: 'model_not_found',
-  model_not_runnable: 'model_not_runnable',
-  deadline_exceeded: 'deadline_exceeded',
-  cancelled: 'internal', // nobody is left to read it
-  interrupted: 'internal', // answered by the route that can interrupt
-  shutting_down: 'draining',
-  internal: 'internal',
-};
-
 /** Codes of Fastify and its plugins that are the client's doing. Their other errors below 500 are invalid requests. */
 const fastifyProblems: Record<string, ProblemCode> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
@@ -209,10 +235,14 @@ const fastifyProblems: Record<string, ProblemCode> = {
 /** @param sent what a validation error is about: the body, or the headers */
 export function toProblem(error: FastifyError | Error, sent?: unknown): Problem {
   if (error instanceof Problem) return error;
-  if (error instanceof PictureError) return fieldProblem(error.code, 'image', error.message);
+  if (error instanceof PictureError) {
+    return error.code === 'overloaded'
+      ? new Problem('overloaded', error.message, { retryAfter: decodeRetrySeconds })
+      : fieldProblem(error.code, 'image', error.message);
+  }
   if (error instanceof SizeError) return fieldProblem('size_not_supported', error.field, error.message);
   if (error instanceof EngineError) {
-    const code = engineProblems[error.code];
+    const code = engineEnds[error.code].problem;
     const detail = code === 'internal' ? internalDetail : error.message;
     if (error.code.startsWith('model_')) return fieldProblem(code, 'model', detail);
     return new Problem(code, detail, { retryAfter: error.retryAfter });
@@ -226,32 +256,55 @@ export function toProblem(error: FastifyError | Error, sent?: unknown): Problem 
   return new Problem('internal', internalDetail);
 }
 
+/** Decoding is a matter of seconds. */
+const decodeRetrySeconds = 5;
+
 const internalDetail = 'Something went wrong in the server; its log says what, under this request id.';
 
+/** Bad fields that are told together. */
+const mostErrors = 20;
+
 function validationProblem(validation: readonly SchemaError[], sent: unknown): Problem {
-  const errors = validation.map((error) => {
-    const parent = error.instancePath.slice(1);
+  const errors = validation.slice(0, mostErrors).map((error) => {
+    const path = error.instancePath.split('/').slice(1).map(unescaped);
     switch (error.keyword) {
       case 'required':
-        return fieldError(String(error.params.missingProperty), 'is missing');
+        return fieldError([...path, String(error.params.missingProperty)], 'is missing');
       case 'additionalProperties':
-        return fieldError(String(error.params.additionalProperty), notAField);
+        return fieldError([...path, String(error.params.additionalProperty)], notAField);
       default: {
-        const value = (sent as Record<string, unknown> | null | undefined)?.[parent];
-        if (parent === '') return { pointer: '#', detail: `The body ${requirement(error)}.` };
-        return fieldError(parent, `is ${shown(value)}; it ${requirement(error)}`);
+        if (path.length === 0) return { pointer: '#', detail: `The body ${requirement(error)}.` };
+        const value = path.reduce<unknown>(
+          (of, key) => (of as Record<string, unknown> | null | undefined)?.[key],
+          sent,
+        );
+        return fieldError(path, `is ${shown(value)}; it ${requirement(error)}`);
       }
     }
   });
-  return new Problem('invalid_request', errors.map(({ detail }) => detail).join(' '), { errors });
+  const sentences = errors.map(({ detail }) => detail);
+  if (validation.length > mostErrors) sentences.push(`And ${validation.length - mostErrors} more.`);
+  return new Problem('invalid_request', sentences.join(' '), { errors });
 }
 
-function fieldError(field: string, complaint: string): FieldError {
-  return { pointer: `#/${field.replaceAll('~', '~0').replaceAll('/', '~1')}`, detail: `${field} ${complaint}.` };
+/** What a validation error is about. */
+function sentIn({ headers, query, params, body }: FastifyRequest, context: string | undefined): unknown {
+  return context === 'headers' ? headers : context === 'querystring' ? query : context === 'params' ? params : body;
+}
+
+/** A token of a JSON pointer (RFC 6901). */
+const escaped = (key: string) => key.replaceAll('~', '~0').replaceAll('/', '~1');
+const unescaped = (token: string) => token.replaceAll('~1', '/').replaceAll('~0', '~');
+
+function fieldError(path: readonly string[], complaint: string): FieldError {
+  const keys = path.map((key) => (key.length > 100 ? `${key.slice(0, 99)}…` : key));
+  return { pointer: `#/${keys.map(escaped).join('/')}`, detail: `${keys.join('.')} ${complaint}.` };
 }
 
 /** A value for an error text: short, and quoted as JSON. */
 export function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'absent';
-  return text.length > 60 ? `${text.slice(0, 57)}… (${text.length - 2} characters)` : text;
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'a list' : 'an object';
+  const text = JSON.stringify(typeof value === 'string' ? value.slice(0, 60) : value) ?? 'absent';
+  const length = typeof value === 'string' ? value.length : text.length;
+  return length > 60 ? `${text.slice(0, 57)}… (${length} characters)` : text;
 }

@@ -4,24 +4,7 @@ import helmet from '@fastify/helmet';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
-
-/** What the console may load: its own files, and the answer, which it shows as a picture from a blob: URL. */
-const directives = {
-  defaultSrc: ["'none'"],
-  scriptSrc: ["'self'"],
-  styleSrc: ["'self'"],
-  connectSrc: ["'self'"],
-  imgSrc: ["'self'", 'data:', 'blob:'],
-  baseUri: ["'none'"],
-  formAction: ["'none'"],
-  frameAncestors: ["'none'"],
-};
-
-const headers = {
-  xFrameOptions: { action: 'deny' },
-  // TLS ends before this server, and so does the promise to use it.
-  strictTransportSecurity: false,
-} as const;
+import { browserHeaders } from './browser-headers.js';
 
 export async function registerDocs(app: FastifyInstance, version: string): Promise<void> {
   await app.register(swagger, {
@@ -31,7 +14,7 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
         title: 'img2img',
         version,
         description:
-          'One picture and a prompt in, one picture out, at a strength that you control. Errors are problem documents (RFC 9457) with a stable `code`.',
+          'One picture and a prompt in, one picture out, at a strength that you control. Errors are problem documents (RFC 9457) with a stable `code`. [The page](./) does the same for people.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
       servers: [{ url: '/', description: 'This server' }],
@@ -53,7 +36,7 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
     refResolver: { buildLocalReference: (json, _base, _fragment, i) => (json.$id as string) ?? `def-${i}` },
   });
   await app.register(async (scope) => {
-    await scope.register(helmet, { contentSecurityPolicy: { useDefaults: false, directives }, ...headers });
+    await scope.register(helmet, browserHeaders);
     await scope.register(swaggerUi, {
       routePrefix: '/docs',
       uiConfig: {
@@ -65,6 +48,18 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
         defaultModelsExpandDepth: -1,
       },
       theme: { title: 'img2img' },
+      // Whatever path a proxy shows this server at: addresses are relative to the console's own, which ends with a slash.
+      uiHooks: {
+        onRequest: async (request, reply) => {
+          if (request.url.split('?')[0] === '/docs') return reply.redirect('docs/');
+        },
+      },
+      transformSpecification: ({ info, ...document }) => ({
+        ...document,
+        info: { ...info, description: String(info?.description).replace('(./)', '(../)') },
+        servers: [{ url: '..', description: 'This server' }],
+      }),
+      transformSpecificationClone: true,
     });
   });
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
@@ -72,11 +67,13 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
 
 interface SwaggerUi {
   readonly fn: { getSampleSchema: (schema: unknown, ...rest: unknown[]) => unknown };
+  readonly oas3Actions: { setRequestBodyValue(what: { value: string; pathMethod: unknown }): void };
 }
 
 /**
  * A Swagger UI plugin. The console fills a form with made-up values (1, "string"), which nobody means;
  * here a field without a default or an example starts empty, and an empty field is not sent.
+ * And it writes the form's inner state into the body where somebody changes over to JSON; here the example stands there.
  * It runs in the browser: its text is what is served.
  */
 const emptyFields = () => ({
@@ -88,5 +85,18 @@ const emptyFields = () => ({
       const isKnown = initial !== undefined || example !== undefined || examples !== undefined;
       return isField && !isKnown ? undefined : sample(schema, ...rest);
     };
+  },
+  statePlugins: {
+    oas3: {
+      wrapActions: {
+        // A method: compilers that keep the names of functions leave it as it is.
+        setRequestContentType(change: (payload: { pathMethod: unknown }) => unknown, system: SwaggerUi) {
+          return (payload: { pathMethod: unknown }) => {
+            system.oas3Actions.setRequestBodyValue({ value: '', pathMethod: payload.pathMethod });
+            return change(payload);
+          };
+        },
+      },
+    },
   },
 });

@@ -12,7 +12,7 @@ export async function limitRates(app: FastifyInstance, perMinute: number): Promi
   await app.register(rateLimit, {
     max: perMinute,
     timeWindow: '1 minute',
-    keyGenerator: ({ caller, ip }) => caller ?? ip,
+    keyGenerator: ({ caller }) => caller,
     allowList: ({ method }) => method !== 'POST',
     enableDraftSpec: true, // RateLimit-Limit, -Remaining and -Reset instead of their X- forms
     errorResponseBuilder: (_request, { ttl }) =>

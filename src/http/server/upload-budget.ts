@@ -3,26 +3,20 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Problem } from '../problems/problems.js';
 
-export interface UploadLimits {
-  /** The most that one body can have; counted for a body that does not say its length. */
-  readonly maxBytes: number;
-  readonly maxTotalBytes: number;
-}
-
-export type UploadBudget = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
+/**
+ * Takes room for the body of a request until it is answered.
+ * @param maxBytes the most that this body can have; counted for one that does not say its length
+ * @throws Problem when there is no room
+ */
+export type UploadBudget = (request: FastifyRequest, reply: FastifyReply, maxBytes: number) => void;
 
 /** A body that has not come by then counts with what has come of it. */
 const graceMs = 500;
 
-/**
- * An onRequest hook, one for all routes that take pictures: a request that is over the budget is refused before its body is read.
- * A body counts with the length that it announces, but not for long: one that is held back takes nothing from the others.
- * @param assertRoom throws when no picture can be made now anyway
- */
-export function uploadBudget({ maxBytes, maxTotalBytes }: UploadLimits, assertRoom: () => void): UploadBudget {
+/** A body counts with the length that it announces, but not for long: one that is held back takes nothing from the others. */
+export function uploadBudget(maxTotalBytes: number): UploadBudget {
   let taken = 0;
-  return async ({ raw, headers }, reply) => {
-    assertRoom();
+  return ({ raw, headers }, reply, maxBytes) => {
     let reserved = Math.min(Number(headers['content-length'] ?? maxBytes), maxBytes);
     if (taken + reserved > maxTotalBytes) {
       const detail = `The bodies of the requests in flight have ${taken} bytes; with this one they would pass ${maxTotalBytes}.`;
@@ -39,7 +33,8 @@ export function uploadBudget({ maxBytes, maxTotalBytes }: UploadLimits, assertRo
     raw.push = (chunk, encoding) => {
       received += (chunk as Buffer | null)?.length ?? 0;
       if (received > reserved) reserve(received);
-      // Many slow ones that were let in and go on together: there is no memory for an answer.
+      // A body without end, or many slow ones that were let in and go on together: there is no memory for an answer.
+      if (received > 2 * maxBytes) raw.destroy(new Error('the body has no end'));
       if (taken > maxTotalBytes) raw.destroy(new Error('the uploads in flight are larger than MAX_UPLOADS_BYTES'));
       return push(chunk, encoding);
     };

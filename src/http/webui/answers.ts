@@ -1,10 +1,9 @@
 // What the routes of /sdapi answer: the web UI's shapes of pictures, `info` and errors.
 
-import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import type { Made, MadePicture } from '../pictures/generation.js';
+import type { Made, MadePicture } from '../pictures/making.js';
 import type { ProblemCode } from '../problems/problem-codes.js';
-import { type Problem, responsesFor } from '../problems/problems.js';
+import { type Problem, type ProblemShape, responsesFor } from '../problems/problems.js';
 import type { WebuiBody } from './fields.js';
 import type { Sampler, Schedule } from './samplers.js';
 
@@ -123,24 +122,9 @@ function infotext({ parameters }: MadePicture, { sampler, schedule, version }: U
 
 export const label = (schedule: Schedule) => schedule[0]!.toUpperCase() + schedule.slice(1);
 
-/** Where the core's names of fields are not the web UI's. */
-const fieldNames: Readonly<Record<string, string>> = {
-  image: 'init_images',
-  model: 'override_settings.sd_model_checkpoint',
-  strength: 'denoising_strength',
-  guidance: 'cfg_scale',
-};
-
 function webuiError(problem: Problem) {
-  const fields = (problem.more.errors ?? []).map(({ pointer }) => pointer.replace(/^#\/?/, ''));
-  const errors = fields.map((field) => fieldNames[field] ?? field).join(', ');
+  const errors = (problem.more.errors ?? []).map(({ pointer }) => pointer.replace(/^#\/?/, '')).join(', ');
   return { error: problem.code, detail: problem.message, body: '', errors };
 }
 
-export function sendWebuiError(_request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
-  if (problem.more.retryAfter !== undefined) reply.header('retry-after', String(problem.more.retryAfter));
-  return reply
-    .status(problem.status)
-    .type('application/json')
-    .send(JSON.stringify(webuiError(problem)));
-}
+export const webuiShape: ProblemShape = { type: 'application/json', body: webuiError };

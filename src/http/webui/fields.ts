@@ -1,8 +1,8 @@
-// The fields of POST /sdapi/v1/img2img: the names and defaults of AUTOMATIC1111's web UI. A null counts as absent, as there.
+// The fields of POST /sdapi/v1/img2img: the names and defaults of AUTOMATIC1111's web UI.
 
 import { type Static, Type } from 'typebox';
 import type { Config } from '../../config.js';
-import { maxSeed } from '../pictures/fields.js';
+import { readBoolean, readNumber } from './reading.js';
 import { samplers, schedules } from './samplers.js';
 
 export function webuiBody({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
@@ -39,15 +39,17 @@ export function webuiBody({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
       scheduler: Type.Optional(
         Type.String({
           maxLength: 100,
-          description: `${schedules.map((name) => `\`${name}\``).join(', ')}; absent means \`automatic\`: Karras for the DPM++ samplers, else uniform.`,
+          description: `${schedules.map((name) => `\`${name}\``).join(', ')}; absent means \`automatic\`: Karras for DPM++ 2M, DPM2 and DPM2 a, exponential for DPM++ 2M SDE, else uniform.`,
         }),
       ),
       seed: Type.Optional(
         Type.Integer({
-          minimum: -1,
-          maximum: maxSeed,
+          minimum: Number.MIN_SAFE_INTEGER,
+          maximum: Number.MAX_SAFE_INTEGER,
+          format: 'int64',
           default: -1,
-          description: '-1 draws one; picture i uses seed + i.',
+          description:
+            '-1 draws one; picture i uses seed + i. Seeds are taken modulo 2^32, with the warning `seed_wrapped` where that changes one.',
         }),
       ),
       batch_size: count(1, MAX_N, `Pictures; \`batch_size\` times \`n_iter\` at most ${MAX_N}.`),
@@ -62,9 +64,7 @@ export function webuiBody({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
           description: "0 stretches, 1 cuts to fill, 2 fits and fills the rest with the picture's edges.",
         }),
       ),
-      mask: Type.Optional(
-        Type.String({ minLength: 1, description: 'base64 or a `data:` URI; white is repainted, the rest stays.' }),
-      ),
+      mask: Type.Optional(Type.String({ description: 'base64 or a `data:` URI; white is repainted, the rest stays.' })),
       mask_blur: Type.Optional(
         Type.Integer({
           minimum: 0,
@@ -107,7 +107,7 @@ export function webuiBody({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
     },
     {
       description:
-        'What the web UI has beyond these fields is taken, and named in `Img2img-Ignored-Fields` where it asks for something.',
+        'What the web UI has beyond these fields is taken, and named in `Img2img-Ignored-Fields` where it asks for something. As there, numbers and booleans may be text, and null and an empty text count as absent.',
     },
   );
 }
@@ -115,33 +115,54 @@ export function webuiBody({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
 export type WebuiBody = Static<ReturnType<typeof webuiBody>>;
 
 /** Values that ask for nothing, of fields that have no effect here; clients send many of them with every request. */
-const neutral: Readonly<Record<string, readonly unknown[]>> = {
-  restore_faces: [false],
-  tiling: [false],
-  subseed: [-1, 0],
-  subseed_strength: [0],
-  seed_resize_from_h: [-1, 0],
-  seed_resize_from_w: [-1, 0],
-  eta: [0, 1],
-  s_churn: [0],
-  s_tmin: [0],
-  s_tmax: [0],
-  s_noise: [1],
-  s_min_uncond: [0],
-  image_cfg_scale: [1.5],
-  initial_noise_multiplier: [1],
-  save_images: [false],
-  do_not_save_samples: [false, true],
-  do_not_save_grid: [false, true],
-  override_settings_restore_afterwards: [false, true],
-  disable_extra_networks: [false, true],
-  refiner_checkpoint: [''],
-  refiner_switch_at: [0],
-  infotext: [''],
-  mask_blur_x: [4],
-  mask_blur_y: [4],
-  inpaint_full_res_padding: [0],
-};
+const neutral = new Map<string, readonly unknown[]>(
+  Object.entries({
+    restore_faces: [false],
+    tiling: [false],
+    subseed: [-1, 0],
+    subseed_strength: [0],
+    seed_resize_from_h: [-1, 0],
+    seed_resize_from_w: [-1, 0],
+    eta: [0, 1],
+    s_churn: [0],
+    s_tmin: [0],
+    s_tmax: [0],
+    s_noise: [1],
+    s_min_uncond: [0],
+    image_cfg_scale: [1.5],
+    initial_noise_multiplier: [1],
+    save_images: [false],
+    do_not_save_samples: [false, true],
+    do_not_save_grid: [false, true],
+    override_settings_restore_afterwards: [false, true],
+    disable_extra_networks: [false, true],
+    refiner_checkpoint: [''],
+    refiner_switch_at: [0],
+    infotext: [''],
+    mask_blur_x: [4],
+    mask_blur_y: [4],
+    inpaint_full_res_padding: [0],
+  }),
+);
+
+/** The same of `override_settings`. */
+const neutralSettings = new Map<string, readonly unknown[]>(
+  Object.entries({
+    CLIP_stop_at_last_layers: [1],
+    sd_vae: ['Automatic', 'None'],
+    eta_noise_seed_delta: [0],
+    img2img_color_correction: [false],
+    samples_format: ['png'],
+  }),
+);
+
+/** As reading.ts would read it, whichever of the two it is. */
+const plain = (value: unknown) => readNumber(readBoolean(value));
+
+/** Whether a value is more than one of those that ask for nothing. */
+export function asksFor(value: unknown, nothing: readonly unknown[] = []): boolean {
+  return !isEmpty(value) && !nothing.some((one) => plain(one) === plain(value));
+}
 
 const isEmpty = (value: unknown) =>
   (Array.isArray(value) && value.length === 0) ||
@@ -150,12 +171,12 @@ const isEmpty = (value: unknown) =>
 /** Names of what was sent, asks for something, and changes nothing. */
 export function withoutEffect(body: WebuiBody, known: object): string[] {
   const own = Object.entries(body)
-    .filter(([name, value]) => !Object.hasOwn(known, name) && !isEmpty(value) && !neutral[name]?.includes(value))
+    .filter(([name, value]) => !Object.hasOwn(known, name) && asksFor(value, neutral.get(name)))
     .map(([name]) => name);
-  const ofMasks = [
-    ...(body.mask !== undefined && body.inpainting_fill !== 1 ? ['inpainting_fill'] : []),
-    ...(body.mask !== undefined && body.inpaint_full_res !== false ? ['inpaint_full_res'] : []),
-  ];
-  const settings = Object.keys(body.override_settings ?? {}).filter((name) => name !== 'sd_model_checkpoint');
-  return [...own, ...ofMasks, ...settings.map((name) => `override_settings.${name}`)];
+  const { mask, inpainting_fill: fill = 1, inpaint_full_res: zoom = false, override_settings = {} } = body;
+  const ofMasks = [...(fill === 1 ? [] : ['inpainting_fill']), ...(zoom ? ['inpaint_full_res'] : [])];
+  const settings = Object.entries(override_settings)
+    .filter(([name, value]) => name !== 'sd_model_checkpoint' && asksFor(value, neutralSettings.get(name)))
+    .map(([name]) => `override_settings.${name}`);
+  return [...own, ...(mask === undefined ? [] : ofMasks), ...settings];
 }

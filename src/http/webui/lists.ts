@@ -5,6 +5,7 @@ import { Type } from 'typebox';
 import type { CatalogueEntry, Engine } from '../../engine/host/engine.js';
 import { fieldProblem, Problem } from '../problems/problems.js';
 import { webuiJson as json, label, webuiResponses as responses, webuiTags } from './answers.js';
+import { asksFor } from './fields.js';
 import { samplers, schedules } from './samplers.js';
 
 export function listRoutes(app: FastifyInstance, engine: Engine): void {
@@ -14,7 +15,7 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
       schema: {
         operationId: 'webuiSamplers',
         summary: 'The samplers',
-        description: 'Each is one or two of our schedulers.',
+        description: 'Each is one of our schedulers for each schedule that it takes.',
         tags: webuiTags,
         response: {
           ...json(
@@ -54,7 +55,7 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
               Type.Object({
                 name: Type.String(),
                 label: Type.String(),
-                aliases: Type.Null(),
+                aliases: Type.Union([Type.Array(Type.String()), Type.Null()]),
                 default_rho: Type.Number(),
                 need_inner_model: Type.Boolean(),
               }),
@@ -92,7 +93,7 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
                 hash: Type.String(),
                 sha256: Type.String(),
                 filename: Type.String(),
-                config: Type.Null(),
+                config: Type.Union([Type.String(), Type.Null()]),
               }),
             ),
           ),
@@ -113,7 +114,13 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
 
   const options = () => {
     const model = engine.model();
-    return { sd_model_checkpoint: title(model), sd_checkpoint_hash: model.digest, samples_format: 'png' };
+    return {
+      sd_model_checkpoint: title(model),
+      sd_checkpoint_hash: model.digest,
+      sd_vae: 'Automatic',
+      CLIP_stop_at_last_layers: 1,
+      samples_format: 'png',
+    };
   };
   app.get(
     '/options',
@@ -129,6 +136,8 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
             Type.Object({
               sd_model_checkpoint: Type.String(),
               sd_checkpoint_hash: Type.String(),
+              sd_vae: Type.String(),
+              CLIP_stop_at_last_layers: Type.Integer(),
               samples_format: Type.String(),
             }),
           ),
@@ -150,7 +159,7 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
         tags: webuiTags,
         body: { content: { 'application/json': { schema: Type.Object({}) } } },
         response: {
-          ...json('Nothing had to be changed', Type.Null()),
+          ...json('null: nothing had to be changed', Type.Unknown()),
           ...responses(
             'invalid_request',
             'unauthorized',
@@ -169,7 +178,7 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
         const same =
           name === 'sd_model_checkpoint'
             ? checkpointName(engine, String(value)) === engine.model().name
-            : value === present[name];
+            : value === null || value === '' || !asksFor(value, [present[name]]);
         if (same) continue;
         const detail = `${name.slice(0, 60)} cannot be set: requests share no state here. Send override_settings with a request.`;
         throw fieldProblem('invalid_request', name.slice(0, 60), detail);

@@ -1,18 +1,30 @@
 // What a request of the web UI asks for, in our words.
 
-import type { Img2ImgBody } from '../pictures/fields.js';
+import type { MaskReading } from '../../image/host/picture-reader.js';
+import type { ClientNames } from '../pictures/client-names.js';
+import { maxSeed, type Sent } from '../pictures/fields.js';
+import type { Warning } from '../pictures/warnings.js';
 import { fieldProblem } from '../problems/problems.js';
 import type { WebuiBody } from './fields.js';
 import { findSampler, type Sampler, type Schedule, samplers, schedulerOf, schedules } from './samplers.js';
 
 export interface WebuiRequest {
-  readonly body: Img2ImgBody;
+  readonly body: Sent;
   /** Pictures, each with a seed of its own. */
   readonly n: number;
-  readonly maskReading: { readonly blur: number; readonly invert: boolean };
+  readonly maskReading: MaskReading;
   readonly sampler: Sampler;
   readonly schedule: Schedule;
+  readonly warnings: readonly Warning[];
 }
+
+/** The web UI's words for what it comes to. */
+export const webuiNames: ClientNames = {
+  image: { field: 'init_images' },
+  model: { field: 'override_settings.sd_model_checkpoint' },
+  strength: { field: 'denoising_strength' },
+  guidance: { field: 'cfg_scale' },
+};
 
 const fits = ['fill', 'cover', 'extend'] as const;
 
@@ -24,11 +36,15 @@ export function readRequest(sent: WebuiBody, maxN: number, model: string | undef
   refuseScripts(sent);
   const n = count(sent, maxN);
   const { sampler, schedule } = samplerOf(sent);
-  return { body: translate(sent, sampler, schedule, model), n, maskReading: reading(sent), sampler, schedule };
+  const seed = seedOf(sent);
+  const body = { ...translate(sent, sampler, schedule, model), seed };
+  const warnings = seed === (sent.seed ?? -1) ? [] : (['seed_wrapped'] as const);
+  return { body, n, maskReading: reading(sent), sampler, schedule, warnings };
 }
 
-/** The web UI's masks are white where to repaint, as ours, but blurred. */
-const reading = ({ mask_blur = 4, inpainting_mask_invert = 0 }: WebuiBody) => ({
+/** The web UI's masks are opaque where to repaint, or white where they are opaque everywhere; and blurred. */
+const reading = ({ mask_blur = 4, inpainting_mask_invert = 0 }: WebuiBody): MaskReading => ({
+  channel: 'opacity',
   blur: mask_blur,
   invert: inpainting_mask_invert === 1,
 });
@@ -46,6 +62,12 @@ function count({ batch_size = 1, n_iter = 1 }: WebuiBody, max: number): number {
   if (n <= max) return n;
   const detail = `batch_size times n_iter is ${n}; it must be at most ${max}.`;
   throw fieldProblem('invalid_request', 'n_iter', detail);
+}
+
+/** torch's generator takes any integer there, and distinguishes them modulo 2^32. */
+function seedOf({ seed = -1 }: WebuiBody): number {
+  const count = maxSeed + 1;
+  return seed === -1 ? seed : ((seed % count) + count) % count;
 }
 
 function samplerOf(sent: WebuiBody): { sampler: Sampler; schedule: Schedule } {
@@ -68,21 +90,19 @@ function samplerOf(sent: WebuiBody): { sampler: Sampler; schedule: Schedule } {
   return { sampler: found.sampler, schedule };
 }
 
-function translate(sent: WebuiBody, sampler: Sampler, schedule: Schedule, model: string | undefined): Img2ImgBody {
+function translate(sent: WebuiBody, sampler: Sampler, schedule: Schedule, model: string | undefined): Sent {
   const scheduler = schedulerOf(sampler, schedule);
   if (!scheduler) {
     const detail = `The sampler ${sampler.name} has no ${schedule} schedule here.`;
     throw fieldProblem('unsupported_combination', 'scheduler', detail);
   }
   return {
-    image: '',
     prompt: sent.prompt ?? '',
     negative_prompt: sent.negative_prompt ?? '',
     strength: sent.denoising_strength ?? 0.75,
     guidance: sent.cfg_scale ?? 7,
     steps: sent.steps ?? 50,
     scheduler,
-    seed: sent.seed ?? -1,
     width: sent.width ?? 512,
     height: sent.height ?? 512,
     fit: fits[sent.resize_mode ?? 0]!,

@@ -1,48 +1,56 @@
-// The samplers and schedulers of AUTOMATIC1111's web UI: its two choices, a sampler and a noise schedule, are one of ours.
+// The samplers and schedulers of AUTOMATIC1111's web UI: its two choices, a sampler and a noise schedule, are one of ours, where both
+// reckon alike. Its other samplers (DPM++ 2S a, 3M SDE, DPM fast, DPM adaptive, Restart) are none that diffusers has.
 
 import type { SchedulerName } from '../../engine/host/engine.js';
 
-export const schedules = ['automatic', 'uniform', 'karras'] as const;
+export const schedules = ['automatic', 'uniform', 'karras', 'exponential', 'beta'] as const;
 export type Schedule = (typeof schedules)[number];
 
 export interface Sampler {
   readonly name: string;
   readonly aliases: readonly string[];
-  readonly uniform: SchedulerName;
-  readonly karras?: SchedulerName;
+  /** Ours, for each schedule that the sampler has here. */
+  readonly schedulers: Readonly<Partial<Record<Schedule, SchedulerName>>>;
   /** What Automatic means; else it is uniform. */
-  readonly automatic?: 'karras';
+  readonly automatic?: Exclude<Schedule, 'automatic'>;
 }
 
+type Spread = 'euler' | 'heun' | 'lms' | 'dpm2' | 'dpm2_a' | 'dpmpp_2m' | 'dpmpp_2m_sde';
+
+const every = (name: Spread) =>
+  ({
+    uniform: name,
+    karras: `${name}_karras`,
+    exponential: `${name}_exponential`,
+    beta: `${name}_beta`,
+  }) as const;
+
 export const samplers: readonly Sampler[] = [
-  { name: 'DPM++ 2M', aliases: ['k_dpmpp_2m'], uniform: 'dpmpp_2m', karras: 'dpmpp_2m_karras', automatic: 'karras' },
-  {
-    name: 'DPM++ 2M SDE',
-    aliases: ['k_dpmpp_2m_sde'],
-    uniform: 'dpmpp_2m_sde',
-    karras: 'dpmpp_2m_sde_karras',
-    automatic: 'karras',
-  },
-  { name: 'Euler a', aliases: ['k_euler_a', 'k_euler_ancestral'], uniform: 'euler_a' },
-  { name: 'Euler', aliases: ['k_euler'], uniform: 'euler', karras: 'euler_karras' },
-  { name: 'Heun', aliases: ['k_heun'], uniform: 'heun' },
-  { name: 'LCM', aliases: ['k_lcm'], uniform: 'lcm' },
-  { name: 'DDIM', aliases: ['ddim'], uniform: 'ddim' },
-  { name: 'PLMS', aliases: ['plms'], uniform: 'pndm' },
-  { name: 'UniPC', aliases: ['unipc'], uniform: 'unipc', karras: 'unipc_karras' },
-  { name: 'DDPM', aliases: ['ddpm'], uniform: 'ddpm' },
+  { name: 'DPM++ 2M', aliases: ['k_dpmpp_2m'], schedulers: every('dpmpp_2m'), automatic: 'karras' },
+  { name: 'DPM++ 2M SDE', aliases: ['k_dpmpp_2m_sde'], schedulers: every('dpmpp_2m_sde'), automatic: 'exponential' },
+  { name: 'Euler a', aliases: ['k_euler_a', 'k_euler_ancestral'], schedulers: { uniform: 'euler_a' } },
+  { name: 'Euler', aliases: ['k_euler'], schedulers: every('euler') },
+  { name: 'LMS', aliases: ['k_lms'], schedulers: every('lms') },
+  { name: 'Heun', aliases: ['k_heun'], schedulers: every('heun') },
+  { name: 'DPM2', aliases: ['k_dpm_2'], schedulers: every('dpm2'), automatic: 'karras' },
+  { name: 'DPM2 a', aliases: ['k_dpm_2_a'], schedulers: every('dpm2_a'), automatic: 'karras' },
+  { name: 'LCM', aliases: ['k_lcm'], schedulers: { uniform: 'lcm' } },
+  { name: 'DDIM', aliases: ['ddim'], schedulers: { uniform: 'ddim' } },
+  { name: 'PLMS', aliases: ['plms'], schedulers: { uniform: 'pndm' } },
+  { name: 'UniPC', aliases: ['unipc'], schedulers: { uniform: 'unipc', karras: 'unipc_karras' } },
+  { name: 'DDPM', aliases: ['ddpm'], schedulers: { uniform: 'ddpm' } },
 ];
 
 /** @returns undefined for a name that is none; older clients write "DPM++ 2M Karras" */
 export function findSampler(name: string): { sampler: Sampler; schedule: Schedule | undefined } | undefined {
   const wanted = name.toLowerCase();
-  const plain = wanted.replace(/ karras$/, '');
+  const schedule = (['karras', 'exponential'] as const).find((one) => wanted.endsWith(` ${one}`));
+  const plain = schedule ? wanted.slice(0, -schedule.length - 1) : wanted;
   const sampler = samplers.find((one) => [one.name.toLowerCase(), ...one.aliases].includes(plain));
-  return sampler && { sampler, schedule: plain === wanted ? undefined : 'karras' };
+  return sampler && { sampler, schedule };
 }
 
 /** @returns undefined where we have no such pair */
 export function schedulerOf(sampler: Sampler, schedule: Schedule): SchedulerName | undefined {
-  const effective = schedule === 'automatic' ? (sampler.automatic ?? 'uniform') : schedule;
-  return sampler[effective];
+  return sampler.schedulers[schedule === 'automatic' ? (sampler.automatic ?? 'uniform') : schedule];
 }

@@ -54,20 +54,22 @@ export class Task {
   }
 
   interrupt(): void {
-    this.controller.abort(new EngineError('cancelled', 'The request was interrupted.'));
+    this.controller.abort(new EngineError('interrupted', 'The request was interrupted.'));
   }
 }
 
 export class Tasks {
   private readonly running = new Set<Task>();
 
-  async run<T>(task: Task, work: () => Promise<T>): Promise<T> {
+  /** @param pictures of the request */
+  begin(caller: string, id: string | undefined, pictures: number): Task {
+    const task = new Task(caller, id, pictures);
     this.running.add(task);
-    try {
-      return await work();
-    } finally {
-      this.running.delete(task);
-    }
+    return task;
+  }
+
+  end(task: Task): void {
+    this.running.delete(task);
   }
 
   /** The caller's tasks, the newest first; with an id only those of that name. */

@@ -1,122 +1,92 @@
 // /sdapi/v1: the API of AUTOMATIC1111's web UI as a translation. No state: options cannot be set, and tasks are gone with their answers.
 
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import type { Config } from '../../config.js';
 import type { Engine } from '../../engine/host/engine.js';
 import { encodePreview } from '../../image/encode.js';
-import { makingProblems, type PictureMaker } from '../pictures/generation.js';
-import { ignoredFieldsHeader, writeIgnoredFields } from '../pictures/ignored-fields.js';
-import { sendJson } from '../pictures/img2img.js';
+import type { ReadableTelemetry } from '../metrics/gpu-metrics.js';
+import { ignoredFieldsHeader } from '../pictures/ignored-fields.js';
 import { eachSeed } from '../pictures/parameters.js';
-import { answerHeaders, writeHeaders } from '../pictures/report.js';
-import { pictureFromBase64 } from '../pictures/upload.js';
-import { Problem } from '../problems/problems.js';
-import { deadlineSignal, timeoutHeader } from '../server/deadline.js';
-import type { UploadBudget } from '../server/upload-budget.js';
+import { answerHeaders } from '../pictures/report.js';
+import { type Kitchen, pictureRoute } from '../pictures/route.js';
+import { fieldProblem, shown } from '../problems/problems.js';
 import {
-  webuiJson as json,
   webuiResponses as responses,
   WebuiError,
   WebuiMade,
   webuiInterrupted,
+  webuiJson,
   webuiMade,
   webuiTags,
 } from './answers.js';
 import { type WebuiBody, webuiBody, withoutEffect } from './fields.js';
+import { fixedListRoutes } from './fixed-lists.js';
 import { checkpointName, listRoutes } from './lists.js';
-import { readRequest } from './request.js';
-import { Task, Tasks } from './tasks.js';
-
-export interface WebuiOptions {
-  readonly config: Config;
-  readonly engine: Engine;
-  readonly maker: PictureMaker;
-  readonly budget: UploadBudget;
-  readonly version: string;
-}
+import { readBody, readBoolean } from './reading.js';
+import { readRequest, webuiNames } from './request.js';
+import { Tasks } from './tasks.js';
 
 /** To be registered with the prefix /sdapi/v1. */
-export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budget, version }: WebuiOptions): void {
-  const body = webuiBody(config);
+export function webuiRoutes(
+  app: FastifyInstance,
+  kitchen: Kitchen,
+  engine: Engine,
+  version: string,
+  gpus: ReadableTelemetry | undefined,
+): void {
+  const { config, fields } = kitchen;
+  const json = webuiBody(config);
   const tasks = new Tasks();
   for (const schema of [WebuiMade, WebuiError]) app.addSchema(schema);
 
-  app.post<{ Body: WebuiBody }>(
-    '/img2img',
-    {
-      schema: {
-        operationId: 'webuiImg2img',
-        summary: "The web UI's img2img",
-        description:
-          "For clients of AUTOMATIC1111's web UI: its names, defaults and answers. The key, where keys are on, is the password. Scripts, and so ControlNet, are refused.",
-        tags: webuiTags,
-        headers: Type.Object(timeoutHeader),
-        body: { content: { 'application/json': { schema: body } } },
-        response: {
-          200: {
-            description: 'The pictures; none if the request was interrupted.',
-            headers: { ...answerHeaders, ...ignoredFieldsHeader },
-            content: { 'application/json': { schema: Type.Ref('WebuiMade') } },
-          },
-          ...responses('invalid_request', 'unauthorized', 'unsupported_media_type', 'rate_limited', ...makingProblems),
+  pictureRoute<WebuiBody>(app, kitchen, {
+    path: '/img2img',
+    about: {
+      operationId: 'webuiImg2img',
+      summary: "The web UI's img2img",
+      description:
+        "For clients of AUTOMATIC1111's web UI: its names, defaults and answers. The key, where keys are on, is the password. Scripts, and so ControlNet, are refused.",
+      tags: webuiTags,
+    },
+    json,
+    pictures: [
+      {
+        slot: 'image',
+        field: 'init_images',
+        inJson: ({ init_images }) => Array.isArray(init_images) && init_images[0],
+      },
+      { slot: 'mask', field: 'mask', inJson: ({ mask }) => mask },
+    ],
+    success: {
+      description: 'The pictures; none if the request was interrupted.',
+      headers: { ...answerHeaders(fields), ...ignoredFieldsHeader },
+      content: { 'application/json': { schema: Type.Ref('WebuiMade') } },
+    },
+    problems: responses,
+    tidy: (body) => readBody(body, json),
+    understand(sent, { caller }) {
+      const model = checkpointName(engine, sent.override_settings?.sd_model_checkpoint);
+      const asked = readRequest(sent, config.MAX_N, model);
+      const task = tasks.begin(caller, sent.force_task_id, asked.n);
+      return {
+        order: {
+          bodies: eachSeed(asked.body, asked.n, config.MAX_N),
+          maskReading: asked.maskReading,
+          warnings: asked.warnings,
         },
-      },
-      onRequest: budget,
-      preValidation: async (request, reply) => {
-        const sent = request.body as Record<string, unknown> | null | undefined;
-        if (sent === undefined) throw new Problem('unsupported_media_type', 'Send the request as application/json.');
-        request.uploadMs = reply.elapsedTime;
-        request.pictures = {};
-        if (typeof sent !== 'object' || sent === null) return;
-        for (const [name, value] of Object.entries(sent)) if (value === null) delete sent[name];
-        const [image] = Array.isArray(sent.init_images) ? sent.init_images : [];
-        for (const [name, field, value] of [
-          ['image', 'init_images', image],
-          ['mask', 'mask', sent.mask],
-        ] as const) {
-          if (typeof value === 'string')
-            request.pictures[name] = pictureFromBase64(field, value, config.MAX_UPLOAD_BYTES);
-        }
-      },
+        names: webuiNames,
+        preview: true,
+        answer: (made) => ({ body: webuiMade(sent, made, { ...asked, version: `img2img-${version}` }) }),
+        ignored: withoutEffect(sent, json.properties),
+        follower: {
+          signal: task.signal,
+          progress: (progress) => task.follow(progress),
+          ended: () => webuiInterrupted(sent),
+          close: () => tasks.end(task),
+        },
+      };
     },
-    async (request, reply) => {
-      const { body: sent, uploadMs, pictures } = request;
-      const caller = request.caller ?? request.ip;
-      const { signal, deadline } = deadlineSignal(request, reply, config.REQUEST_TIMEOUT_MS);
-      const asked = readRequest(
-        sent,
-        config.MAX_N,
-        checkpointName(engine, sent.override_settings?.sd_model_checkpoint),
-      );
-      const plan = await maker.plan({
-        bodies: eachSeed(asked.body, asked.n),
-        image: pictures.image,
-        mask: pictures.mask,
-        maskReading: asked.maskReading,
-      });
-      writeIgnoredFields(reply, withoutEffect(sent, body.properties));
-      const task = new Task(caller, sent.force_task_id, asked.n);
-      try {
-        const made = await tasks.run(task, () =>
-          maker.run(plan, {
-            signal: AbortSignal.any([signal, task.signal]),
-            deadline,
-            caller: request.caller,
-            trace: request.trace,
-            uploadMs,
-            preview: true,
-            onProgress: (progress) => task.follow(progress),
-          }),
-        );
-        writeHeaders(reply, made);
-        return sendJson(reply, webuiMade(sent, made, { ...asked, version: `img2img-${version}` }));
-      } catch (error) {
-        if (!task.signal.aborted || error !== task.signal.reason) throw error;
-        return sendJson(reply, webuiInterrupted(sent));
-      }
-    },
-  );
+  });
 
   const TaskQuery = Type.Object({
     id_task: Type.Optional(
@@ -135,11 +105,11 @@ export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budge
         querystring: Type.Object({
           ...TaskQuery.properties,
           skip_current_image: Type.Optional(
-            Type.Enum(['true', 'false'], { type: 'string', default: 'false', description: 'Leave the preview out.' }),
+            Type.String({ maxLength: 10, default: 'false', description: '`true` leaves the preview out.' }),
           ),
         }),
         response: {
-          ...json(
+          ...webuiJson(
             'Zero where nothing runs',
             Type.Object({
               progress: Type.Number({ description: '0 to 1' }),
@@ -165,9 +135,15 @@ export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budge
         },
       },
     },
-    async ({ query, caller, ip }) => {
-      const [task] = tasks.of(caller ?? ip, query.id_task);
-      const preview = query.skip_current_image === 'true' ? undefined : task?.preview;
+    async (request) => {
+      const { skip_current_image = 'false', id_task } = request.query;
+      const skips = skip_current_image !== '' && readBoolean(skip_current_image);
+      if (typeof skips !== 'boolean') {
+        const detail = `skip_current_image is ${shown(skip_current_image)}; it must be true or false.`;
+        throw fieldProblem('invalid_request', 'skip_current_image', detail);
+      }
+      const [task] = tasks.of(callerOf(request), id_task || undefined);
+      const preview = skips ? undefined : task?.preview;
       return {
         progress: task?.progress ?? 0,
         eta_relative: task?.eta ?? 0,
@@ -188,6 +164,9 @@ export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budge
     },
   );
 
+  const stop = (request: FastifyRequest<{ Querystring: { id_task?: string } }>) => {
+    for (const task of tasks.of(callerOf(request), request.query.id_task || undefined)) task.interrupt();
+  };
   app.post<{ Querystring: { id_task?: string } }>(
     '/interrupt',
     {
@@ -200,16 +179,46 @@ export function webuiRoutes(app: FastifyInstance, { config, engine, maker, budge
         tags: webuiTags,
         querystring: TaskQuery,
         response: {
-          ...json('Done', Type.Object({})),
+          ...webuiJson('Done', Type.Object({})),
           ...responses('invalid_request', 'unauthorized', 'upload_too_large', 'unsupported_media_type'),
         },
       },
     },
-    async ({ query, caller, ip }) => {
-      for (const task of tasks.of(caller ?? ip, query.id_task)) task.interrupt();
+    async (request) => {
+      stop(request);
       return {};
+    },
+  );
+  app.post<{ Querystring: { id_task?: string } }>(
+    '/skip',
+    {
+      config: { rateLimit: false },
+      schema: {
+        operationId: 'webuiSkip',
+        summary: 'Skip the pictures of a request',
+        description: 'The same as `interrupt`: the pictures of a request are made together.',
+        tags: webuiTags,
+        querystring: TaskQuery,
+        response: {
+          ...webuiJson('null', Type.Unknown()),
+          ...responses('invalid_request', 'unauthorized', 'upload_too_large', 'unsupported_media_type'),
+        },
+      },
+    },
+    async (request, reply) => {
+      stop(request);
+      return reply.type('application/json').send('null');
     },
   );
 
   listRoutes(app, engine);
+  fixedListRoutes(app, gpus);
+}
+
+/** @throws Problem where others may be behind the same address, and the request does not name its task */
+function callerOf({ caller, callerIsOne, query }: FastifyRequest): string {
+  if (callerIsOne || (query as { id_task?: string }).id_task) return caller;
+  const detail =
+    'id_task is missing: this server cannot tell callers apart that come through a proxy (TRUST_PROXY, API_KEYS); send the force_task_id of the request.';
+  throw fieldProblem('invalid_request', 'id_task', detail);
 }

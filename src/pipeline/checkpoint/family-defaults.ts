@@ -2,7 +2,7 @@
 // from its metadata (modelspec, github.com/Stability-AI/ModelSpec), else from keys that tell, else from the family's own models.
 
 import { type Json, number } from '../folder/configs.js';
-import { ModelFolderError } from '../folder/model-folder-error.js';
+import { maxSettingLength } from '../folder/schemas.js';
 import type { Tensors } from './written-part.js';
 
 export type FileFamily = 'sd1' | 'sd2' | 'sdxl' | 'sdxl-refiner';
@@ -14,11 +14,10 @@ export interface FileFacts {
   readonly latentConsistency: boolean;
   readonly tensors: Tensors;
   readonly metadata: ReadonlyMap<string, string>;
-  /** NAME.img2img.json */
+  /** NAME.img2img.json, checked */
   readonly settings: Json;
 }
 
-const predictionTypes = ['epsilon', 'v_prediction', 'sample'];
 const betas = { beta_start: 0.00085, beta_end: 0.012, beta_schedule: 'scaled_linear', num_train_timesteps: 1000 };
 const first = { ...betas, clip_sample: false, set_alpha_to_one: false, steps_offset: 1 };
 /** scheduler_config.json of the families' first models. */
@@ -38,7 +37,7 @@ const latentConsistency = {
 /** scheduler_config.json */
 export function schedulerJson(facts: FileFacts): Json {
   const { family, settings, turbo } = facts;
-  const zeroSnr = hasZeroSnr(facts);
+  const zeroSnr: boolean = settings.zero_snr ?? facts.tensors.has('ztsnr');
   const own = facts.latentConsistency ? latentConsistency : schedulers[family];
   const trailing = { timestep_spacing: 'trailing', steps_offset: 0 };
   const turboClass = family === 'sdxl' ? 'EulerAncestralDiscreteScheduler' : 'EulerDiscreteScheduler';
@@ -52,13 +51,7 @@ export function schedulerJson(facts: FileFacts): Json {
 }
 
 function predictionType({ family, inpaints, turbo, tensors, metadata, settings }: FileFacts): string {
-  const wanted = settings.prediction_type;
-  if (wanted !== undefined) {
-    if (predictionTypes.includes(wanted)) return wanted;
-    throw new ModelFolderError(
-      `img2img.json has prediction_type ${JSON.stringify(wanted)}, which is not known (known: ${predictionTypes.join(', ')})`,
-    );
-  }
+  if (settings.prediction_type) return settings.prediction_type;
   const told = metadata.get('modelspec.prediction_type');
   if (told === 'epsilon') return told;
   if (told === 'v' || told === 'v_prediction') return 'v_prediction';
@@ -67,12 +60,6 @@ function predictionType({ family, inpaints, turbo, tensors, metadata, settings }
     return architecture.includes('-v2-768') ? 'v_prediction' : 'epsilon';
   if (tensors.has('v_pred')) return 'v_prediction';
   return family === 'sd2' && !inpaints && !turbo ? 'v_prediction' : 'epsilon';
-}
-
-function hasZeroSnr({ settings, tensors }: FileFacts): boolean {
-  const wanted = settings.zero_snr ?? tensors.has('ztsnr');
-  if (typeof wanted === 'boolean') return wanted;
-  throw new ModelFolderError(`img2img.json has zero_snr ${JSON.stringify(wanted)}; it must be true or false`);
 }
 
 /** Side of the latents that the model was made for. */
@@ -90,21 +77,21 @@ export function pipelineJson(facts: FileFacts): Json {
   const plain = facts.latentConsistency ? 'LatentConsistencyModelPipeline' : 'StableDiffusionPipeline';
   return {
     _class_name: xl ? 'StableDiffusionXLPipeline' : plain,
-    _name_or_path: metadata.get('modelspec.title') ?? '',
+    _name_or_path: (metadata.get('modelspec.title') ?? '').slice(0, maxSettingLength.title),
     requires_aesthetics_score: family === 'sdxl-refiner',
     force_zeros_for_empty_prompt: family === 'sdxl',
   };
 }
 
-/** The settings, and from the metadata what they do not say. */
+/** img2img.json: the settings, and from the metadata what they do not say. */
 export function settingsJson({ settings, metadata }: Pick<FileFacts, 'settings' | 'metadata'>): Json {
-  const told = ['title', 'description', 'license'].flatMap((key) => {
+  const told = Object.entries(maxSettingLength).flatMap(([key, length]) => {
     const text = metadata.get(`modelspec.${key}`);
-    return text ? [[key, text.slice(0, 1000)]] : [];
+    return text ? [[key, text.slice(0, length)]] : [];
   });
-  const { scheduler } = settings;
-  const named = typeof scheduler === 'string' && { defaults: { scheduler, ...settings.defaults } };
-  return { ...Object.fromEntries(told), ...settings, ...named };
+  const { scheduler, prediction_type: _type, zero_snr: _snr, ...own } = settings;
+  const named = typeof scheduler === 'string' && { defaults: { scheduler, ...own.defaults } };
+  return { ...Object.fromEntries(told), ...own, ...named };
 }
 
 const isObject = (value: unknown): value is Json =>

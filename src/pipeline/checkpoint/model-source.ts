@@ -1,11 +1,12 @@
 // Where a model's configs, graphs and tokenizers come from: a folder in diffusers' layout, whose parts are ONNX graphs or
 // safetensors, each as it comes; or a single file.
 
-import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { type Json, readJson } from '../folder/configs.js';
-import type { Component } from '../folder/model-folder.js';
+import type { Component } from '../folder/components.js';
+import { checkJson, type Json, readJson } from '../folder/configs.js';
+import { checkFile, isThere } from '../folder/files.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
+import { PartConfig } from '../folder/schemas.js';
 import type { WrittenGraph } from '../graphs/graph-writer.js';
 import { type GraphFacts, graphFacts } from '../onnx/graph-facts.js';
 import { findSafetensors, readSafetensors } from '../safetensors/files.js';
@@ -23,10 +24,11 @@ export interface ModelSource {
   readonly name: string;
   /**
    * @param file such as unet/config.json
+   * @param schema of the keys that are read
    * @param absent what a missing one counts as
-   * @throws ModelFolderError when it is missing, or no JSON object
+   * @throws ModelFolderError when it is missing, no JSON object, or one that says what it must not
    */
-  json(file: string, absent?: Json): Json;
+  json(file: string, schema: object, absent?: Json): Json;
   has(component: Component): boolean;
   /** @throws ModelFolderError when it is missing, broken or not supported */
   part(component: Component): Part;
@@ -55,53 +57,52 @@ export class FolderSource implements ModelSource {
     this.name = basename(path);
   }
 
-  json(file: string, absent?: Json): Json {
-    return readJson(this.path, file, absent);
+  json(file: string, schema: object, absent?: Json): Json {
+    const json = readJson(this.path, file, absent);
+    checkJson(file, json, schema);
+    return json;
   }
 
   has(component: Component): boolean {
-    return existsSync(join(this.path, component)) || existsSync(join(this.path, checkpointFolders[component]));
+    return isThere(this.path, component) || isThere(this.path, checkpointFolders[component]);
   }
 
   /** An ONNX graph goes before safetensors. */
   part(component: Component): Part {
-    const graph = join(this.path, component, 'model.onnx');
-    if (existsSync(graph)) return { graph, facts: onnxFacts(component, graph) };
+    const file = `${component}/model.onnx`;
     const name = checkpointFolders[component];
-    const folder = join(this.path, name);
-    const weights = existsSync(folder) ? inFolder(name, () => findSafetensors(folder)) : undefined;
+    if (isThere(this.path, file)) return this.onnx(file);
+    if (!isThere(this.path, name)) throw new ModelFolderError(`${file} is missing`);
+    const weights = about(name, () => findSafetensors(this.path, name));
     if (weights === undefined)
-      throw new ModelFolderError(
-        existsSync(folder)
-          ? `${component}/model.onnx is missing, and ${name}/ holds no safetensors either`
-          : `${component}/model.onnx is missing`,
-      );
-    const tensors = inFolder(`${name}/${weights}`, () => readSafetensors(folder, weights));
-    const written = writePart(component, tensors, this.json(`${name}/config.json`), `${name}/config.json`);
+      throw new ModelFolderError(`${file} is missing, and ${name}/ holds no safetensors either`);
+    const tensors = about(weights, () => readSafetensors(this.path, weights));
+    const config = `${name}/config.json`;
+    const written = writePart(component, tensors, this.json(config, PartConfig), config);
     return { graph: written, facts: written.facts };
   }
 
   tokenizer(name: 'tokenizer' | 'tokenizer_2'): TokenizerSource {
     return { folder: join(this.path, name) };
   }
-}
 
-function onnxFacts(component: Component, path: string): GraphFacts {
-  try {
-    return graphFacts(path);
-  } catch (error) {
-    throw new ModelFolderError(`${component}/model.onnx cannot be read: ${(error as Error).message}`);
+  private onnx(file: string): Part {
+    checkFile(this.path, file);
+    const graph = join(this.path, file);
+    try {
+      return { graph, facts: graphFacts(graph) };
+    } catch (error) {
+      throw new ModelFolderError(`${file} cannot be read: ${(error as Error).message}`);
+    }
   }
 }
 
-/** Sentences name the file that they are about. */
-function inFolder<T>(name: string, read: () => T): T {
+/** Whatever is wrong with a file is told with its name; what is a ModelFolderError tells it by itself. */
+function about<T>(file: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    const { message } = error as Error;
-    throw new ModelFolderError(
-      error instanceof ModelFolderError ? `${name}/${message}` : `${name} cannot be read: ${message}`,
-    );
+    if (error instanceof ModelFolderError) throw error;
+    throw new ModelFolderError(`${file} cannot be read: ${(error as Error).message}`);
   }
 }

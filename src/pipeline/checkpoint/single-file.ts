@@ -3,9 +3,11 @@
 
 import { basename, dirname } from 'node:path';
 import { clipFolder } from '../clip-vocabulary.js';
-import { type Json, readJson } from '../folder/configs.js';
-import type { Component } from '../folder/model-folder.js';
+import type { Component } from '../folder/components.js';
+import { checkJson, type Json, readJson } from '../folder/configs.js';
+import { checkFile } from '../folder/files.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
+import { fileSettings, PartConfig } from '../folder/schemas.js';
 import { readHeader } from '../safetensors/header.js';
 import {
   type FileFacts,
@@ -48,7 +50,7 @@ export class SingleFileSource implements ModelSource {
     const encoders = textEncodersOf(tensors, family);
     this.tensors = { unet, vae, ...encoders };
 
-    const settings = readJson(dirname(path), basename(settingsOf(path)), {});
+    const settings = settingsBeside(path);
     const told = `${stem} ${metadata.get('modelspec.title') ?? ''}`;
     const facts: FileFacts = {
       family,
@@ -75,10 +77,11 @@ export class SingleFileSource implements ModelSource {
     };
   }
 
-  json(file: string, absent?: Json): Json {
+  json(file: string, schema: object, absent?: Json): Json {
     const json = this.configs[file] ?? absent;
-    if (json) return json;
-    throw new ModelFolderError(`${file} is missing`);
+    if (!json) throw new ModelFolderError(`${file} is missing`);
+    checkJson(file, json, schema);
+    return json;
   }
 
   has(component: Component): boolean {
@@ -89,7 +92,7 @@ export class SingleFileSource implements ModelSource {
     const tensors = this.tensorsOf(component);
     if (!tensors) throw new ModelFolderError(`it holds no ${component}`);
     const file = `${component.startsWith('vae') ? 'vae' : component}/config.json`;
-    const written = writePart(component, tensors, this.json(file), file);
+    const written = writePart(component, tensors, this.json(file, PartConfig), file);
     return { graph: written, facts: written.facts };
   }
 
@@ -105,7 +108,15 @@ export class SingleFileSource implements ModelSource {
   }
 }
 
+function settingsBeside(path: string): Json {
+  const file = basename(settingsOf(path));
+  const settings = readJson(dirname(path), file, {});
+  checkJson(file, settings, fileSettings(settings.scheduler));
+  return settings;
+}
+
 function headerOf(path: string) {
+  checkFile(dirname(path), basename(path));
   try {
     return readHeader(path);
   } catch (error) {

@@ -1,7 +1,7 @@
 // The graph of a part that comes as weights and a config.
 
+import type { Component } from '../folder/components.js';
 import type { Json } from '../folder/configs.js';
-import type { Component } from '../folder/model-folder.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import { writeKlDecoder, writeKlEncoder } from '../graphs/autoencoder-kl.js';
 import { writeTinyDecoder, writeTinyEncoder } from '../graphs/autoencoder-tiny.js';

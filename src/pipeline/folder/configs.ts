@@ -1,25 +1,52 @@
-// The JSON files of a model folder.
+// The JSON files of a model folder: bounded, and of each key that is read its type and range.
 
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { ModelFolderError } from './model-folder-error.js';
+import { Errors } from 'typebox/schema';
+import { requirement, type SchemaError } from '../../requirement.js';
+import { isThere, readText } from './files.js';
+import { ModelFolderError, shown } from './model-folder-error.js';
 
-// biome-ignore lint/suspicious/noExplicitAny: configs of many exporters; each key is checked where it is read
+// biome-ignore lint/suspicious/noExplicitAny: configs of many exporters; each key is checked by the schema of its file
 export type Json = Record<string, any>;
+
+/** Configs take a few kilobytes. */
+export const maxConfigBytes = 2 ** 20;
+/** Of one file's mistakes, how many are told. */
+const maxMistakes = 3;
 
 /**
  * @param absent what a missing file counts as
- * @throws ModelFolderError when it is missing, or no JSON object
+ * @throws ModelFolderError when it is missing, too large, or no JSON object
  */
-export function readJson(folder: string, file: string, absent?: Json): Json {
-  const path = join(folder, file);
-  if (!existsSync(path)) {
-    if (absent) return absent;
-    throw new ModelFolderError(`${file} is missing`);
-  }
-  const value = parseJson(readFileSync(path, 'utf8'));
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+export function readJson(folder: string, file: string, absent?: Json, maxBytes = maxConfigBytes): Json {
+  if (absent && !isThere(folder, file)) return absent;
+  const value = parseJson(readText(folder, file, maxBytes));
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json;
   throw new ModelFolderError(`${file} is not a JSON object`);
+}
+
+/**
+ * @param schema of the keys that are read; null counts as absent
+ * @throws ModelFolderError that names the file, and of each mistake the key, the value and what it must be
+ */
+export function checkJson(file: string, value: Json, schema: object): void {
+  const given = Object.fromEntries(Object.entries(value).filter(([, each]) => each !== null));
+  const [valid, errors] = Errors(schema, given);
+  if (valid) return;
+  const mistakes = new Set((errors as SchemaError[]).flatMap((error) => mistakesOf(error, given, schema)));
+  throw new ModelFolderError(`${file}: ${[...mistakes].slice(0, maxMistakes).join('; ')}`);
+}
+
+function mistakesOf(error: SchemaError, value: Json, schema: object): string[] {
+  const path = error.instancePath.split('/').slice(1);
+  if (error.keyword === 'boolean') return []; // says again what additionalProperties says
+  if (error.keyword === 'additionalProperties') {
+    const known = Object.keys(path.reduce((at: Json, key) => at.properties?.[key] ?? {}, schema).properties ?? {});
+    return (error.params.additionalProperties as string[])
+      .slice(0, maxMistakes)
+      .map((key) => `${shown([...path, key].join('.'))} is not known (known: ${known.join(', ')})`);
+  }
+  const found = path.reduce((at: unknown, key) => (at as Json)?.[key], value);
+  return [`${path.join('.')} is ${shown(found)}; it ${requirement(error)}`];
 }
 
 function parseJson(text: string): unknown {

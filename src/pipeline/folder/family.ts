@@ -1,5 +1,6 @@
 // What family of pipelines a folder is of, from its model_index.json, and what follows from that.
 
+import type { Kind } from '../../model-facts.js';
 import { ModelFolderError } from './model-folder-error.js';
 
 /** As diffusers' pipelines condition their UNets. */
@@ -11,10 +12,6 @@ export interface Family {
   /** The UNet takes the guidance as an embedding, so that there is no negative row. */
   readonly guidanceEmbedded: boolean;
 }
-
-/** Shown to users: what the folder is. */
-export const kinds = ['sd', 'sd-v', 'sd-turbo', 'sdxl', 'sdxl-refiner', 'sdxl-turbo', 'lcm'] as const;
-export type Kind = (typeof kinds)[number];
 
 const families: readonly [className: RegExp, family: Omit<Family, 'guidanceEmbedded'>][] = [
   [/^StableDiffusion(Img2Img|Inpaint)?Pipeline$/, { architecture: 'sd', latentConsistency: false }],

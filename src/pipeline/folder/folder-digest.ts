@@ -1,12 +1,16 @@
 // Which bytes a model holds: the digest that answers and /models tell, and the stamp that spares hashing them again.
 
 import { createHash } from 'node:crypto';
-import { createReadStream, readdirSync, type Stats, statSync } from 'node:fs';
+import { createReadStream, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { settingsOf } from '../checkpoint/file-names.js';
 import type { ModelFolder } from './model-folder.js';
+import { ModelFolderError } from './model-folder-error.js';
 
-/** Names, sizes and times of a model's files: while they stay, so does the digest. */
+/** What a folder may hold at most: whoever points at a whole disk is told so. */
+const most = { files: 10_000, bytes: 256 * 2 ** 30, depth: 16 };
+
+/** Names, sizes and times of a model's files: while they stay, so does the digest. @throws ModelFolderError */
 export function stampFolder(path: string): string {
   return filesOf(path)
     .map(({ name, stat }) => `${name} ${stat.size} ${stat.mtimeMs}`)
@@ -21,25 +25,73 @@ export function bytesOfModel({ graphs }: Pick<ModelFolder, 'graphs'>): number {
   }, 0);
 }
 
-/** sha256 over the names and bytes of all files of a model: the same digest, the same model. */
+/**
+ * sha256 over the names and bytes of all files of a model: the same digest, the same model.
+ * @throws ModelFolderError when they change meanwhile
+ */
 export async function digestFolder(path: string): Promise<string> {
+  const before = stampFolder(path);
   const hash = createHash('sha256');
   for (const { name, file, stat } of filesOf(path)) {
     hash.update(`${name}\0${stat.size}\0`);
     for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
   }
-  return hash.digest('hex');
+  if (stampFolder(path) === before) return hash.digest('hex');
+  throw new ModelFolderError('its files change while they are read; it is tried again when they stay as they are');
 }
 
-/** Of a model that is one file: that file, and the settings beside it. */
-function filesOf(path: string): { name: string; file: string; stat: Stats }[] {
-  const folder = statSync(path).isDirectory();
-  const names = folder
-    ? readdirSync(path, { recursive: true, encoding: 'utf8' }).sort()
-    : [basename(path), basename(settingsOf(path))];
-  return names.flatMap((name) => {
-    const file = join(folder ? path : dirname(path), name);
-    const stat = statSync(file, { throwIfNoEntry: false }); // a link may lead nowhere
-    return stat?.isFile() ? [{ name, file, stat }] : [];
+interface ModelFile {
+  /** As the digest knows it. */
+  readonly name: string;
+  readonly file: string;
+  readonly stat: Stats;
+}
+
+/** Regular files, links followed. */
+function filesOf(path: string): ModelFile[] {
+  const files = statSync(path).isDirectory() ? inFolder(path) : alone(path);
+  const bytes = files.reduce((sum, { stat }) => sum + stat.size, 0);
+  if (bytes > most.bytes) throw new ModelFolderError(`it holds ${bytes} bytes; at most ${most.bytes} are read`);
+  return files.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** A model that is one file: that file, and the settings beside it. */
+function alone(path: string): ModelFile[] {
+  return [path, settingsOf(path)].flatMap((file) => {
+    const stat = followed(file);
+    return stat?.isFile() ? [{ name: basename(file), file, stat }] : [];
   });
+}
+
+/** What begins with a dot is somebody's own: Git's, or a download's. */
+function inFolder(path: string): ModelFile[] {
+  const files: ModelFile[] = [];
+  collect(path, '', [], files);
+  return files;
+}
+
+/** @param above the folders that it lies in: a link to one of them is not followed again */
+function collect(root: string, folder: string, above: readonly string[], files: ModelFile[]): void {
+  const real = realpathSync(join(root, folder));
+  if (above.includes(real)) return;
+  if (above.length === most.depth)
+    throw new ModelFolderError(`it holds folders in folders, more than ${most.depth} deep`);
+  for (const entry of readdirSync(join(root, folder)).filter((name) => !name.startsWith('.'))) {
+    const name = folder === '' ? entry : join(folder, entry);
+    const file = join(root, name);
+    const stat = followed(file);
+    if (stat?.isDirectory()) collect(root, name, [...above, real], files);
+    if (!stat?.isFile()) continue;
+    files.push({ name, file, stat });
+    if (files.length > most.files) throw new ModelFolderError(`it holds more than ${most.files} files`);
+  }
+}
+
+/** Undefined for a link that leads nowhere, or in a circle. */
+function followed(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
 }

@@ -4,33 +4,36 @@
 
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
+import type { Kind, Precision, SizeRange, Vocabulary } from '../../model-facts.js';
 import { fileExtension } from '../checkpoint/file-names.js';
 import { FolderSource, type GraphSource, type ModelSource, type Part } from '../checkpoint/model-source.js';
 import { SingleFileSource } from '../checkpoint/single-file.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { dataTypes } from '../onnx/graph-file.js';
 import { pickleRefusal } from '../safetensors/files.js';
-import { type SchedulerName, schedulerForClass, schedulerNames } from '../schedulers/index.js';
+import { fittingSchedulers, type SchedulerName, schedulerForClass } from '../schedulers/index.js';
 import { type SchedulerConfig, stableDiffusionConfig, UnsupportedSchedulerError } from '../schedulers/schedule.js';
-import { number } from './configs.js';
-import { type Family, familyOf, type Kind, kindDefaults, kindOf } from './family.js';
+import { type Component, components } from './components.js';
+import { type Json, number } from './configs.js';
+import { type Family, familyOf, kindDefaults, kindOf } from './family.js';
 import { ModelFolderError } from './model-folder-error.js';
+import { checkDefaults, readSchedulerConfig } from './scheduler-config.js';
+import { ModelIndex, PartConfig, Settings } from './schemas.js';
 import { checkSignatures, type Exporter, exporterOf } from './signatures.js';
 import { type TextEncoderFacts, textEncoderFacts, textEncoders } from './text-encoders.js';
-import { guidanceWidth, halvings, inpaints, latentChannels, type SizeRange, sizeRange } from './unet-facts.js';
+import { guidanceWidth, halvings, inpaints, latentChannels, sizeRange } from './unet-facts.js';
 
-export const components = ['text_encoder', 'text_encoder_2', 'unet', 'vae_encoder', 'vae_decoder'] as const;
-export type Component = (typeof components)[number];
 export interface ModelFolder {
   readonly name: string;
   readonly path: string;
   readonly title: string;
   readonly description: string;
   readonly license: string | null;
+  readonly vocabulary: Vocabulary | undefined;
   readonly family: Family;
   readonly kind: Kind;
   readonly exporter: Exporter;
-  readonly precision: 'fp32' | 'fp16' | 'mixed';
+  readonly precision: Precision;
   /** The graphs, by component; a text encoder may be absent. */
   readonly graphs: Readonly<Partial<Record<Component, GraphSource>>>;
   /** Those that there are, in the order in which their embeddings are joined. */
@@ -68,6 +71,9 @@ export interface LatentScale {
   readonly std: readonly number[] | undefined;
 }
 
+/** Groups that are left out are empty. */
+const noWords: Vocabulary = { styles: [], qualities: [], colours: [], other: [] };
+
 /**
  * @param path of a folder, or of a file that is a whole model
  * @param provider that is to run it: some graphs run on CUDA only
@@ -75,23 +81,25 @@ export interface LatentScale {
  */
 export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFolder {
   const source = openSource(path);
-  const index = source.json('model_index.json');
+  const index = source.json('model_index.json', ModelIndex);
   const className = String(index._class_name ?? 'unknown');
   const { architecture } = familyOf(className, false);
-  const unet = source.json('unet/config.json', {});
-  const vae = Object.assign(
+  const unet = source.json('unet/config.json', PartConfig, {});
+  const vae: Json = Object.assign(
     {},
-    ...['vae', 'vae_encoder', 'vae_decoder'].map((part) => source.json(`${part}/config.json`, {})),
+    ...['vae', 'vae_encoder', 'vae_decoder'].map((part) => source.json(`${part}/config.json`, PartConfig, {})),
   );
-  const settings = source.json('img2img.json', {});
-  const { _class_name: schedulerClass, ...schedulerConfig } = source.json('scheduler/scheduler_config.json');
+  const settings: Settings = source.json('img2img.json', Settings, {});
+  const schedulerConfig = readSchedulerConfig(source);
 
   const refiner = architecture === 'sdxl' && !source.has('text_encoder');
   const present: readonly Component[] = components.filter((component) =>
     component === 'text_encoder' ? !refiner : component !== 'text_encoder_2' || architecture === 'sdxl',
   );
   const parts = new Map(present.map((component) => [component, partOf(source, component, provider)]));
-  const graphs = Object.fromEntries([...parts].map(([component, { graph }]) => [component, graph]));
+  const graphs: ModelFolder['graphs'] = Object.fromEntries(
+    [...parts].map(([component, { graph }]) => [component, graph]),
+  );
   const facts = Object.fromEntries([...parts].map(([component, part]) => [component, part.facts])) as Record<
     Component,
     GraphFacts
@@ -104,12 +112,20 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
   const kind = kindOf({ ...family, turbo: turbo === true, refiner, velocity });
 
   const vaeScale = 2 ** halvings(vae, facts.vae_encoder);
+  const vaeChannels = number(vae.latent_channels) ?? latentChannels(facts.unet, unet);
+  const defaults = {
+    steps: settings.defaults?.steps ?? kindDefaults[kind].steps,
+    guidance: settings.defaults?.guidance ?? kindDefaults[kind].guidance,
+    scheduler: settings.defaults?.scheduler ?? defaultScheduler(schedulerConfig),
+  };
+  checkDefaults(defaults, schedulerConfig, family.latentConsistency);
   return {
     name: source.name,
     path,
-    title: String(settings.title ?? source.name),
-    description: String(settings.description ?? ''),
-    license: settings.license === undefined ? null : String(settings.license),
+    title: settings.title ?? source.name,
+    description: settings.description ?? '',
+    license: settings.license ?? null,
+    vocabulary: settings.vocabulary && { ...noWords, ...settings.vocabulary },
     family,
     kind,
     exporter: typeof graphs.unet === 'string' ? exporterOf(facts) : 'img2img',
@@ -117,42 +133,36 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
     graphs,
     textEncoders: textEncoders
       .filter((component) => present.includes(component))
-      .map((component) =>
-        textEncoderFacts(source, component, facts[component], family, number(settings.clip_skip) ?? 0),
-      ),
+      .map((component) => textEncoderFacts(source, component, facts[component], family, settings.clip_skip ?? 0)),
     schedulerConfig:
       architecture === 'sd' && !family.latentConsistency ? stableDiffusionConfig(schedulerConfig) : schedulerConfig,
-    defaults: {
-      steps: number(settings.defaults?.steps) ?? kindDefaults[kind].steps,
-      guidance: number(settings.defaults?.guidance) ?? kindDefaults[kind].guidance,
-      scheduler: defaultScheduler(settings.defaults?.scheduler, String(schedulerClass), schedulerConfig),
-    },
-    guidanceRescale: shareOf('guidance_rescale', settings.guidance_rescale ?? 0),
+    defaults,
+    guidanceRescale: settings.guidance_rescale ?? 0,
     guidanceWidth: guidanceWidth(facts.unet, unet),
     size: sizeRange(settings.size ?? {}, facts.unet, unet, vaeScale, architecture),
     latentChannels: latentChannels(facts.unet, unet),
     inpaints: inpaints(facts.unet, unet),
-    vaeChannels: number(vae.latent_channels) ?? latentChannels(facts.unet, unet),
+    vaeChannels,
     encoderGives: encoderOutputs.find((name) => facts.vae_encoder.outputs.has(name)) ?? 'latent_sample',
     vaeScale,
     latentScale: {
       // Older exports leave it out.
       factor: number(vae.scaling_factor) ?? (family.architecture === 'sdxl' ? 0.13025 : 0.18215),
-      mean: Array.isArray(vae.latents_mean) ? vae.latents_mean : undefined,
-      std: Array.isArray(vae.latents_std) ? vae.latents_std : undefined,
+      mean: perChannel('latents_mean', vae, vaeChannels),
+      std: perChannel('latents_std', vae, vaeChannels),
     },
     zerosForEmptyPrompt: family.architecture === 'sdxl' && index.force_zeros_for_empty_prompt !== false,
     wantsAestheticScore: index.requires_aesthetics_score === true,
   };
 }
 
+const encoderOutputs = ['latent_parameters', 'latents'] as const;
+
 function openSource(path: string): ModelSource {
   if (statSync(path).isDirectory()) return new FolderSource(path);
   if (path.endsWith(fileExtension)) return new SingleFileSource(path);
   throw new ModelFolderError(`${basename(path)} ${pickleRefusal}`);
 }
-
-const encoderOutputs = ['latent_parameters', 'latents'] as const;
 
 function partOf(source: ModelSource, component: Component, provider: 'cpu' | 'cuda'): Part {
   const part = source.part(component);
@@ -164,31 +174,25 @@ function partOf(source: ModelSource, component: Component, provider: 'cpu' | 'cu
   return part;
 }
 
-function shareOf(name: string, value: unknown): number {
-  const share = number(value);
-  if (share !== undefined && share >= 0 && share <= 1) return share;
-  throw new ModelFolderError(`img2img.json has ${name} ${JSON.stringify(value)}; it must be 0 to 1`);
+function perChannel(key: string, vae: Json, channels: number): readonly number[] | undefined {
+  const values: readonly number[] | null | undefined = vae[key];
+  if (!values || values.length === channels) return values ?? undefined;
+  throw new ModelFolderError(`${key} of the VAE has ${values.length} entries; its latents have ${channels} channels`);
 }
 
-function precisionOf(graphs: readonly GraphFacts[]): ModelFolder['precision'] {
+function precisionOf(graphs: readonly GraphFacts[]): Precision {
   const types = new Set(graphs.flatMap(({ weightTypes }) => [...weightTypes]));
   if (types.size > 1) return 'mixed';
   return types.has(dataTypes.float16) ? 'fp16' : 'fp32';
 }
 
-function defaultScheduler(wanted: unknown, className: string, config: SchedulerConfig): SchedulerName {
-  if (wanted !== undefined) {
-    if ((schedulerNames as unknown[]).includes(wanted)) return wanted as SchedulerName;
-    throw new ModelFolderError(
-      `img2img.json names the scheduler ${JSON.stringify(wanted)} (known: ${schedulerNames.join(', ')})`,
-    );
-  }
+function defaultScheduler(config: SchedulerConfig): SchedulerName {
   try {
-    return schedulerForClass(className, config);
+    return schedulerForClass(String(config._class_name), config);
   } catch (error) {
     if (!(error instanceof UnsupportedSchedulerError)) throw error;
     throw new ModelFolderError(
-      `${error.message}; name another one in img2img.json: {"defaults": {"scheduler": "ddim"}}`,
+      `${error.message}; name another one in img2img.json: {"defaults": {"scheduler": "${fittingSchedulers(config)[0]}"}}`,
     );
   }
 }

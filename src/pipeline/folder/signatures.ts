@@ -2,7 +2,7 @@
 
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { dataTypes, type ValueInfo } from '../onnx/graph-file.js';
-import type { Component } from './model-folder.js';
+import type { Component } from './components.js';
 import { ModelFolderError } from './model-folder-error.js';
 
 /** Names by which exporters call one and the same input; the first is diffusers'. */

@@ -5,6 +5,7 @@ import type { GraphFacts } from '../onnx/graph-facts.js';
 import { number } from './configs.js';
 import type { Family } from './family.js';
 import { ModelFolderError } from './model-folder-error.js';
+import { PartConfig } from './schemas.js';
 
 export const textEncoders = ['text_encoder', 'text_encoder_2'] as const;
 export type TextEncoder = (typeof textEncoders)[number];
@@ -32,7 +33,7 @@ export function textEncoderFacts(
   { architecture }: Family,
   clipSkip: number,
 ): TextEncoderFacts {
-  const config = source.json(`${component}/config.json`, {});
+  const config = source.json(`${component}/config.json`, PartConfig, {});
   const outputs = [...facts.outputs.keys()];
   const hidden = outputs.filter((name) => /^hidden_states\.\d+$/.test(name));
   const tokenizer = component === 'text_encoder' ? 'tokenizer' : 'tokenizer_2';

@@ -1,25 +1,27 @@
 // What a UNet takes and makes, from its graph and its config.
 
+import type { SizeRange } from '../../model-facts.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { type Json, number } from './configs.js';
-import { ModelFolderError } from './model-folder-error.js';
+import { ModelFolderError, shown } from './model-folder-error.js';
+import { maxSide, type Settings } from './schemas.js';
 
-/** Output sizes that a model can make, in pixels. */
-export interface SizeRange {
-  readonly native: number;
-  readonly multiple: number;
-  readonly min: number;
-  readonly max: number;
-}
+/** Every halving of a picture's sides doubles what they must be multiples of. */
+const maxHalvings = 7;
 
 /** How often sides are halved. A config's own word counts: a graph may go down a level without a convolution. */
 export function halvings(config: Json, facts: GraphFacts): number {
-  return Array.isArray(config.block_out_channels) ? config.block_out_channels.length - 1 : facts.halvings;
+  const count = Array.isArray(config.block_out_channels) ? config.block_out_channels.length - 1 : facts.halvings;
+  if (count <= maxHalvings) return count;
+  throw new ModelFolderError(`a graph halves sides ${count} times, which is not supported (at most ${maxHalvings})`);
 }
 
-/** What the settings say, else what the graph and its config do: SD's UNets halve sides three times, SDXL's twice. */
+/**
+ * What the settings say, else what the graph and its config do: SD's UNets halve sides three times, SDXL's twice.
+ * @throws ModelFolderError for sides that are too large or contradict each other
+ */
 export function sizeRange(
-  settings: Json,
+  settings: NonNullable<Settings['size']>,
   facts: GraphFacts,
   config: Json,
   vaeScale: number,
@@ -33,13 +35,27 @@ export function sizeRange(
       );
     }
     const fixed = Number(height) * vaeScale;
-    return { native: fixed, multiple: fixed, min: fixed, max: fixed };
+    return checked({ native: fixed, multiple: fixed, min: fixed, max: fixed }, vaeScale);
   }
   const sampleSize = number(config.sample_size) ?? (architecture === 'sdxl' ? 128 : 64);
-  const native = number(settings.native) ?? sampleSize * vaeScale;
-  const multiple = number(settings.multiple) ?? vaeScale * 2 ** halvings(config, facts);
-  const min = number(settings.min) ?? Math.max(multiple, native / 2);
-  return { native, multiple, min, max: number(settings.max) ?? native * 2 };
+  const native = settings.native ?? sampleSize * vaeScale;
+  const multiple = settings.multiple ?? vaeScale * 2 ** halvings(config, facts);
+  const min = settings.min ?? Math.max(multiple, native / 2);
+  return checked({ native, multiple, min, max: settings.max ?? native * 2 }, vaeScale);
+}
+
+function checked(size: SizeRange, vaeScale: number): SizeRange {
+  const { native, multiple, min, max } = size;
+  if (!(Number.isInteger(native) && native > 0 && native <= maxSide.native)) {
+    throw new ModelFolderError(
+      `its native pictures would have sides of ${shown(native)} pixels; 1 to ${maxSide.native} are supported`,
+    );
+  }
+  if (min > native || native > max) {
+    throw new ModelFolderError(`its sizes contradict each other: min ${min}, native ${native}, max ${max}`);
+  }
+  if (multiple % vaeScale === 0) return size;
+  throw new ModelFolderError(`sides are multiples of ${multiple}; for its VAE they must be multiples of ${vaeScale}`);
 }
 
 export function guidanceWidth({ inputs }: GraphFacts, config: Json): number | undefined {

@@ -1,10 +1,12 @@
 // Masked img2img: what is not repainted stays the starter.
 // Source: diffusers, pipeline_stable_diffusion_inpaint.py: with an ordinary UNet the latents outside of the mask are put back
 // after every step, noised to where the next one begins; an inpainting UNet is told the mask and the masked starter instead.
-// Where we differ: a mask may be grey (soft edges), and the answer's pixels outside of it are the starter's own.
+// Where we differ: a mask may be grey (soft edges); a latent takes the whitest of its pixels, where diffusers takes one of them,
+// so that thin lines are kept; the answer's pixels outside of the mask are the starter's own; and with an ordinary UNet the
+// starter stays under the noise at strength 1 too.
 
 import type { Pixels } from '../../pixels.js';
-import type { Scheduler } from '../schedulers/schedule.js';
+import type { Scheduler, SchedulerConfig } from '../schedulers/schedule.js';
 
 /** One byte per pixel, row by row: 255 is repainted, 0 is kept, what lies between is mixed. */
 export type Mask = Uint8Array;
@@ -18,7 +20,7 @@ export interface Known {
 }
 
 /**
- * The mask in the size of the latents: the mean over the pixels of each.
+ * The mask in the size of the latents: the maximum over the pixels of each.
  * @param width of the mask in pixels
  * @param scale pixels per latent along one side
  */
@@ -28,9 +30,23 @@ export function latentMask(mask: Mask, width: number, scale: number): Float32Arr
   for (let i = 0; i < mask.length; i++) {
     const x = Math.floor((i % width) / scale);
     const y = Math.floor(Math.floor(i / width) / scale);
-    weights[y * columns + x]! += mask[i]! / 255;
+    const cell = y * columns + x;
+    weights[cell] = Math.max(weights[cell]!, mask[i]! / 255);
   }
-  return weights.map((sum) => sum / scale ** 2);
+  return weights;
+}
+
+/**
+ * Noise as large as a scheduler wants it where nothing but noise begins (diffusers' init_noise_sigma): schedulers that scale
+ * the model's input measure noise over signal, the others keep latents at unit variance.
+ */
+export function pureNoise(noise: Float32Array, scheduler: Scheduler, config: SchedulerConfig): Float32Array {
+  const scale = scheduler.scaleModelInput(Float32Array.of(1), 0)[0]!;
+  if (scale === 1) return noise;
+  const [sigma] = scheduler.addNoise(new Float32Array(1), Float32Array.of(1), 0);
+  const leading = config.timestep_spacing === 'leading';
+  const size = leading ? Math.sqrt(sigma! ** 2 + 1) : sigma!;
+  return noise.map((x) => x * size);
 }
 
 /** Puts the known part back into latents that stand at `timesteps[index]`; at their end, without noise. */

@@ -1,9 +1,11 @@
 // What a component's graph is, told without loading it: its inputs and outputs, how its weights are stored, who can run it.
 
-import { existsSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, isAbsolute } from 'node:path';
+import { checkFile, isThere } from '../folder/files.js';
+import { shown } from '../folder/model-folder-error.js';
 import { dataTypes, GraphFile, type GraphNode, type ValueInfo } from './graph-file.js';
-import { fieldsOf, read, text } from './wire.js';
+import { checkReadable } from './runtime-limits.js';
+import { fieldsOf, read, text, varintsOf } from './wire.js';
 
 export interface GraphFacts {
   readonly inputs: ReadonlyMap<string, ValueInfo>;
@@ -20,16 +22,26 @@ export interface GraphFacts {
 const cudaOnlyOperators = ['GroupNorm', 'SkipGroupNorm', 'NhwcConv', 'BiasSplitGelu', 'BiasAdd'];
 const weightDataTypes: readonly number[] = [dataTypes.float32, dataTypes.float16, dataTypes.float64];
 
-/** @throws RangeError, whose message says what is wrong with the file or the weights beside it */
+/** Files of weights beside a graph. */
+const maxExternalFiles = 10_000;
+
+/** @throws RangeError or ModelFolderError, whose message says what is wrong with the file or the weights beside it */
 export function graphFacts(path: string): GraphFacts {
   const graph = GraphFile.open(path);
   try {
+    const { irVersion, opsets, functionDomains } = graph;
+    checkReadable({
+      ...{ irVersion, opsets, functionDomains },
+      domains: new Set(graph.nodes.map(({ domain }) => domain)),
+    });
     const weightTypes = new Set<number>();
     const external = new Map<string, number>();
     for (const { dataType, externalData } of graph.initializers()) {
       if (weightDataTypes.includes(dataType)) weightTypes.add(dataType);
       if (!externalData) continue;
       external.set(externalData.location, Math.max(external.get(externalData.location) ?? 0, externalData.end));
+      if (external.size > maxExternalFiles)
+        throw new RangeError(`it has weights in more than ${maxExternalFiles} files`);
     }
     for (const [location, end] of external) checkExternalData(dirname(path), location, end);
     return {
@@ -47,9 +59,12 @@ export function graphFacts(path: string): GraphFacts {
 }
 
 function checkExternalData(folder: string, location: string, end: number): void {
-  const path = join(folder, location);
-  if (!existsSync(path)) throw new RangeError(`its weights ${location} are missing`);
-  const { size } = statSync(path);
+  if (isAbsolute(location) || location.split(/[\\/]/).includes('..')) {
+    throw new RangeError(`its weights ${shown(location)} would lie outside of its folder`);
+  }
+  if (Number.isNaN(end)) throw new RangeError(`it does not say in numbers where in ${location} its weights are`);
+  if (!isThere(folder, location)) throw new RangeError(`its weights ${location} are missing`);
+  const { size } = checkFile(folder, location);
   if (size < end) throw new RangeError(`its weights ${location} are truncated: ${size} bytes of at least ${end}`);
 }
 
@@ -63,9 +78,7 @@ function halves({ opType, rest }: GraphNode): boolean {
     const fields = [...fieldsOf(read(bytes))];
     const name = fields.find((field) => field.number === 1);
     if (!name || text(name.bytes) !== 'strides') return false;
-    const strides = fields
-      .filter((field) => field.number === 8)
-      .flatMap(({ kind, value, bytes: packed }) => (kind === 'varint' ? [Number(value)] : [...read(packed)]));
-    return strides.length > 0 && strides.every((stride) => stride === 2);
+    const strides = fields.filter((field) => field.number === 8).flatMap((field) => [...varintsOf(field)]);
+    return strides.length > 0 && strides.every((stride) => stride === 2n);
   });
 }

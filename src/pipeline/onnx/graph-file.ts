@@ -1,8 +1,9 @@
 // An ONNX file: what its graph takes, gives and computes, read without its weights, and written again when changed.
 // Field numbers from onnx.proto3.
 
-import { closeSync, openSync, readSync, statSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import {
+  type Budget,
   type Bytes,
   bytesField,
   encodeField,
@@ -13,12 +14,14 @@ import {
   read,
   text,
   varintField,
+  varintsOf,
+  wholeFile,
 } from './wire.js';
 
-const model = { graph: 7 } as const;
+const model = { irVersion: 1, graph: 7, opsetImport: 8, functions: 25 } as const;
 const graph = { node: 1, initializer: 5, input: 11, output: 12, valueInfo: 13 } as const;
 const node = { input: 1, output: 2, name: 3, opType: 4, attribute: 5, domain: 7 } as const;
-const tensor = { dataType: 2, rawData: 9, externalData: 13, dataLocation: 14 } as const;
+const tensor = { dims: 1, dataType: 2, rawData: 9, externalData: 13, dataLocation: 14 } as const;
 const external = 1; // TensorProto.DataLocation
 /** Smaller weights are shapes and counts, which onnxruntime wants inside the graph. */
 const referredBytes = 1024;
@@ -46,7 +49,7 @@ export interface ValueInfo {
 
 export interface ExternalData {
   readonly location: string;
-  /** Bytes of the file that the tensor needs. */
+  /** Bytes of the file that the tensor needs; NaN for what is no number. */
   readonly end: number;
 }
 
@@ -72,7 +75,9 @@ export class GraphFile {
   static open(path: string): GraphFile {
     const file = openSync(path, 'r');
     try {
-      const modelFields = [...fieldsOf({ file, start: 0, end: statSync(path).size })];
+      const bytes = wholeFile(file);
+      const { budget } = bytes;
+      const modelFields = [...fieldsOf(bytes)];
       const whole = modelFields.find(({ number }) => number === model.graph);
       if (!whole) throw new RangeError('it holds no graph');
       const fields = [...fieldsOf(whole.bytes)];
@@ -81,9 +86,9 @@ export class GraphFile {
         file,
         modelFields.filter((field) => field !== whole),
         fields.filter(({ number }) => number !== graph.node && number !== graph.input && number !== graph.output),
-        of(graph.node).map(({ bytes }) => decodeNode(read(bytes))),
-        of(graph.input).map(({ bytes }) => decodeValueInfo(read(bytes))),
-        of(graph.output).map(({ bytes }) => decodeValueInfo(read(bytes))),
+        of(graph.node).map(({ bytes }) => decodeNode(read(bytes), budget)),
+        of(graph.input).map(({ bytes }) => decodeValueInfo(read(bytes), budget)),
+        of(graph.output).map(({ bytes }) => decodeValueInfo(read(bytes), budget)),
       );
     } catch (error) {
       closeSync(file);
@@ -93,6 +98,27 @@ export class GraphFile {
 
   close(): void {
     closeSync(this.file);
+  }
+
+  /** Version of the file format. */
+  get irVersion(): number {
+    return Number(this.modelFields.findLast(({ number }) => number === model.irVersion)?.value ?? 0n);
+  }
+
+  /** Versions of the sets of operators that the graph is written in, by domain; '' is ONNX's own. */
+  get opsets(): ReadonlyMap<string, number> {
+    return new Map(
+      this.messages(model.opsetImport).map((fields) => [textOf(fields, 1), Number(fieldOf(fields, 2)?.value ?? 0n)]),
+    );
+  }
+
+  /** Domains of the functions that the file brings along. */
+  get functionDomains(): readonly string[] {
+    return this.messages(model.functions).map((fields) => textOf(fields, 10));
+  }
+
+  private messages(kind: number): Field[][] {
+    return this.modelFields.filter(({ number }) => number === kind).map(({ bytes }) => [...fieldsOf(bytes)]);
   }
 
   *initializers(): Generator<Initializer> {
@@ -108,12 +134,13 @@ export class GraphFile {
   /**
    * @param weights name of a copy of this file, in the folder that the new one's external data is looked up in: larger
    * weights become references into it, so that a graph takes megabytes whatever its weights take. Else they are copied.
+   * @param locate says where what is named by a path beside this file is found from the new one's folder of weights
    */
-  write(path: string, weights?: string): void {
+  write(path: string, weights?: string, locate = (location: string) => location): void {
     const parts = [
       ...this.nodes.map((each) => bytesField(graph.node, encodeNode(each))),
       ...this.otherGraphFields.map((field) =>
-        weights !== undefined && field.number === graph.initializer ? referring(field, weights) : field,
+        weights !== undefined && field.number === graph.initializer ? referring(field, weights, locate) : field,
       ),
       ...this.inputs.map((each) => bytesField(graph.input, encodeValueInfo(each))),
       ...this.outputs.map((each) => bytesField(graph.output, encodeValueInfo(each))),
@@ -133,6 +160,9 @@ export class GraphFile {
   }
 }
 
+const fieldOf = (fields: readonly Field[], number: number) => fields.find((field) => field.number === number);
+const textOf = (fields: readonly Field[], number: number) => text(fieldOf(fields, number)?.bytes ?? new Uint8Array());
+
 function copy(bytes: Bytes, target: number): void {
   if (bytes instanceof Uint8Array) {
     for (let done = 0; done < bytes.length; ) done += writeSync(target, bytes, done);
@@ -147,10 +177,10 @@ function copy(bytes: Bytes, target: number): void {
   }
 }
 
-function decodeNode(message: Uint8Array): GraphNode {
+function decodeNode(message: Uint8Array, budget: Budget): GraphNode {
   const decoded: GraphNode = { inputs: [], outputs: [], opType: '', domain: '', rest: [] };
   let domain = '';
-  for (const field of fieldsOf(message)) {
+  for (const field of fieldsOf(message, budget)) {
     if (field.number === node.input) decoded.inputs.push(text(field.bytes));
     else if (field.number === node.output) decoded.outputs.push(text(field.bytes));
     else if (field.number === node.opType) decoded.opType = text(field.bytes);
@@ -171,18 +201,18 @@ export function encodeNode({ inputs, outputs, opType, domain, rest }: GraphNode)
 }
 
 /** ValueInfoProto { 1 name, 2 TypeProto { 1 Tensor { 1 elem_type, 2 TensorShapeProto { 1 dim { 1 dim_value, 2 dim_param } } } } } */
-function decodeValueInfo(message: Uint8Array): ValueInfo {
+function decodeValueInfo(message: Uint8Array, budget: Budget): ValueInfo {
   const one = (bytes: Bytes | undefined, number: number): Field | undefined =>
-    bytes && [...fieldsOf(bytes)].find((field) => field.number === number);
+    bytes && [...fieldsOf(bytes, budget)].find((field) => field.number === number);
   const type = one(one(message, 2)?.bytes, 1)?.bytes;
   const shape = one(type, 2)?.bytes;
   return {
-    name: text(one(message, 1)!.bytes),
+    name: text(one(message, 1)?.bytes ?? new Uint8Array()),
     dataType: Number(one(type, 1)?.value ?? 0n),
     shape:
       shape &&
-      [...fieldsOf(shape)].map(({ bytes }) => {
-        const dim = [...fieldsOf(bytes)][0];
+      [...fieldsOf(shape, budget)].map(({ bytes }) => {
+        const dim = [...fieldsOf(bytes, budget)][0];
         if (!dim) return '';
         return dim.kind === 'varint' ? Number(dim.value) : text(dim.bytes);
       }),
@@ -202,13 +232,23 @@ export function encodeValueInfo({ name, dataType, shape }: ValueInfo): Uint8Arra
 }
 
 /** A weight as a reference into the file that it lies in. */
-function referring(field: Field, location: string): Field {
+function referring(field: Field, weights: string, locate: (location: string) => string): Field {
   const fields = [...fieldsOf(field.bytes)];
+  if (fields.some(({ number }) => number === tensor.externalData)) {
+    return bytesField(graph.initializer, encodeMessage(fields.map((each) => relocated(each, locate))));
+  }
   const raw = fields.find(({ number }) => number === tensor.rawData)?.bytes;
   if (!raw || raw instanceof Uint8Array || lengthOf(raw) <= referredBytes) return field;
   const kept = fields.filter(({ number }) => number !== tensor.rawData && number !== tensor.dataLocation);
-  const entries = { location, offset: String(raw.start), length: String(lengthOf(raw)) };
+  const entries = { location: locate(weights), offset: String(raw.start), length: String(lengthOf(raw)) };
   return bytesField(graph.initializer, encodeMessage([...kept, ...externalData(entries)]));
+}
+
+function relocated(field: Field, locate: (location: string) => string): Field {
+  if (field.number !== tensor.externalData) return field;
+  const [key, value] = [...fieldsOf(read(field.bytes))];
+  if (!key || !value || text(key.bytes) !== 'location') return field;
+  return bytesField(tensor.externalData, encodeMessage([key, bytesField(2, locate(text(value.bytes)))]));
 }
 
 /** StringStringEntryProto { 1 key, 2 value }, one for each. */
@@ -219,18 +259,25 @@ export function externalData(entries: Readonly<Record<string, string>>): Field[]
   return [...fields, varintField(tensor.dataLocation, external)];
 }
 
+/** Bytes of one number, by data type; whatever is not here takes at least one. */
+const widths: Readonly<Record<number, number>> = { 1: 4, 4: 2, 5: 2, 6: 4, 7: 8, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2 };
+
 function initializer(message: Bytes): Initializer {
   let dataType = 0;
+  let count = 1;
   const entries = new Map<string, string>();
   for (const field of fieldsOf(message)) {
     if (field.number === tensor.dataType) dataType = Number(field.value);
+    if (field.number === tensor.dims) for (const dim of varintsOf(field)) count *= Number(dim);
     if (field.number === tensor.externalData) {
       const [key, value] = [...fieldsOf(read(field.bytes))].map(({ bytes }) => text(bytes));
-      entries.set(key!, value ?? '');
+      if (key !== undefined) entries.set(key, value ?? '');
     }
   }
   const location = entries.get('location');
   if (location === undefined) return { dataType, externalData: undefined };
-  const end = Number(entries.get('offset') ?? 0) + Number(entries.get('length') ?? 0);
-  return { dataType, externalData: { location, end } };
+  const length = entries.get('length') ?? count * (widths[dataType] ?? 0);
+  return { dataType, externalData: { location, end: wholeNumber(entries.get('offset') ?? 0) + wholeNumber(length) } };
 }
+
+const wholeNumber = (value: string | number) => (/^\d{1,15}$/.test(String(value)) ? Number(value) : Number.NaN);

@@ -2,8 +2,9 @@
 // The patched graph goes into a cache outside the model folder; all weights stay where they are.
 
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, realpathSync, renameSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, join, relative, sep } from 'node:path';
+import { writeWhole } from './graph-cache.js';
 import { GraphFile, type GraphNode } from './graph-file.js';
 
 /** Name of the input that a patched VAE encoder takes its draw from, shaped as its output. */
@@ -14,30 +15,55 @@ type Patch = (graph: GraphFile) => boolean;
 
 const patches = { perRowTimestep, noiseAsInput } satisfies Record<string, Patch>;
 /** Part of a cached file's name: a change of a patch makes new files. */
-const version = 2;
+const version = 3;
+
+export interface PatchedGraph {
+  readonly path: string;
+  /** What its weights are looked up in. */
+  readonly weightsFolder: string;
+}
 
 /**
- * The path of the patched graph, made at its first use.
+ * The patched graph, made at its first use.
+ * @param path of the graph; it and the weights beside it may be links, as those of a Hugging Face cache
  * @returns undefined when the graph does not have the pattern
  */
-export function patched(path: string, patch: keyof typeof patches, cacheDir: string): string | undefined {
+export function patched(path: string, patch: keyof typeof patches, cacheDir: string): PatchedGraph | undefined {
   const { size, mtimeMs } = statSync(path);
+  const beside = realFiles(dirname(path));
+  const weightsFolder = commonFolder([...beside.values()]);
   const key = createHash('sha256')
-    .update([version, patch, realpathSync(path), size, mtimeMs].join('\0'))
+    .update([version, patch, realpathSync(path), size, mtimeMs, ...beside.values()].join('\0'))
     .digest('hex');
   const target = join(cacheDir, `${key.slice(0, 32)}.onnx`);
-  if (existsSync(target)) return target;
+  if (existsSync(target)) return { path: target, weightsFolder };
   const graph = GraphFile.open(path);
   try {
     if (!patches[patch](graph)) return undefined;
-    mkdirSync(cacheDir, { recursive: true, mode: 0o700 });
-    const unfinished = `${target}.${process.pid}`;
-    graph.write(unfinished, basename(path));
-    renameSync(unfinished, target);
-    return target;
+    // onnxruntime follows no link out of the folder of weights: they are named by where they are.
+    const locate = (location: string) => relative(weightsFolder, realpathSync(join(dirname(path), location)));
+    writeWhole(target, (file) => graph.write(file, basename(path), locate));
+    return { path: target, weightsFolder };
   } finally {
     graph.close();
   }
+}
+
+/** Where the files of a folder are, by name. */
+function realFiles(folder: string): Map<string, string> {
+  const files = readdirSync(folder, { withFileTypes: true }).filter(
+    (entry) => entry.isFile() || entry.isSymbolicLink(),
+  );
+  const names = files.map(({ name }) => name).filter((name) => existsSync(join(folder, name)));
+  return new Map(names.map((name) => [name, realpathSync(join(folder, name))]));
+}
+
+/** The innermost folder that all of these files lie in. */
+function commonFolder([first, ...others]: readonly string[]): string {
+  let folder = dirname(first!);
+  while (!others.every((file) => file.startsWith(folder === '/' ? folder : `${folder}${sep}`)))
+    folder = dirname(folder);
+  return folder;
 }
 
 /**

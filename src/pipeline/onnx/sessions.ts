@@ -2,13 +2,13 @@
 // Facts about onnxruntime-node 1.30 that decide its shape: run() blocks the process; extra feeds are ignored in silence,
 // so names are taken from the metadata; sessions must be released by hand; a float16 tensor has to hold a Uint16Array.
 
-import { dirname } from 'node:path';
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
 import type { GraphSource } from '../checkpoint/model-source.js';
-import type { Component, ModelFolder } from '../folder/model-folder.js';
+import type { Component } from '../folder/components.js';
+import type { ModelFolder } from '../folder/model-folder.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import { fromHalf, toHalf } from '../numbers/half.js';
-import { patched } from './patch.js';
+import { type PatchedGraph, patched } from './patch.js';
 
 export const onnxruntimeVersion: string = env.versions.node ?? env.versions.common;
 
@@ -52,7 +52,7 @@ export class Session {
 
   /**
    * @param graph a file's path, or the graph itself
-   * @param weightsFolder where a graph's external weights lie when not beside its file
+   * @param weightsFolder where its external weights lie when that is not beside it
    * @throws ModelFolderError when the graph does not load
    */
   static async load(
@@ -147,12 +147,10 @@ export async function loadSessions({ graphs }: ModelFolder, device: DeviceOption
 function loadSession(component: Component, graph: GraphSource, device: DeviceOptions): Promise<Session> {
   if (typeof graph !== 'string') return Session.load(component, graph.bytes, device, graph.folder);
   const better = patchOf(component, graph, device.cacheDir);
-  return better === undefined
-    ? Session.load(component, graph, device)
-    : Session.load(component, better, device, dirname(graph));
+  return Session.load(component, better?.path ?? graph, device, better?.weightsFolder);
 }
 
-function patchOf(component: Component, path: string, cacheDir: string): string | undefined {
+function patchOf(component: Component, path: string, cacheDir: string): PatchedGraph | undefined {
   try {
     if (component === 'unet') return patched(path, 'perRowTimestep', cacheDir);
     if (component === 'vae_encoder') return patched(path, 'noiseAsInput', cacheDir);

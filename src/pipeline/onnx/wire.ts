@@ -1,7 +1,8 @@
 // Protobuf's wire format, as far as ONNX files need it: fields are found in a file without reading what they hold,
-// because a graph's weights can be gigabytes. Source: protobuf.dev, "Encoding".
+// because a graph's weights can be gigabytes, and never more of them than a graph can have: a file is what a stranger wrote.
+// Source: protobuf.dev, "Encoding".
 
-import { readSync } from 'node:fs';
+import { fstatSync, readSync } from 'node:fs';
 
 /** Bytes of a file, or bytes. */
 export type Bytes = Uint8Array | FileRange;
@@ -10,6 +11,22 @@ export interface FileRange {
   readonly file: number;
   readonly start: number;
   readonly end: number;
+  readonly budget: Budget;
+}
+
+/** What may still be read of one file, whatever it holds. */
+export interface Budget {
+  fields: number;
+  /** Read into memory. */
+  bytes: number;
+}
+
+/** The largest graphs have some 300,000 fields; their nodes take some megabytes. */
+const most: Budget = { fields: 1_000_000, bytes: 256 * 2 ** 20 };
+
+/** A whole file, with a budget of its own. */
+export function wholeFile(file: number): FileRange {
+  return { file, start: 0, end: fstatSync(file).size, budget: { ...most } };
 }
 
 /** One field of a message; a varint's value is in `value`, that of the other kinds in `bytes`. */
@@ -25,13 +42,23 @@ const kindNumbers = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
 const nothing = new Uint8Array();
 /** Two varints of ten bytes. */
 const headerBytes = 20;
+/** Read at a time where headers follow one another closely. */
+const windowBytes = 512;
+/** protobuf has no larger ones, and no 0. */
+const maxFieldNumber = 2 ** 29 - 1;
 
 export const lengthOf = (bytes: Bytes): number =>
   bytes instanceof Uint8Array ? bytes.length : bytes.end - bytes.start;
 
-/** @throws RangeError when the file ends before the range does */
+/** @throws RangeError when the file ends before the range does, or the budget does not reach */
 export function read(bytes: Bytes, start = 0, end = lengthOf(bytes)): Uint8Array {
   if (bytes instanceof Uint8Array) return bytes.subarray(start, end);
+  bytes.budget.bytes -= end - start;
+  if (bytes.budget.bytes < 0) throw new RangeError(`its nodes take more than ${most.bytes} bytes`);
+  return readRange(bytes, start, end);
+}
+
+function readRange(bytes: FileRange, start: number, end: number): Uint8Array {
   const buffer = new Uint8Array(end - start);
   for (let done = 0; done < buffer.length; ) {
     const count = readSync(bytes.file, buffer, done, buffer.length - done, bytes.start + start + done);
@@ -44,21 +71,31 @@ export function read(bytes: Bytes, start = 0, end = lengthOf(bytes)): Uint8Array
 const slice = (bytes: Bytes, start: number, end: number): Bytes =>
   bytes instanceof Uint8Array
     ? bytes.subarray(start, end)
-    : { file: bytes.file, start: bytes.start + start, end: bytes.start + end };
+    : { ...bytes, start: bytes.start + start, end: bytes.start + end };
 
 /**
  * The fields of a message, in their order.
- * @throws RangeError when it is not a message, or is cut
+ * @param budget of the file that a message in memory was read from
+ * @throws RangeError when it is not a message, is cut, or holds more than any graph
  */
-export function* fieldsOf(message: Bytes): Generator<Field> {
+export function* fieldsOf(
+  message: Bytes,
+  budget = message instanceof Uint8Array ? undefined : message.budget,
+): Generator<Field> {
   const length = lengthOf(message);
+  const headerAt = headersOf(message);
   let position = 0;
   while (position < length) {
-    const header = read(message, position, Math.min(position + headerBytes, length));
+    if (budget && --budget.fields < 0) throw new RangeError(`it has more than ${most.fields} parts, as no graph has`);
+    const header = headerAt(position);
     const tag = varint(header, 0);
+    if (tag.value === 0n) {
+      const place = position + (message instanceof Uint8Array ? 0 : message.start);
+      throw new RangeError(`zeros follow byte ${place}, as in a file that was not copied to its end`);
+    }
     const kind = kinds[Number(tag.value & 7n)];
-    if (!kind) throw new RangeError('it is no protobuf message');
     const number = Number(tag.value >> 3n);
+    if (!kind || number === 0 || number > maxFieldNumber) throw new RangeError('it is no protobuf message');
     if (kind === 'varint') {
       const { value, next } = varint(header, tag.next);
       yield { number, kind, value, bytes: nothing };
@@ -73,6 +110,22 @@ export function* fieldsOf(message: Bytes): Generator<Field> {
   }
 }
 
+/** Reads what may be a field's header, several with one call where they lie close together. */
+function headersOf(message: Bytes): (position: number) => Uint8Array {
+  const length = lengthOf(message);
+  if (message instanceof Uint8Array) return (position) => message.subarray(position, position + headerBytes);
+  let window: Uint8Array = nothing;
+  let start = 0;
+  return (position) => {
+    const end = Math.min(position + headerBytes, length);
+    if (position < start || end > start + window.length) {
+      window = readRange(message, position, Math.min(position + windowBytes, length));
+      start = position;
+    }
+    return window.subarray(position - start, end - start);
+  };
+}
+
 function varint(bytes: Uint8Array, start: number): { value: bigint; next: number } {
   let value = 0n;
   for (let i = start; i < bytes.length && i < start + 10; i++) {
@@ -82,7 +135,20 @@ function varint(bytes: Uint8Array, start: number): { value: bigint; next: number
   throw new RangeError('the file is truncated');
 }
 
-export const text = (bytes: Bytes): string => new TextDecoder().decode(read(bytes));
+const decoder = new TextDecoder();
+export const text = (bytes: Bytes): string => decoder.decode(read(bytes));
+
+/** A repeated number, packed or not. */
+export function* varintsOf({ kind, value, bytes }: Field): Generator<bigint> {
+  if (kind === 'varint') yield value;
+  if (kind !== 'bytes') return;
+  const packed = read(bytes);
+  for (let position = 0; position < packed.length; ) {
+    const { value, next } = varint(packed, position);
+    yield value;
+    position = next;
+  }
+}
 
 export function varintField(number: number, value: number | bigint): Field {
   return { number, kind: 'varint', value: BigInt(value), bytes: nothing };

@@ -1,8 +1,10 @@
 // The safetensors files of a part of a diffusers folder: one file, or shards with an index; of several variants the first in order.
 
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { ModelFolderError } from '../folder/model-folder-error.js';
+import { readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { readJson } from '../folder/configs.js';
+import { checkFile } from '../folder/files.js';
+import { ModelFolderError, shown } from '../folder/model-folder-error.js';
 import { readHeader, type TensorPlace } from './header.js';
 
 /** diffusers' and transformers' names, with the variant between: `fp16`, `non_ema`. */
@@ -18,12 +20,13 @@ export const pickleRefusal =
 
 /**
  * The file that holds a part's weights: full precision before `fp16` before other variants.
- * @param folder of the part, such as unet/
- * @returns undefined when there is none
+ * @param root of the model
+ * @param part its folder, such as unet
+ * @returns such as unet/model.safetensors; undefined when there is none
  * @throws ModelFolderError when there are pickles only
  */
-export function findSafetensors(folder: string): string | undefined {
-  const names = readdirSync(folder).sort();
+export function findSafetensors(root: string, part: string): string | undefined {
+  const names = readdirSync(join(root, part)).sort();
   const candidates = names.flatMap((name) => {
     const match = singleName.exec(name) ?? indexName.exec(name);
     return match ? [{ name, variant: match[1] ?? match[2] ?? '' }] : [];
@@ -31,30 +34,23 @@ export function findSafetensors(folder: string): string | undefined {
   const order = ['', 'fp16'];
   const rank = (variant: string) => (order.includes(variant) ? order.indexOf(variant) : order.length);
   candidates.sort((a, b) => rank(a.variant) - rank(b.variant));
-  if (candidates[0]) return candidates[0].name;
+  if (candidates[0]) return `${part}/${candidates[0].name}`;
   const refused = names.find((name) => pickle.test(name));
-  if (refused) throw new ModelFolderError(`${refused} ${pickleRefusal}`);
+  if (refused) throw new ModelFolderError(`${part}/${refused} ${pickleRefusal}`);
   return undefined;
 }
 
 /**
- * @param name as `findSafetensors` gives it
- * @throws RangeError, whose message says what is wrong
+ * @param root of the model
+ * @param file as `findSafetensors` gives it
+ * @throws ModelFolderError for what is missing or no regular file
+ * @throws RangeError, whose message says what is wrong with the file
  */
-export function readSafetensors(folder: string, name: string): ReadonlyMap<string, TensorPlace> {
-  if (!name.endsWith('.json')) return readHeader(join(folder, name)).tensors;
-  const map = weightMap(join(folder, name));
-  const shards = new Map(
-    [...new Set(map.values())].map((shard) => {
-      if (!shardName.test(shard)) throw new RangeError(`its index names the file ${JSON.stringify(shard)}`);
-      try {
-        return [shard, readHeader(join(folder, shard)).tensors];
-      } catch (error) {
-        if (error instanceof RangeError) throw new RangeError(`${shard}: ${error.message}`);
-        throw new RangeError(`its shard ${shard} is missing`);
-      }
-    }),
-  );
+export function readSafetensors(root: string, file: string): ReadonlyMap<string, TensorPlace> {
+  if (!file.endsWith('.json')) return tensorsOf(root, file);
+  const map = weightMap(root, file);
+  const part = dirname(file);
+  const shards = new Map([...new Set(map.values())].map((shard) => [shard, shardOf(root, part, shard)]));
   const tensors = new Map<string, TensorPlace>();
   for (const [tensor, shard] of map) {
     const place = shards.get(shard)!.get(tensor);
@@ -64,15 +60,24 @@ export function readSafetensors(folder: string, name: string): ReadonlyMap<strin
   return tensors;
 }
 
-/** Tensor -> shard. */
-function weightMap(path: string): ReadonlyMap<string, string> {
-  if (statSync(path).size > largestIndex) throw new RangeError(`its index has more than ${largestIndex} bytes`);
-  let map: unknown;
+function tensorsOf(root: string, file: string): ReadonlyMap<string, TensorPlace> {
+  checkFile(root, file);
+  return readHeader(join(root, file)).tensors;
+}
+
+function shardOf(root: string, part: string, shard: string): ReadonlyMap<string, TensorPlace> {
+  if (!shardName.test(shard)) throw new RangeError(`its index names the file ${shown(shard)}`);
   try {
-    map = JSON.parse(readFileSync(path, 'utf8'))?.weight_map;
-  } catch {
-    throw new RangeError('its index is not JSON');
+    return tensorsOf(root, `${part}/${shard}`);
+  } catch (error) {
+    if (error instanceof RangeError) throw new RangeError(`${shard}: ${error.message}`);
+    throw error;
   }
+}
+
+/** Tensor -> shard. */
+function weightMap(root: string, file: string): ReadonlyMap<string, string> {
+  const { weight_map: map } = readJson(root, file, undefined, largestIndex);
   const entries = typeof map === 'object' && map !== null ? Object.entries(map) : [];
   if (entries.length === 0 || entries.some(([, shard]) => typeof shard !== 'string')) {
     throw new RangeError('its index has no weight_map of tensors to files');

@@ -2,8 +2,8 @@
 // checked against the file before anything else believes it. No tensor data is read here.
 // Source: the format's description in huggingface/safetensors, and its limit of 100 MB for a header.
 
-import { closeSync, fstatSync, openSync, realpathSync } from 'node:fs';
-import { read } from '../onnx/wire.js';
+import { closeSync, openSync, realpathSync } from 'node:fs';
+import { read, wholeFile } from '../onnx/wire.js';
 
 /** Bytes of one element; what is not here is not known. */
 export const dtypeBytes = {
@@ -55,10 +55,11 @@ export function readHeader(path: string, largest = largestHeader): SafetensorsHe
   const file = realpathSync(path);
   const descriptor = openSync(file, 'r');
   try {
-    const { size } = fstatSync(descriptor);
+    const whole = wholeFile(descriptor);
+    const size = whole.end;
     if (size < lengthBytes)
       throw new RangeError(`the file has ${size} bytes, which is too short for a safetensors file`);
-    const bytes = (start: number, end: number) => Buffer.from(read({ file: descriptor, start, end }));
+    const bytes = (start: number, end: number) => Buffer.from(read(whole, start, end));
     const length = bytes(0, lengthBytes).readBigUInt64LE();
     if (length > BigInt(largest))
       throw new RangeError(`its header says that it takes ${length} bytes; at most ${largest} are read`);

@@ -3,25 +3,24 @@
 
 import { predictionType } from './prediction.js';
 import { combine, type Scheduler, type SchedulerConfig } from './schedule.js';
-import { cleanAt, scaleInput, sigmaSchedule, slopeAt } from './sigma-form.js';
+import { ancestralStep, cleanAt, scaleInput, sigmaSchedule, slopeAt } from './sigma-form.js';
 
-export function eulerAncestral(given: SchedulerConfig, steps: number): Scheduler {
-  const config = { ...given, use_karras_sigmas: false }; // a key that the class does not have
+export function eulerAncestral(config: SchedulerConfig, steps: number): Scheduler {
   const prediction = predictionType(config, ['epsilon', 'v_prediction']);
   const { timesteps, sigmas } = sigmaSchedule(config, steps);
 
   return {
     timesteps,
+    sigmas,
     order: 1,
     addNoise: (latents, noise, index) => combine(1, latents, sigmas[index]!, noise),
     scaleModelInput: (latents, index) => scaleInput(latents, sigmas[index]!),
     step(modelOutput, index, latents, generator) {
-      const [from, to] = [sigmas[index]!, sigmas[index + 1] ?? 0];
-      const up = Math.sqrt((to ** 2 * (from ** 2 - to ** 2)) / from ** 2);
-      const down = Math.sqrt(to ** 2 - up ** 2);
-      const slope = slopeAt(from, latents, cleanAt(prediction, from, latents, modelOutput));
+      const sigma = sigmas[index]!;
+      const { down, up } = ancestralStep(sigma, sigmas[index + 1]!);
+      const slope = slopeAt(sigma, latents, cleanAt(prediction, sigma, latents, modelOutput));
       // The last step draws too, as in diffusers, although nothing of it is added.
-      return combine(1, combine(1, latents, down - from, slope), up, generator.randn(latents.length));
+      return combine(1, combine(1, latents, down - sigma, slope), up, generator.randn(latents.length));
     },
   };
 }

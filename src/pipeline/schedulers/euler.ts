@@ -1,27 +1,25 @@
 // Euler's method on the probability flow ODE. Karras et al. 2022, algorithm 2 without churn; diffusers, scheduling_euler_discrete.py.
 
 import { predictionType } from './prediction.js';
-import { choice, combine, refuse, type Scheduler, type SchedulerConfig } from './schedule.js';
+import { choice, combine, finalSigma, type Scheduler, type SchedulerConfig } from './schedule.js';
 import { cleanAt, scaleInput, sigmaSchedule, slopeAt } from './sigma-form.js';
 
 export function euler(config: SchedulerConfig, steps: number): Scheduler {
-  refuse(config, 'use_beta_sigmas', 'use_exponential_sigmas');
   choice('interpolation_type', config.interpolation_type, ['linear'], 'linear');
   choice('timestep_type', config.timestep_type, ['discrete'], 'discrete');
   const prediction = predictionType(config);
-  const { timesteps, sigmas, least } = sigmaSchedule(config, steps);
-  const last = choice('final_sigmas_type', config.final_sigmas_type, ['zero', 'sigma_min'], 'zero');
-  const final = last === 'zero' ? 0 : least;
+  const { timesteps, sigmas } = sigmaSchedule(config, steps, (training) => finalSigma(config, training[0]!));
 
   return {
     timesteps,
+    sigmas,
     order: 1,
     addNoise: (latents, noise, index) => combine(1, latents, sigmas[index]!, noise),
     scaleModelInput: (latents, index) => scaleInput(latents, sigmas[index]!),
     step(modelOutput, index, latents) {
       const sigma = sigmas[index]!;
       const slope = slopeAt(sigma, latents, cleanAt(prediction, sigma, latents, modelOutput));
-      return combine(1, latents, (sigmas[index + 1] ?? final) - sigma, slope);
+      return combine(1, latents, sigmas[index + 1]! - sigma, slope);
     },
   };
 }

@@ -1,15 +1,9 @@
 // Latent consistency models. Luo et al. 2023, "Latent Consistency Models", algorithm 3; diffusers, scheduling_lcm.py.
 
+import { consistencyTimesteps } from './consistency.js';
 import { alphasCumprod } from './noise-schedule.js';
 import { cleanLatents, clipper, pointAt, predictionType } from './prediction.js';
-import {
-  combine,
-  refuse,
-  type Scheduler,
-  type SchedulerConfig,
-  trainTimesteps,
-  UnsupportedSchedulerError,
-} from './schedule.js';
+import { combine, refuse, type Scheduler, type SchedulerConfig } from './schedule.js';
 
 const defaults = { beta_start: 0.00085, beta_end: 0.012, beta_schedule: 'scaled_linear' };
 /** Standard deviation of the data, as consistency functions see it. */
@@ -26,7 +20,7 @@ export function lcm(given: SchedulerConfig, steps: number, strength = 1): Schedu
   const prediction = predictionType(config);
   const clip = clipper(config, false);
   const scaling = config.timestep_scaling ?? 10;
-  const timesteps = lcmTimesteps(config, steps, strength);
+  const timesteps = consistencyTimesteps('lcm', config, steps, strength);
   const points = Array.from(timesteps, (t) => pointAt(alphas, t));
 
   return {
@@ -43,26 +37,4 @@ export function lcm(given: SchedulerConfig, steps: number, strength = 1): Schedu
       return next ? combine(next.alpha, denoised, next.sigma, generator.randn(denoised.length)) : denoised;
     },
   };
-}
-
-/** How many steps the training grid has up to a strength. */
-export function lcmPlaces(config: SchedulerConfig, strength: number): number {
-  const train = trainTimesteps(config);
-  const original = config.original_inference_steps ?? 50;
-  if (original <= train) return Math.trunc(original * strength);
-  throw new UnsupportedSchedulerError(`original_inference_steps ${original} is more than num_train_timesteps ${train}`);
-}
-
-/** Of the training grid's places, `steps` evenly spaced ones. */
-function lcmTimesteps(config: SchedulerConfig, steps: number, strength: number): Float64Array {
-  const places = lcmPlaces(config, strength);
-  const original = config.original_inference_steps ?? 50;
-  if (steps > places) {
-    throw new UnsupportedSchedulerError(
-      `steps is ${steps}; the scheduler lcm makes at most ${places} here: trunc(${original} * ${strength}), its training grid up to the strength`,
-      'steps',
-    );
-  }
-  const stride = Math.floor(trainTimesteps(config) / original);
-  return Float64Array.from({ length: steps }, (_, k) => (places - Math.floor(k * (places / steps))) * stride - 1);
 }

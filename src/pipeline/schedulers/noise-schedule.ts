@@ -20,15 +20,6 @@ export function trainingSigmas(config: SchedulerConfig): Float64Array {
   return alphas.map((alpha) => fround(Math.sqrt(fround(fround(1 - alpha) / alpha))));
 }
 
-/** Karras et al. 2022, equation 5, rho = 7: `count` sigmas from `max` down to `min`. */
-export function karrasSigmas(max: number, min: number, count: number): Float64Array {
-  const rho = 7;
-  const top = max ** (1 / rho);
-  const bottom = min ** (1 / rho);
-  const stride = count > 1 ? 1 / (count - 1) : 0;
-  return Float64Array.from({ length: count }, (_, i) => (top + i * stride * (bottom - top)) ** rho);
-}
-
 /** Values of `table` at fractional positions, linear between entries, as `np.interp(x, arange, table)`. */
 export function interpolate(table: Float64Array, x: number): number {
   const clamped = Math.min(Math.max(x, 0), table.length - 1);
@@ -42,12 +33,22 @@ export function timestepsOfSigmas(sigmas: Float64Array, training: Float64Array):
   const logs = training.map((sigma) => fround(Math.log(sigma)));
   return sigmas.map((sigma) => {
     const logSigma = Math.log(Math.max(sigma, 1e-10));
-    let low = 0;
-    while (low < logs.length - 2 && logs[low + 1]! <= logSigma) low++;
+    const low = Math.max(Math.min(countUpTo(logs, logSigma), logs.length - 1) - 1, 0);
     const [a, b] = [logs[low]!, logs[low + 1]!];
     const weight = Math.min(Math.max((a - logSigma) / (a - b), 0), 1);
     return (1 - weight) * low + weight * (low + 1);
   });
+}
+
+/** How many of the rising `values` are at most `limit`. */
+function countUpTo(values: Float64Array, limit: number): number {
+  let [low, high] = [0, values.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (values[middle]! <= limit) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function noiseBetas(config: SchedulerConfig): Float64Array {

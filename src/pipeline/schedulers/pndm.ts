@@ -12,8 +12,7 @@ import { roundHalfEven, spacedTimesteps } from './timesteps.js';
 /** Adams-Bashforth weights, newest output first, by the number of outputs that are known. */
 const weights = [[1], [3 / 2, -1 / 2], [23 / 12, -16 / 12, 5 / 12], [55 / 24, -59 / 24, 37 / 24, -9 / 24]] as const;
 
-export function pndm(given: SchedulerConfig, steps: number): Scheduler {
-  const config = { ...given, rescale_betas_zero_snr: false }; // a key that the class does not have
+export function pndm(config: SchedulerConfig, steps: number): Scheduler {
   const stride = Math.floor(trainTimesteps(config) / steps);
   const alphas = alphasCumprod(config);
   const finalAlpha = config.set_alpha_to_one ? 1 : alphas[0]!;

@@ -3,9 +3,12 @@
 
 import { choice, combine, type SchedulerConfig } from './schedule.js';
 
-export type PredictionType = 'epsilon' | 'v_prediction' | 'sample';
+const { fround } = Math;
 
-/** Weights of signal and noise; alpha^2 + sigma^2 = 1. */
+/** `flow_prediction`: the noise less the clean latents, whatever the weights of the two. */
+export type PredictionType = 'epsilon' | 'v_prediction' | 'sample' | 'flow_prediction';
+
+/** Weights of signal and noise; alpha^2 + sigma^2 = 1, but on a flow, where alpha + sigma = 1. */
 export interface Point {
   readonly alpha: number;
   readonly sigma: number;
@@ -17,7 +20,7 @@ export function pointAt(alphas: Float64Array, timestep: number): Point {
 }
 
 export function pointOf(alphaCumprod: number): Point {
-  return { alpha: Math.sqrt(alphaCumprod), sigma: Math.sqrt(1 - alphaCumprod) };
+  return { alpha: fround(Math.sqrt(alphaCumprod)), sigma: fround(Math.sqrt(fround(1 - alphaCumprod))) };
 }
 
 export function predictionType(
@@ -35,11 +38,13 @@ export function cleanLatents(
 ): Float32Array {
   switch (prediction) {
     case 'epsilon':
-      return combine(1 / alpha, latents, -sigma / alpha, modelOutput);
+      return combine(1, latents, -sigma, modelOutput).map((x) => x / alpha);
     case 'v_prediction':
       return combine(alpha, latents, -sigma, modelOutput);
     case 'sample':
       return modelOutput;
+    case 'flow_prediction':
+      return combine(1, latents, -sigma, modelOutput);
   }
 }
 
@@ -56,6 +61,8 @@ export function predictedNoise(
       return combine(sigma, latents, alpha, modelOutput);
     case 'sample':
       return combine(1 / sigma, latents, -alpha / sigma, modelOutput);
+    case 'flow_prediction':
+      return combine(1, latents, 1 - sigma, modelOutput);
   }
 }
 

@@ -4,6 +4,8 @@ import type { TorchGenerator } from '../numbers/noise.js';
 
 /** scheduler/scheduler_config.json, the keys that are read. What is absent takes the class's default, as in diffusers. */
 export interface SchedulerConfig {
+  /** The class that the model was trained or published with: it says what kind of schedule the model knows. */
+  readonly _class_name?: string;
   readonly num_train_timesteps?: number;
   readonly beta_start?: number;
   readonly beta_end?: number;
@@ -17,6 +19,8 @@ export interface SchedulerConfig {
   readonly clip_sample?: boolean;
   readonly clip_sample_range?: number;
   readonly use_karras_sigmas?: boolean | null;
+  readonly use_exponential_sigmas?: boolean | null;
+  readonly use_beta_sigmas?: boolean | null;
   readonly final_sigmas_type?: string;
   readonly solver_order?: number;
   readonly solver_type?: string;
@@ -35,10 +39,20 @@ export interface SchedulerConfig {
   /** Not of diffusers' configs, where it is an argument of the pipeline. */
   readonly eta?: number;
   readonly thresholding?: boolean;
-  readonly use_beta_sigmas?: boolean | null;
-  readonly use_exponential_sigmas?: boolean | null;
   readonly use_lu_lambdas?: boolean | null;
   readonly use_flow_sigmas?: boolean | null;
+  readonly flow_shift?: number;
+  readonly shift?: number;
+  readonly shift_terminal?: number | null;
+  readonly use_dynamic_shifting?: boolean | null;
+  readonly time_shift_type?: string;
+  readonly invert_sigmas?: boolean;
+  readonly stochastic_sampling?: boolean;
+  readonly sigma_data?: number;
+  readonly sigma_schedule?: string;
+  readonly rho?: number;
+  readonly predictor_order?: number;
+  readonly corrector_order?: number;
   readonly interpolation_type?: string;
   readonly timestep_type?: string;
   readonly lambda_min_clipped?: number | null;
@@ -51,7 +65,9 @@ export interface SchedulerConfig {
 export interface Scheduler {
   /** The whole schedule, noisiest first. img2img runs its tail. */
   readonly timesteps: Float64Array;
-  /** Timesteps per step of the schedule: 2 for Heun, whose steps take two UNet calls. */
+  /** Noise levels as diffusers lists them, the last one being where the schedule ends; absent where a class has none. */
+  readonly sigmas?: Float64Array;
+  /** Timesteps per step of the schedule: 2 for Heun and DPM2, whose steps take two UNet calls. */
   readonly order: 1 | 2;
   /** Mixes noise into clean latents so that they stand at `timesteps[index]`. */
   addNoise(latents: Float32Array, noise: Float32Array, index: number): Float32Array;
@@ -84,11 +100,16 @@ export function choice<T extends string>(key: string, value: string | undefined,
   );
 }
 
-type RefusedKey = 'thresholding' | 'use_beta_sigmas' | 'use_exponential_sigmas' | 'use_lu_lambdas' | 'use_flow_sigmas';
+type RefusedKey = 'thresholding' | 'use_lu_lambdas';
 
 /** Keys that the class reads in diffusers and nothing here does: better refused than ignored. */
 export function refuse(config: SchedulerConfig, ...keys: readonly RefusedKey[]): void {
   for (const key of keys) if (config[key]) throw new UnsupportedSchedulerError(`${key} is not supported`);
+}
+
+/** Where a schedule ends: without noise, or at the `least` sigma. */
+export function finalSigma(config: SchedulerConfig, least: number): number {
+  return choice('final_sigmas_type', config.final_sigmas_type, ['zero', 'sigma_min'], 'zero') === 'zero' ? 0 : least;
 }
 
 export function trainTimesteps(config: SchedulerConfig): number {
@@ -103,7 +124,8 @@ export function stableDiffusionConfig(config: SchedulerConfig): SchedulerConfig 
 /** out[i] = a * x[i] + b * y[i], rounded to float32 wherever torch rounds: it shows where large sigmas cancel. */
 export function combine(a: number, x: Float32Array, b: number, y: Float32Array): Float32Array {
   const out = new Float32Array(x.length);
-  for (let i = 0; i < x.length; i++) out[i] = Math.fround(a * x[i]!) + Math.fround(b * y[i]!);
+  const [p, q] = [Math.fround(a), Math.fround(b)];
+  for (let i = 0; i < x.length; i++) out[i] = Math.fround(p * x[i]!) + Math.fround(q * y[i]!);
   return out;
 }
 

@@ -1,7 +1,7 @@
 // The grids of timesteps that a schedule of `steps` visits, noisiest first.
 // Source: Lin et al. 2024, "Common Diffusion Noise Schedules and Sample Steps are Flawed", table 2; diffusers' set_timesteps.
 
-import { choice, type SchedulerConfig, trainTimesteps } from './schedule.js';
+import { choice, type SchedulerConfig, trainTimesteps, UnsupportedSchedulerError } from './schedule.js';
 
 const spacings = ['leading', 'linspace', 'trailing'] as const;
 type Spacing = (typeof spacings)[number];
@@ -16,7 +16,7 @@ export function spacedTimesteps(config: SchedulerConfig, steps: number, fallback
       return Float64Array.from({ length: steps }, (_, k) => (steps - 1 - k) * stride + offset);
     }
     case 'linspace':
-      return linspace(train - 1, steps).reverse();
+      return linspace(0, train - 1, steps).reverse();
     case 'trailing':
       return trailingTimesteps(train, train, steps);
   }
@@ -31,14 +31,21 @@ export function multistepTimesteps(
   steps: number,
   train = trainTimesteps(config),
 ): Float64Array {
-  switch (choice('timestep_spacing', config.timestep_spacing, spacings, 'linspace')) {
+  const spacing = choice('timestep_spacing', config.timestep_spacing, spacings, 'linspace');
+  if (spacing !== 'trailing' && steps >= train) {
+    throw new UnsupportedSchedulerError(
+      `steps is ${steps}; this scheduler takes at most ${train - 1}, one less than its ${train} timesteps`,
+      'steps',
+    );
+  }
+  switch (spacing) {
     case 'leading': {
       const stride = Math.floor(train / (steps + 1));
       const offset = config.steps_offset ?? 0;
       return Float64Array.from({ length: steps }, (_, k) => (steps - k) * stride + offset);
     }
     case 'linspace':
-      return linspace(train - 1, steps + 1)
+      return linspace(0, train - 1, steps + 1)
         .map(roundHalfEven)
         .reverse()
         .slice(0, steps);
@@ -53,10 +60,10 @@ export function roundHalfEven(x: number): number {
   return rounded - x === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }
 
-/** `count` numbers from 0 to `end`, both included. */
-function linspace(end: number, count: number): Float64Array {
-  const stride = count > 1 ? end / (count - 1) : 0;
-  return Float64Array.from({ length: count }, (_, i) => stride * i);
+/** `count` numbers from `start` to `end`, both included; numpy's, to the bit. */
+export function linspace(start: number, end: number, count: number): Float64Array {
+  const stride = count > 1 ? (end - start) / (count - 1) : 0;
+  return Float64Array.from({ length: count }, (_, i) => (i > 0 && i === count - 1 ? end : stride * i + start));
 }
 
 /** `round(arange(top, 0, -train / steps)) - 1`; arange's length is a rounded quotient, so that 61 steps get 62 entries, the last -1. */

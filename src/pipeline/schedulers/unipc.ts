@@ -1,9 +1,10 @@
 // UniPC, a predictor and a corrector from the same predictions. Zhao et al. 2023, "UniPC: A Unified Predictor-Corrector Framework
 // for Fast Sampling of Diffusion Models", algorithms 5 to 8 (data prediction); diffusers, scheduling_unipc_multistep.py.
 
-import { type LambdaPoint, lambdaPoint, multistepSchedule, solverOrder } from './multistep.js';
-import { trainingSigmas } from './noise-schedule.js';
-import { cleanLatents, predictionType } from './prediction.js';
+import { unipcFlowSigmas } from './flow-sigmas.js';
+import { type LambdaPoint, multistepPrediction, multistepSchedule, solverOrder } from './multistep.js';
+import { lagrangeBasis } from './polynomials.js';
+import { cleanLatents } from './prediction.js';
 import {
   choice,
   combine,
@@ -13,20 +14,23 @@ import {
   UnsupportedSchedulerError,
   weightedSum,
 } from './schedule.js';
-import { roundHalfEven } from './timesteps.js';
 
 export function unipc(config: SchedulerConfig, steps: number): Scheduler {
-  refuse(config, 'thresholding', 'use_beta_sigmas', 'use_exponential_sigmas', 'use_flow_sigmas');
+  refuse(config, 'thresholding');
   if (config.predict_x0 === false) throw new UnsupportedSchedulerError('predict_x0 false is not supported');
   if (config.solver_p) throw new UnsupportedSchedulerError('solver_p is not supported');
   // As in diffusers, the names that other classes have for their solvers stand for this class's own.
   const solvers = ['bh1', 'bh2', 'midpoint', 'heun', 'logrho'] as const;
   const bh1 = choice('solver_type', config.solver_type, solvers, 'bh2') === 'bh1';
-  const maxOrder = solverOrder(config);
+  const maxOrder = solverOrder('solver_order', config.solver_order);
   const lowerOrderFinal = config.lower_order_final ?? true;
   const uncorrected = new Set(config.disable_corrector ?? []);
-  const prediction = predictionType(config);
-  const { timesteps, points } = unipcSchedule(config, steps);
+  const prediction = multistepPrediction(config);
+  const { timesteps, sigmas, points } = multistepSchedule(config, steps, {
+    least: 'schedule',
+    flowSigmas: unipcFlowSigmas,
+    karrasFlow: true,
+  });
   if (!lowerOrderFinal && maxOrder > 1 && points.at(-1)!.sigma === 0) {
     throw new UnsupportedSchedulerError('lower_order_final false with final_sigmas_type "zero" is not supported');
   }
@@ -36,6 +40,7 @@ export function unipc(config: SchedulerConfig, steps: number): Scheduler {
 
   return {
     timesteps,
+    sigmas,
     order: 1,
     addNoise: (latents, noise, index) => combine(points[index]!.alpha, latents, points[index]!.sigma, noise),
     scaleModelInput: (latents) => latents,
@@ -53,16 +58,6 @@ export function unipc(config: SchedulerConfig, steps: number): Scheduler {
       return weightedSum(stepWeights(points, index, order, bh1, false), [corrected, ...cleans.slice(0, order)]);
     },
   };
-}
-
-/** Whole timesteps and their points, the one after the last being where the schedule ends. */
-function unipcSchedule(config: SchedulerConfig, steps: number) {
-  const training = trainingSigmas(config);
-  const final = choice('final_sigmas_type', config.final_sigmas_type, ['zero', 'sigma_min'], 'zero');
-  const { timesteps, sigmas } = multistepSchedule(config, steps, training, training.length);
-  const least = config.use_karras_sigmas ? sigmas.at(-1)! : training[0]!;
-  const ends = [...sigmas, final === 'zero' ? 0 : least];
-  return { timesteps: timesteps.map(roundHalfEven), points: ends.map(lambdaPoint) };
 }
 
 /**
@@ -104,11 +99,7 @@ function moments(count: number, h: number, b: number): number[] {
 
 /** The rhos with `sum(rho[k] * node[k]^i) = moments[i]`, by the polynomials that are 1 at one node and 0 at the others. */
 function solveVandermonde(nodes: readonly number[], moments: readonly number[]): number[] {
-  return nodes.map((node, k) => {
-    let polynomial = [1]; // coefficients, lowest power first
-    for (const other of nodes.filter((_, i) => i !== k)) {
-      polynomial = [...polynomial, 0].map((x, i) => ((polynomial[i - 1] ?? 0) - other * x) / (node - other));
-    }
-    return polynomial.reduce((sum, coefficient, i) => sum + coefficient * moments[i]!, 0);
-  });
+  return nodes.map((_, k) =>
+    lagrangeBasis(nodes, k).reduce((sum, coefficient, i) => sum + coefficient * moments[i]!, 0),
+  );
 }

@@ -2,7 +2,7 @@
 
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import type { GpuReading, GpuSource } from './gpu.js';
+import type { GpuReading, GpuSource } from './gpu-reading.js';
 
 const run = promisify(execFile);
 const fields = 'index,uuid,name,driver_version,mig.mode.current,memory.used,memory.total,utilization.gpu';

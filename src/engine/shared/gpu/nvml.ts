@@ -2,7 +2,7 @@
 // does not block this process. Source: NVML API reference (nvml.h); the struct layouts are those of its stable, unversioned calls.
 
 import { createRequire } from 'node:module';
-import type { GpuReading, GpuSource } from './gpu.js';
+import type { GpuReading, GpuSource } from './gpu-reading.js';
 
 const maxNameLength = 96;
 const notSupported = 3;

@@ -1,0 +1,176 @@
+// What a batch runs on: the pipeline with the models of the store, and what it tells the HTTP process about it.
+
+import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
+import * as img2img from '../../pipeline/img2img.js';
+import type { Model } from '../../pipeline/model.js';
+import { fitPreview, type PreviewMap, previewOf } from '../../pipeline/preview.js';
+import { isOutOfMemory } from '../shared/faults.js';
+import type { FromWorker, GenerateMessage } from '../shared/messages.js';
+import type { BatchDevice, Running } from './batch.js';
+import type { Device } from './device.js';
+import type { ModelStore } from './model-store.js';
+
+/** A request's state on the device. */
+export interface OnDevice {
+  readonly message: GenerateMessage;
+  readonly model: Model;
+  readonly generation: img2img.Generation;
+  readonly modelRunMsBefore: number;
+  /** What it waited for models to be loaded, ms. */
+  readonly modelLoadMs: number;
+}
+
+/** At most one report of memory in this time, ms. */
+const memoryReportMs = 1000;
+
+export class WorkerDevice implements BatchDevice<OnDevice> {
+  private memoryReportedAt = 0;
+  /** The store's load clock when a request came. */
+  private readonly arrivals = new WeakMap<GenerateMessage, number>();
+  private readonly previews = new WeakMap<Model, PreviewMap>();
+
+  constructor(
+    private readonly store: ModelStore,
+    private readonly device: Device,
+    private readonly running: () => readonly Running<OnDevice>[],
+    private readonly send: (message: FromWorker) => void,
+  ) {}
+
+  /** Called as soon as a request is here. */
+  arrived(message: GenerateMessage): void {
+    this.arrivals.set(message, this.store.loadClock);
+  }
+
+  canAdmit({ model }: GenerateMessage): boolean {
+    return this.store.hasRoomFor(model, this.modelsInUse());
+  }
+
+  canPrepareTogether(a: GenerateMessage, b: GenerateMessage): boolean {
+    const { width, height } = a.request.pixels;
+    return a.model === b.model && width === b.request.pixels.width && height === b.request.pixels.height;
+  }
+
+  async prepare(messages: readonly GenerateMessage[]): Promise<OnDevice[]> {
+    const model = await this.store.get(messages[0]!.model, this.modelsInUse());
+    const waitedFor = messages.map((message) => this.store.loadClock - this.arrivals.get(message)!);
+    this.send({ type: 'busy', doing: 'run' });
+    const { hits, misses } = model.promptCache;
+    const modelRunMsBefore = modelRunMs(model);
+    const generations = await this.device.prepare(
+      model,
+      messages.map(({ request }) => request),
+    );
+    this.send({ type: 'promptCache', hits: model.promptCache.hits - hits, misses: model.promptCache.misses - misses });
+    return messages.map((message, i) => ({
+      message,
+      model,
+      modelRunMsBefore,
+      modelLoadMs: waitedFor[i]!,
+      generation: generations[i]!,
+    }));
+  }
+
+  canShareCall(a: OnDevice, b: OnDevice): boolean {
+    return a.model === b.model && img2img.canShareCall(a.model, a.generation, b.generation);
+  }
+
+  rowsOf({ generation }: OnDevice): number {
+    return img2img.rowsOf(generation);
+  }
+
+  rowBudget({ model, message }: OnDevice): number {
+    const { width, height } = message.request.pixels;
+    return this.store.rowBudget(model.folder.name, width, height);
+  }
+
+  async denoise(together: readonly OnDevice[]): Promise<void> {
+    const { model, message } = together[0]!;
+    const generations = together.map(({ generation }) => generation);
+    const start = performance.now();
+    await this.device.denoise(model, generations);
+    const ms = performance.now() - start;
+    const rows = generations.reduce((sum, generation) => sum + img2img.rowsOf(generation), 0);
+    const { width, height } = message.request.pixels;
+    this.send({ type: 'step', model: model.folder.name, pixels: width * height, rows, ms });
+    for (const one of together) if (one.message.wantsProgress) this.tellProgress(one);
+  }
+
+  /** Called once per model, when it is loaded. */
+  async preparePreviews(model: Model): Promise<void> {
+    this.previews.set(model, await fitPreview(model));
+  }
+
+  isDone({ generation }: OnDevice): boolean {
+    return img2img.isDone(generation);
+  }
+
+  canDecodeTogether(a: OnDevice, b: OnDevice): boolean {
+    return a.model === b.model && this.canPrepareTogether(a.message, b.message);
+  }
+
+  async finish(done: readonly Running<OnDevice>[]): Promise<void> {
+    const { model } = done[0]!.generation;
+    const pictures = await this.device.decode(
+      model,
+      done.map(({ generation }) => generation.generation),
+    );
+    for (const [i, { id, generation: onDevice }] of done.entries()) {
+      const { droppedTokens, drawUnseeded, unetCalls, timings } = onDevice.generation;
+      const spent = modelRunMs(model) - onDevice.modelRunMsBefore;
+      const result = {
+        pixels: pictures[i]!,
+        droppedTokens,
+        drawUnseeded,
+        unetCalls,
+        modelLoadMs: onDevice.modelLoadMs,
+        timings,
+        modelRunMs: spent,
+      };
+      this.send({ type: 'done', id, result });
+    }
+    this.reportMemory();
+  }
+
+  failed(id: number, error: unknown): void {
+    // A request that runs out of memory beside others may have enough of it alone: a new worker will show.
+    if (isOutOfMemory(error) && this.running().length > 0) throw error;
+    const code = isOutOfMemory(error)
+      ? 'too_large_for_device'
+      : error instanceof ModelFolderError
+        ? 'model_not_runnable'
+        : 'internal';
+    this.send({ type: 'failed', id, code, message: error instanceof Error ? error.message : String(error) });
+  }
+
+  aborted(id: number): void {
+    this.send({ type: 'aborted', id });
+  }
+
+  private modelsInUse(): Set<string> {
+    return new Set(this.running().map(({ generation }) => generation.model.folder.name));
+  }
+
+  private tellProgress({ message, model, generation }: OnDevice): void {
+    const { index, unetCalls, scheduler } = generation;
+    const steps = unetCalls + scheduler.timesteps.length - index;
+    const map = message.preview ? this.previews.get(model) : undefined;
+    const progress = { step: unetCalls, steps, ...(map && { preview: previewOf(map, generation) }) };
+    this.send({ type: 'progress', id: message.id, progress });
+  }
+
+  private reportMemory(): void {
+    const now = performance.now();
+    if (now - this.memoryReportedAt < memoryReportMs) return;
+    this.memoryReportedAt = now;
+    this.send(memoryReport(this.device));
+  }
+}
+
+/** What its process has, and what its device can still give. */
+export function memoryReport({ memory }: Device): FromWorker {
+  return { type: 'memory', bytes: process.memoryUsage.rss(), freeBytes: memory.free?.() };
+}
+
+function modelRunMs(model: Model): number {
+  return Object.values(model.sessions).reduce((sum, session) => sum + session.runMs, 0);
+}

@@ -1,0 +1,115 @@
+// What a worker reads of models, folders and files, and when it is worth reading them again. Lives in the worker.
+
+import { join } from 'node:path';
+import { type FoundModels, findModels } from '../../pipeline/folder/find-models.js';
+import { bytesOfModel, digestFolder, stampFolder } from '../../pipeline/folder/folder-digest.js';
+import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
+import { inspectModel } from '../../pipeline/model.js';
+import { UnsupportedSchedulerError } from '../../pipeline/schedulers/schedule.js';
+import type { BrokenModel, FolderDigest, ModelInfo } from '../shared/messages.js';
+
+export interface FoldersOptions {
+  readonly modelsDir: string;
+  readonly provider: 'cpu' | 'cuda';
+  /** Of one request; absent where there is no limit. */
+  readonly maxSteps?: number | undefined;
+  /** Digests of folders that did not change since, by name: hashing gigabytes takes long. */
+  readonly digests: Readonly<Record<string, FolderDigest>>;
+}
+
+export class Folders {
+  /** Also of those that have gone, until they are forgotten. */
+  private readonly paths = new Map<string, string>();
+  /** What each folder looked like when it was last read, or failed to load. */
+  private readonly stamps = new Map<string, string>();
+  private readonly digests: Map<string, FolderDigest>;
+  private readonly bytes = new Map<string, number>();
+
+  constructor(private readonly options: FoldersOptions) {
+    this.digests = new Map(Object.entries(options.digests));
+  }
+
+  find(): FoundModels {
+    const found = findModels(this.options.modelsDir);
+    for (const [name, path] of found.paths) this.paths.set(name, path);
+    return found;
+  }
+
+  pathOf(name: string): string {
+    return this.paths.get(name) ?? join(this.options.modelsDir, name);
+  }
+
+  /** Bytes that its weights take; 0 for what was not read. */
+  bytesOf(name: string): number {
+    return this.bytes.get(name) ?? 0;
+  }
+
+  hasChanged(name: string): boolean {
+    return this.stamps.get(name) !== this.stampOf(name);
+  }
+
+  /** A file that was away when the model was loaded makes another stamp when it is back: then it is tried again. */
+  failed(name: string): void {
+    this.stamps.set(name, this.stampOf(name));
+  }
+
+  forget(name: string): void {
+    this.paths.delete(name);
+    this.stamps.delete(name);
+    this.bytes.delete(name);
+  }
+
+  /** Never fails: whatever is wrong with a folder is the folder's. */
+  async read(name: string): Promise<ModelInfo | BrokenModel> {
+    this.stamps.set(name, this.stampOf(name));
+    try {
+      return await this.inspect(name);
+    } catch (error) {
+      return broken(name, error);
+    }
+  }
+
+  private async inspect(name: string): Promise<ModelInfo> {
+    const path = this.pathOf(name);
+    const { folder } = inspectModel(path, this.options.provider);
+    const stamp = stampFolder(path);
+    const known = this.digests.get(name);
+    const digest = known?.stamp === stamp ? known.digest : await digestFolder(path);
+    this.digests.set(name, { stamp, digest });
+    this.bytes.set(name, bytesOfModel(folder));
+    const { title, description, kind, exporter, precision, license, size, schedulerConfig, vocabulary } = folder;
+    const { latentConsistency, guidanceEmbedded } = folder.family;
+    return {
+      ...{ name, runnable: true, loaded: false, digest, stamp, latentConsistency, guidanceEmbedded },
+      ...{ title, description, kind, exporter, precision, license, size, schedulerConfig },
+      ...(vocabulary && { vocabulary }),
+      ...clamped(folder.defaults, this.options.maxSteps),
+    };
+  }
+
+  /** What cannot be listed has a stamp too. */
+  private stampOf(name: string): string {
+    try {
+      return stampFolder(this.pathOf(name));
+    } catch (error) {
+      return String(error);
+    }
+  }
+}
+
+/** The model's own, with a note where this server allows fewer steps. */
+function clamped(
+  defaults: ModelInfo['defaults'],
+  maxSteps = Number.POSITIVE_INFINITY,
+): Pick<ModelInfo, 'defaults' | 'note'> {
+  if (defaults.steps <= maxSteps) return { defaults };
+  const note = `its default of ${defaults.steps} steps is more than MAX_STEPS ${maxSteps} of this server, which is taken instead`;
+  return { defaults: { ...defaults, steps: maxSteps }, note };
+}
+
+/** Whatever is wrong with a folder is the folder's, and never the worker's end. */
+export function broken(name: string, error: unknown): BrokenModel {
+  const expected = error instanceof ModelFolderError || error instanceof UnsupportedSchedulerError;
+  const message = String(error instanceof Error ? error.message : error).split('\n')[0]!;
+  return { name, runnable: false, reason: expected ? message : `it cannot be read: ${message}` };
+}

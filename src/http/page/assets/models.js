@@ -1,0 +1,107 @@
+// The models that the server runs, and what depends on the one that is chosen: sizes, words, defaults.
+
+import { call } from './api.js';
+import { byId, element, say } from './dom.js';
+import { starter } from './starter.js';
+import { offerWords } from './words.js';
+
+/**
+ * @typedef {{ native: number, multiple: number, min: number, max: number }} Sizes sides in pixels
+ * @typedef {{ name: string, title: string, runnable: boolean, reason?: string, size: Sizes,
+ *   limits: { steps: number, pixels: number, prompt_chars: number },
+ *   defaults: { steps: number, guidance: number, scheduler: string },
+ *   vocabulary?: Record<string, string[]> }} Model as GET /models lists it
+ */
+
+/** @type {Model[]} */
+let models = [];
+/** Whether the guidance is somebody's choice; else it follows the model. */
+let guidanceChosen = false;
+
+/** @returns {Model | undefined} */
+export const model = () => models.find(({ name }) => name === byId('model').value);
+
+/** @type {Promise<void> | undefined} */
+let loading;
+
+/** Asks until there are some: a server that has just started is still loading them. @throws {import('./api.js').Refusal} */
+export function loadModels() {
+  loading ??= load().catch((error) => {
+    loading = undefined;
+    throw error;
+  });
+  return loading;
+}
+
+async function load() {
+  for (;;) {
+    /** @type {{ models: Model[] }} */
+    const listed = await (await call('models')).json();
+    models = listed.models.filter(({ runnable }) => runnable);
+    const [broken] = listed.models;
+    if (models.length > 0) break;
+    say(broken ? `No model can run: ${broken.name}: ${broken.reason}.` : 'The server is loading its models…');
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+  byId('model').replaceChildren(
+    ...models.map(({ name, title }) => element('option', { value: name, textContent: title, title: name })),
+  );
+  // The one with the fewest steps answers soonest.
+  byId('model').value = models.reduce((best, one) => (one.defaults.steps < best.defaults.steps ? one : best)).name;
+  followModel();
+  say('');
+}
+
+function followModel() {
+  const chosen = model();
+  if (!chosen) return;
+  const { defaults, limits } = chosen;
+  if (!guidanceChosen) setGuidance(defaults.guidance);
+  byId('y_values').value = guidances(defaults.guidance).join(', ');
+  byId('steps').placeholder = defaults.steps;
+  byId('steps').max = limits.steps;
+  byId('scheduler').options[0].textContent = `${defaults.scheduler}, the model's`;
+  for (const id of ['prompt', 'negative_prompt']) byId(id).maxLength = limits.prompt_chars;
+  offerSizes();
+  offerWords(chosen.vocabulary);
+}
+
+/** About a model's own: less, that, more. @param {number} usual @returns {number[]} */
+function guidances(usual) {
+  const round = (/** @type {number} */ value) => Math.round(value * 2) / 2;
+  return usual > 1 ? [round(Math.max(1, usual / 2)), usual, round(usual * 1.5)] : [1, 2, 4];
+}
+
+/** @param {number} value */
+export function setGuidance(value) {
+  byId('guidance').value = value;
+  byId('guidance').dispatchEvent(new Event('input'));
+}
+
+/** The sizes that the model makes of the starter's aspect; the server computes the other side in the same way. */
+export function offerSizes() {
+  const chosen = model();
+  const picture = starter();
+  if (!chosen) return;
+  const { native, multiple, min, max } = chosen.size;
+  const aspect = picture && picture.width > 0 ? picture.width / picture.height : 1;
+  const fitting = (/** @type {number} */ side) => Math.min(Math.max(Math.round(side / multiple) * multiple, min), max);
+  const sizeText = (/** @type {number} */ width, /** @type {number} */ height) => `${width} × ${height}`;
+  const automatic = sizeText(fitting(native * Math.sqrt(aspect)), fitting(native / Math.sqrt(aspect)));
+  const step = Math.max(multiple, Math.round((max - min) / 8 / multiple) * multiple);
+  const kept = byId('size').value;
+  const options = [element('option', { value: '', textContent: `${automatic} (auto)` })];
+  for (let side = min; side <= max; side += step) {
+    const [width, height] = aspect >= 1 ? [side, fitting(side / aspect)] : [fitting(side * aspect), side];
+    if (width * height > chosen.limits.pixels) continue;
+    const value = aspect >= 1 ? `width=${width}` : `height=${height}`;
+    options.push(element('option', { value, textContent: sizeText(width, height) }));
+  }
+  byId('size').replaceChildren(...options);
+  if (options.some(({ value }) => value === kept)) byId('size').value = kept;
+}
+
+byId('model').addEventListener('change', followModel);
+byId('guidance').addEventListener('input', (/** @type {Event} */ event) => {
+  if (event.isTrusted) guidanceChosen = true;
+});

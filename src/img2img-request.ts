@@ -1,0 +1,28 @@
+// What the pipeline makes a picture from, and how long the parts of that took. Plain data, which every room shares.
+
+import type { SchedulerName } from './pipeline/schedulers/index.js';
+import type { Pixels } from './pixels.js';
+
+export interface Img2ImgRequest {
+  /** The starter in the size of the output: both sides multiples of the model's. */
+  readonly pixels: Pixels;
+  /** One byte per pixel, 255 where it is repainted, in the size of the starter; without one everything is repainted. */
+  readonly mask?: Uint8Array | undefined;
+  readonly prompt: string;
+  readonly negativePrompt: string;
+  /** 0..1, the share of the schedule that is run. */
+  readonly strength: number;
+  readonly guidanceScale: number;
+  readonly steps: number;
+  readonly scheduler: SchedulerName;
+  /** 0..2^32-1 */
+  readonly seed: number;
+}
+
+/** Milliseconds per stage. */
+export interface Timings {
+  textEncode: number;
+  vaeEncode: number;
+  denoise: number;
+  vaeDecode: number;
+}

@@ -1,0 +1,20 @@
+// What a model folder is, as its users are told. Plain data, which every room shares.
+
+export const kinds = ['sd', 'sd-v', 'sd-turbo', 'sdxl', 'sdxl-refiner', 'sdxl-turbo', 'lcm'] as const;
+export type Kind = (typeof kinds)[number];
+
+export const precisions = ['fp32', 'fp16', 'mixed'] as const;
+/** Of the weights. */
+export type Precision = (typeof precisions)[number];
+
+/** Output sizes that a model can make, in pixels. */
+export interface SizeRange {
+  readonly native: number;
+  readonly multiple: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+export const vocabularyGroups = ['styles', 'qualities', 'colours', 'other'] as const;
+/** The words and phrases that a model knows by name; `other` has synonyms, and what fits nowhere else. */
+export type Vocabulary = Readonly<Record<(typeof vocabularyGroups)[number], readonly string[]>>;

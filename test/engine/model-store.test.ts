@@ -1,0 +1,107 @@
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import type { BrokenModel, ModelInfo } from '../../src/engine/shared/messages.js';
+import { ModelStore } from '../../src/engine/worker/model-store.js';
+import { type FamilyName, writeFolder } from '../pipeline/folders.js';
+
+/** A store of models that are not warmed up. Its folders: the names and families given. */
+function storeOf(t: Test, folders: Readonly<Record<string, FamilyName>> = {}, maxSteps?: number) {
+  const root = t.testdir();
+  const modelsDir = join(root, 'models');
+  for (const [name, family] of Object.entries(folders)) writeFolder(modelsDir, family, {}, name);
+  const told: (ModelInfo | BrokenModel)[] = [];
+  const store = new ModelStore(
+    {
+      modelsDir,
+      cacheDir: join(root, 'cache'),
+      provider: 'cpu',
+      threads: 1,
+      measureRows: false,
+      modelMemoryBytes: Number.POSITIVE_INFINITY,
+      maxSteps,
+      digests: {},
+    },
+    {
+      loading() {},
+      warmUp: async () => ({ capacities: [], memoryNeeds: [] }),
+      changed: (info) => told.push(info),
+      componentLoaded() {},
+    },
+  );
+  const states = () =>
+    Object.fromEntries(
+      store.models.map((model) => [model.name, model.runnable ? (model.loaded ? 'loaded' : 'runnable') : model.reason]),
+    );
+  return { store, modelsDir, states, told };
+}
+
+t.test('the first model that can be loaded is, and a look at folders that stay finds nothing new', async (t) => {
+  const { store, modelsDir, states } = storeOf(t, { a: 'sd', b: 'lcm' });
+  rmSync(join(modelsDir, 'a/unet/model.onnx'));
+  t.ok(await store.look());
+  t.strictSame(states(), { a: 'unet/model.onnx is missing, and unet/ holds no safetensors either', b: 'loaded' });
+  t.notOk(await store.look());
+});
+
+t.test('folders that come, go, change and come back are seen at the next look', async (t) => {
+  const { store, modelsDir, states } = storeOf(t, { a: 'sd' });
+  await store.look();
+  writeFolder(modelsDir, 'lcm', {}, 'b');
+  t.ok(await store.look());
+  t.strictSame(states(), { a: 'loaded', b: 'runnable' });
+
+  renameSync(join(modelsDir, 'b/vae_decoder'), join(modelsDir, 'away'));
+  t.ok(await store.look());
+  t.strictSame(states(), { a: 'loaded', b: 'vae_decoder/model.onnx is missing' });
+  renameSync(join(modelsDir, 'away'), join(modelsDir, 'b/vae_decoder'));
+  t.ok(await store.look());
+  t.strictSame(states(), { a: 'loaded', b: 'runnable' });
+
+  renameSync(join(modelsDir, 'b'), join(modelsDir, '..', 'b'));
+  renameSync(join(modelsDir, 'a'), join(modelsDir, '..', 'a'));
+  t.ok(await store.look());
+  t.strictSame(states(), { a: 'loaded' }, 'what is loaded stays');
+});
+
+t.test('a component that was missing when its model was first asked for is no fault once it is back', async (t) => {
+  const { store, modelsDir, states } = storeOf(t, { a: 'sd', b: 'lcm' });
+  await store.look();
+  renameSync(join(modelsDir, 'b/unet'), join(modelsDir, '..', 'unet'));
+  await t.rejects(store.get('b', new Set()), /unet\/model\.onnx is missing/);
+  t.match(states(), { b: /unet\/model\.onnx is missing/ });
+  renameSync(join(modelsDir, '..', 'unet'), join(modelsDir, 'b/unet'));
+  t.ok(await store.look());
+  t.strictSame(states(), { a: 'loaded', b: 'runnable' });
+  await store.get('b', new Set());
+  t.strictSame(states(), { a: 'loaded', b: 'loaded' });
+});
+
+t.test('where no model can run, the folder of models says why until one can', async (t) => {
+  const { store, modelsDir, states } = storeOf(t);
+  await store.look();
+  t.equal(store.problem, `MODELS_DIR ${modelsDir} does not exist`);
+  writeFileSync(modelsDir, '');
+  t.ok(await store.look());
+  t.equal(store.problem, `MODELS_DIR ${modelsDir} is not a folder`);
+  rmSync(modelsDir);
+  mkdirSync(modelsDir);
+  await store.look();
+  t.equal(store.problem, `MODELS_DIR ${modelsDir} holds no models`);
+  writeFolder(modelsDir, 'sd', {}, '.');
+  await store.look();
+  t.equal(store.problem, `MODELS_DIR ${modelsDir} is a model itself; it must be the folder that holds models`);
+  rmSync(modelsDir, { recursive: true });
+  writeFolder(modelsDir, 'sd', {}, 'a');
+  t.ok(await store.look());
+  t.equal(store.problem, undefined);
+  t.strictSame(states(), { a: 'loaded' });
+});
+
+t.test('a default of more steps than the server allows is taken down to those, and the model says so', async (t) => {
+  const { store, modelsDir } = storeOf(t, { a: 'sd', b: 'sd' }, 20);
+  writeFileSync(join(modelsDir, 'b/img2img.json'), JSON.stringify({ defaults: { steps: 12 } }));
+  await store.look();
+  t.match(store.models[0], { defaults: { steps: 20 }, note: /^its default of 25 steps is more than MAX_STEPS 20 / });
+  t.match(store.models[1], { defaults: { steps: 12 }, note: undefined });
+});
