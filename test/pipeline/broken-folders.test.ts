@@ -114,15 +114,15 @@ const brokenFolders: Record<string, Broken> = {
   },
   'a vocabulary that is no object': {
     breaks: (folder) => writeFileSync(join(folder, 'img2img.json'), '{"vocabulary": ["red"]}'),
-    reason: /^img2img\.json has a vocabulary that is no object with styles, qualities, colours, other$/,
+    reason: /^img2img\.json: vocabulary is a list of 1; it must be an object$/,
   },
   'a vocabulary with a group of its own': {
     breaks: (folder) => writeFileSync(join(folder, 'img2img.json'), '{"vocabulary": {"moods": ["calm"]}}'),
-    reason: /^img2img\.json has vocabulary\.moods; the groups are styles/,
+    reason: /^img2img\.json: "vocabulary\.moods" is not known \(known: styles, qualities, colours, other\)$/,
   },
   'a vocabulary of things that are no words': {
     breaks: (folder) => writeFileSync(join(folder, 'img2img.json'), '{"vocabulary": {"styles": ["ink", 8]}}'),
-    reason: /^img2img\.json has a vocabulary\.styles that is no list of at most 1000 words of 1 to 100 characters$/,
+    reason: /^img2img\.json: vocabulary\.styles\.1 is 8; it must be a string$/,
   },
   'a clip skip of more layers than there are': {
     family: 'sdxl',
