@@ -46,7 +46,7 @@ t.test('warm-up measures what each size needs of a GPU, before rows are measured
     measureRows: true,
     device: {
       ...img2img,
-      cost: 'wall_time',
+      cost: { kind: 'wall_time', now: () => performance.now() },
       memory: gpuMemory(
         source(() => 5 * gibibyte + arena),
         '1',
@@ -75,7 +75,7 @@ t.test('a largest size that the memory has no room for is not measured, and stop
     measureRows: false,
     device: {
       ...img2img,
-      cost: 'wall_time',
+      cost: { kind: 'wall_time', now: () => performance.now() },
       memory: processMemory,
       denoise: async (model, generations) => {
         if (sideOf(generations) === max) throw new Error('CUDA failure 2: out of memory');

@@ -8,13 +8,29 @@ import { openGpuSource } from '../shared/gpu/gpu-source.js';
 import type { StartMessage } from '../shared/messages.js';
 import { gpuMemory, type MemoryGauge, processMemory } from './memory-gauge.js';
 
+/** What calls cost, told by a clock that is read before and after. */
+export interface CostClock {
+  /** Wall time, or the CPU's time, which does not depend on what else runs there. */
+  readonly kind: 'wall_time' | 'cpu_time';
+  /** ms, from any beginning. */
+  now(): number;
+}
+
+const wallTime: CostClock = { kind: 'wall_time', now: () => performance.now() };
+const cpuTime: CostClock = {
+  kind: 'cpu_time',
+  now: () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000;
+  },
+};
+
 /** The calls are those of pipeline/img2img. */
 export interface Device {
   prepare(model: Model, requests: readonly Img2ImgRequest[]): Promise<img2img.Generation[]>;
   denoise(model: Model, generations: readonly img2img.Generation[]): Promise<void>;
   decode(model: Model, generations: readonly img2img.Generation[]): Promise<Pixels[]>;
-  /** What a call costs: wall time, or the CPU's time, which does not depend on what else runs there. */
-  readonly cost: 'wall_time' | 'cpu_time';
+  readonly cost: CostClock;
   readonly memory: MemoryGauge;
 }
 
@@ -31,7 +47,7 @@ export async function openDevice({
 }: Pick<StartMessage, 'provider' | 'gpu' | 'module'>): Promise<Device> {
   const memory = gpu === undefined ? processMemory : gpuMemory(await openGpuSource(), gpu);
   const { prepare, denoise, decode } = img2img;
-  const device: Device = { prepare, denoise, decode, cost: provider === 'cpu' ? 'cpu_time' : 'wall_time', memory };
+  const device: Device = { prepare, denoise, decode, cost: provider === 'cpu' ? cpuTime : wallTime, memory };
   if (module === undefined) return device;
   const { default: replace }: DeviceModule = await import(module);
   return replace(device);

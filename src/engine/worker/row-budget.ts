@@ -8,7 +8,7 @@ export interface CallTime {
   readonly rows: number;
   /** Wall time. */
   readonly ms: number;
-  /** What is compared: wall time, or on a CPU the CPU's time, which does not depend on what else runs there. */
+  /** What is compared: ms by the device's own clock of costs. */
   readonly cost: number;
 }
 

@@ -30,7 +30,7 @@ const measuredSteps = 40;
 
 /** Runs the native size, and the largest and the smallest while there is time. */
 export async function warmUp(model: Model, options: WarmUpOptions): Promise<Warmth> {
-  const end = performance.now() + measuringMs[options.device.cost];
+  const end = performance.now() + measuringMs[options.device.cost.kind];
   const { ran, memoryNeeds } = await runSizes(model, end, options);
   const capacities: Capacity[] = [];
   for (const { side, call } of ran) {
@@ -110,14 +110,13 @@ async function timeCalls(
     generations.push(...(await device.prepare(model, [warmUpRequest(model, side, 1, measuredSteps)])));
   }
   let best: CallTime | undefined;
-  for (let call = 0; call <= timedCalls[device.cost]; call++) {
+  for (let call = 0; call <= timedCalls[device.cost.kind]; call++) {
     if (performance.now() > end) return undefined;
-    const cpu = process.cpuUsage();
+    const costBefore = device.cost.now();
     const start = performance.now();
     await device.denoise(model, generations);
     const ms = performance.now() - start;
-    const { user, system } = process.cpuUsage(cpu);
-    const cost = device.cost === 'cpu_time' ? (user + system) / 1000 : ms;
+    const cost = device.cost.now() - costBefore;
     if (call > 0 && (!best || cost < best.cost)) best = { rows, ms, cost };
   }
   return best;
