@@ -34,6 +34,7 @@ WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY package.json LICENSE ./
+COPY assets ./assets
 COPY fonts ./fonts
 COPY models/paintbox ./models/paintbox
 COPY models/paintbox-lcm ./models/paintbox-lcm

@@ -44,12 +44,17 @@ export function clipDefinition(vocab: Readonly<Record<string, number>>, merges: 
       end_of_word_suffix: '</w>',
       fuse_unk: false,
       vocab,
-      merges: merges
-        .split(/\r?\n/)
-        .filter((line) => line.trim() !== '' && !line.startsWith('#version'))
-        .map((line) => line.split(' ')),
+      merges: pairsOf(merges),
     },
   };
+}
+
+/** @param merges merges.txt @returns what is joined, in its order */
+export function pairsOf(merges: string): string[][] {
+  return merges
+    .split(/\r?\n/)
+    .filter((line) => line.trim() !== '' && !line.startsWith('#version'))
+    .map((line) => line.split(' '));
 }
 
 /** What the library does otherwise than transformers is turned into what it does alike. */

@@ -1,6 +1,5 @@
 // A loaded model: its folder's facts, its sessions and its tokenizers.
 
-import { join } from 'node:path';
 import type { EncodedPrompt } from './encoded-prompt.js';
 import { type ModelFolder, readModelFolder } from './folder/model-folder.js';
 import { type DeviceOptions, loadSessions, type Sessions } from './onnx/sessions.js';
@@ -18,13 +17,16 @@ export interface Model {
 const promptCacheBytes = 32 * 2 ** 20;
 
 /**
- * All of a model but its sessions: what can be known of a folder without onnxruntime.
+ * All of a model but its sessions: what can be known of it without onnxruntime.
  * @throws ModelFolderError with one sentence for whoever put the folder there
  */
 export function inspectModel(path: string, provider: DeviceOptions['provider']): Pick<Model, 'folder' | 'tokenizers'> {
   const folder = readModelFolder(path, provider);
   const tokenizers = Object.fromEntries(
-    folder.textEncoders.map(({ tokenizer, maxTokens }) => [tokenizer, loadTokenizer(join(path, tokenizer), maxTokens)]),
+    folder.textEncoders.map(({ tokenizer, tokenizerSource, maxTokens }) => [
+      tokenizer,
+      loadTokenizer(tokenizerSource.folder, maxTokens, tokenizerSource.padToken),
+    ]),
   );
   return { folder, tokenizers };
 }

@@ -1,10 +1,11 @@
 // CLIP's tokenizer: text -> a fixed number of ids, as transformers' fast tokenizer gives them. Reads tokenizer.json, or
-// vocab.json and merges.txt, which it turns into the same.
+// vocab.json and merges.txt, which it turns into the same; the vocabulary follows from the merges where it is left out.
 
 import { basename, dirname } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { type AddedToken, addedTokens, splitter } from './added-tokens.js';
 import { alike, clipDefinition } from './clip-definition.js';
+import { vocabularyOf } from './clip-vocabulary.js';
 import { type Json, number, readJson } from './folder/configs.js';
 import { isThere, readText } from './folder/files.js';
 import { ModelFolderError, shown } from './folder/model-folder-error.js';
@@ -25,9 +26,10 @@ const minTokens = 3;
 /**
  * @param folder the model's tokenizer/ folder
  * @param maxTokens what the text encoder takes at most, the start and end tokens included
+ * @param padToken where the folder does not say it
  * @throws ModelFolderError for files that are missing, cut, or no tokenizer's
  */
-export function loadTokenizer(folder: string, maxTokens: number): Tokenize {
+export function loadTokenizer(folder: string, maxTokens: number, padToken = '<|endoftext|>'): Tokenize {
   const config = readPart(folder, 'tokenizer_config.json', {});
   const special = readPart(folder, 'special_tokens_map.json', {});
   const definition = definitionOf(folder);
@@ -38,7 +40,7 @@ export function loadTokenizer(folder: string, maxTokens: number): Tokenize {
   };
   const bos = tokenOf('bos_token', '<|startoftext|>');
   const eos = tokenOf('eos_token', '<|endoftext|>');
-  const pad = tokenOf('pad_token', '<|endoftext|>');
+  const pad = tokenOf('pad_token', padToken);
   const files = {
     definition: definition.added_tokens,
     decoder: config.added_tokens_decoder ?? undefined,
@@ -73,11 +75,11 @@ function readPart(folder: string, file: string, absent?: Json): Json {
 
 function definitionOf(folder: string): Json {
   if (isThere(folder, 'tokenizer.json')) return readPart(folder, 'tokenizer.json');
-  if (!isThere(folder, 'vocab.json') || !isThere(folder, 'merges.txt')) {
+  if (!isThere(folder, 'merges.txt')) {
     throw new ModelFolderError(`${basename(folder)}/ has neither tokenizer.json nor vocab.json with merges.txt`);
   }
   const merges = readText(dirname(folder), `${basename(folder)}/merges.txt`, maxFileBytes);
-  return clipDefinition(readPart(folder, 'vocab.json'), merges);
+  return clipDefinition(isThere(folder, 'vocab.json') ? readPart(folder, 'vocab.json') : vocabularyOf(merges), merges);
 }
 
 /** The library's, for texts without added tokens: those it finds otherwise than transformers. */

@@ -20,7 +20,7 @@ export interface Starter {
 
 /** False for encoders that draw inside their graph, where the request's seed does not reach. */
 export function drawIsSeeded({ sessions, folder }: Model): boolean {
-  return folder.encoderGives === 'latent_parameters' || sessions.vae_encoder.takes(noiseInput);
+  return folder.encoderGives !== 'latent_sample' || sessions.vae_encoder.takes(noiseInput);
 }
 
 /**
@@ -44,7 +44,8 @@ export async function encodeStarters(model: Model, starters: readonly Starter[])
   });
   const outputs = await runInRows(sessions.vae_encoder, rows);
   return outputs.map(([output], i) => {
-    const drawn = folder.encoderGives === 'latent_sample' ? output! : drawLatents(output!, starters[i]!.generator);
+    const parameters = folder.encoderGives === 'latent_parameters';
+    const drawn = parameters ? drawLatents(output!, starters[i]!.generator) : output!;
     return scale(drawn, folder.latentScale);
   });
 }

@@ -443,7 +443,7 @@ t.test('a prompt that came before is a hit of the cache', async (t) => {
 
 t.test('an empty folder of models is not ready, and says so', async (t) => {
   const engine = await start(t, { modelsDir: t.testdir({}) });
-  t.match(engine.status, { ready: false, reason: /^MODELS_DIR .* holds no model folders\.$/ });
+  t.match(engine.status, { ready: false, reason: /^MODELS_DIR .* holds no models\.$/ });
   t.throws(() => engine.model(), { code: 'not_ready' });
 });
 

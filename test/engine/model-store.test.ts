@@ -40,7 +40,7 @@ t.test('the first model that can be loaded is, and a look at folders that stay f
   const { store, modelsDir, states } = storeOf(t, { a: 'sd', b: 'lcm' });
   rmSync(join(modelsDir, 'a/unet/model.onnx'));
   t.ok(await store.look());
-  t.strictSame(states(), { a: 'unet/model.onnx is missing', b: 'loaded' });
+  t.strictSame(states(), { a: 'unet/model.onnx is missing, and unet/ holds no safetensors either', b: 'loaded' });
   t.notOk(await store.look());
 });
 
@@ -87,7 +87,7 @@ t.test('where no model can run, the folder of models says why until one can', as
   rmSync(modelsDir);
   mkdirSync(modelsDir);
   await store.look();
-  t.equal(store.problem, `MODELS_DIR ${modelsDir} holds no model folders`);
+  t.equal(store.problem, `MODELS_DIR ${modelsDir} holds no models`);
   writeFolder(modelsDir, 'sd', {}, '.');
   await store.look();
   t.equal(store.problem, `MODELS_DIR ${modelsDir} is a model itself; it must be the folder that holds models`);

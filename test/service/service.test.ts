@@ -154,9 +154,9 @@ t.test('folders that cannot run are told, and stop nothing', async (t) => {
     ],
   );
   const reasons = Object.fromEntries(models.map(({ name, reason }) => [name, reason]));
-  t.equal(reasons['no-unet'], 'unet/model.onnx is missing');
+  t.equal(reasons['no-unet'], 'unet/model.onnx is missing, and unet/ holds no safetensors either');
   for (const sentence of [
-    'the model no-unet cannot run: unet/model.onnx is missing',
+    'the model no-unet cannot run: unet/model.onnx is missing, and unet/ holds no safetensors either',
     'the model a-good-one: its default of 25 steps is more than MAX_STEPS 20 of this server, which is taken instead',
     'MODEL_ALIASES has gpt-image-1=nowhere, and there is no model nowhere',
   ]) {

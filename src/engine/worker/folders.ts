@@ -1,7 +1,8 @@
-// What a worker reads of model folders, and when it is worth reading them again. Lives in the worker.
+// What a worker reads of models, folders and files, and when it is worth reading them again. Lives in the worker.
 
 import { join } from 'node:path';
-import { bytesOfFolder, digestFolder, stampFolder } from '../../pipeline/folder/folder-digest.js';
+import { type FoundModels, findModels } from '../../pipeline/folder/find-models.js';
+import { bytesOfModel, digestFolder, stampFolder } from '../../pipeline/folder/folder-digest.js';
 import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import { inspectModel } from '../../pipeline/model.js';
 import { UnsupportedSchedulerError } from '../../pipeline/schedulers/schedule.js';
@@ -17,6 +18,8 @@ export interface FoldersOptions {
 }
 
 export class Folders {
+  /** Also of those that have gone, until they are forgotten. */
+  private readonly paths = new Map<string, string>();
   /** What each folder looked like when it was last read, or failed to load. */
   private readonly stamps = new Map<string, string>();
   private readonly digests: Map<string, FolderDigest>;
@@ -26,11 +29,17 @@ export class Folders {
     this.digests = new Map(Object.entries(options.digests));
   }
 
-  pathOf(name: string): string {
-    return join(this.options.modelsDir, name);
+  find(): FoundModels {
+    const found = findModels(this.options.modelsDir);
+    for (const [name, path] of found.paths) this.paths.set(name, path);
+    return found;
   }
 
-  /** Bytes of its files; 0 for what was not read. */
+  pathOf(name: string): string {
+    return this.paths.get(name) ?? join(this.options.modelsDir, name);
+  }
+
+  /** Bytes that its weights take; 0 for what was not read. */
   bytesOf(name: string): number {
     return this.bytes.get(name) ?? 0;
   }
@@ -45,6 +54,7 @@ export class Folders {
   }
 
   forget(name: string): void {
+    this.paths.delete(name);
     this.stamps.delete(name);
     this.bytes.delete(name);
   }
@@ -66,7 +76,7 @@ export class Folders {
     const known = this.digests.get(name);
     const digest = known?.stamp === stamp ? known.digest : await digestFolder(path);
     this.digests.set(name, { stamp, digest });
-    this.bytes.set(name, bytesOfFolder(path));
+    this.bytes.set(name, bytesOfModel(folder));
     const { title, description, kind, exporter, precision, license, size, schedulerConfig, vocabulary } = folder;
     const { latentConsistency, guidanceEmbedded } = folder.family;
     return {

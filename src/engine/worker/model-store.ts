@@ -1,7 +1,7 @@
 // The models of one worker: what is known of them, which are loaded, and which leaves when memory is short. Lives in the worker.
 
+import type { FoundModels } from '../../pipeline/folder/find-models.js';
 import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
-import { type FoundFolders, findModelFolders } from '../../pipeline/folder/model-folders.js';
 import { loadModel, type Model, releaseModel } from '../../pipeline/model.js';
 import { rowBudgetFor } from '../shared/capacity.js';
 import type { BrokenModel, ModelInfo } from '../shared/messages.js';
@@ -30,7 +30,7 @@ export class ModelStore {
   private readonly loaded = new Map<string, Model>();
   private loadedMs = 0;
   private loadingSince: number | undefined;
-  private found: FoundFolders = { names: [] };
+  private found: FoundModels = { paths: new Map() };
   /** Reading and loading go one after another. */
   private last: Promise<unknown> = Promise.resolve();
 
@@ -63,12 +63,12 @@ export class ModelStore {
   look(): Promise<boolean> {
     return this.inTurn(async () => {
       const before = JSON.stringify([this.found.problem, this.models]);
-      this.found = findModelFolders(this.options.modelsDir);
+      this.found = this.folders.find();
       const hopeless = !this.models.some(({ runnable }) => runnable);
-      for (const name of [...this.catalogue.keys()].filter((each) => !this.found.names.includes(each))) {
+      for (const name of [...this.catalogue.keys()].filter((each) => !this.found.paths.has(each))) {
         if (!this.loaded.has(name)) this.forget(name);
       }
-      for (const name of this.found.names) {
+      for (const name of this.found.paths.keys()) {
         if (!this.loaded.has(name) && (hopeless || this.folders.hasChanged(name))) await this.read(name);
       }
       if (this.loaded.size === 0) await this.loadFirst();

@@ -1,16 +1,21 @@
-// What kind of folder is this? Reads a model folder in diffusers' layout (ONNX, of any exporter), without onnxruntime.
+// What kind of model is this? Reads a folder in diffusers' layout (ONNX of any exporter, safetensors) or a checkpoint, without
+// onnxruntime.
 // Sources of the defaults: diffusers' model configs; exporters leave some keys out.
 
-import { basename, join } from 'node:path';
+import { statSync } from 'node:fs';
+import { basename } from 'node:path';
 import type { Kind, Precision, SizeRange, Vocabulary } from '../../model-facts.js';
-import { type GraphFacts, graphFacts } from '../onnx/graph-facts.js';
+import { fileExtension } from '../checkpoint/file-names.js';
+import { FolderSource, type GraphSource, type ModelSource, type Part } from '../checkpoint/model-source.js';
+import { SingleFileSource } from '../checkpoint/single-file.js';
+import type { GraphFacts } from '../onnx/graph-facts.js';
 import { dataTypes } from '../onnx/graph-file.js';
+import { pickleRefusal } from '../safetensors/files.js';
 import { fittingSchedulers, type SchedulerName, schedulerForClass } from '../schedulers/index.js';
 import { type SchedulerConfig, stableDiffusionConfig, UnsupportedSchedulerError } from '../schedulers/schedule.js';
 import { type Component, components } from './components.js';
-import { checkJson, type Json, number, readJson } from './configs.js';
+import { type Json, number } from './configs.js';
 import { type Family, familyOf, kindDefaults, kindOf } from './family.js';
-import { checkFile, isThere } from './files.js';
 import { ModelFolderError } from './model-folder-error.js';
 import { checkDefaults, readSchedulerConfig } from './scheduler-config.js';
 import { ModelIndex, PartConfig, Settings } from './schemas.js';
@@ -30,7 +35,7 @@ export interface ModelFolder {
   readonly exporter: Exporter;
   readonly precision: Precision;
   /** The graphs, by component; a text encoder may be absent. */
-  readonly graphs: Readonly<Partial<Record<Component, string>>>;
+  readonly graphs: Readonly<Partial<Record<Component, GraphSource>>>;
   /** Those that there are, in the order in which their embeddings are joined. */
   readonly textEncoders: readonly TextEncoderFacts[];
   readonly schedulerConfig: SchedulerConfig;
@@ -46,8 +51,8 @@ export interface ModelFolder {
   readonly inpaints: boolean;
   /** Of the latents that the VAE's encoder gives. */
   readonly vaeChannels: number;
-  /** The distribution's parameters, or a draw that the graph made. */
-  readonly encoderGives: 'latent_parameters' | 'latent_sample';
+  /** The distribution's parameters, a draw that the graph made, or latents without any draw. */
+  readonly encoderGives: 'latent_parameters' | 'latent_sample' | 'latents';
   /** Pixels per latent, along one side. */
   readonly vaeScale: number;
   readonly latentScale: LatentScale;
@@ -70,38 +75,39 @@ export interface LatentScale {
 const noWords: Vocabulary = { styles: [], qualities: [], colours: [], other: [] };
 
 /**
+ * @param path of a folder, or of a file that is a whole model
  * @param provider that is to run it: some graphs run on CUDA only
  * @throws ModelFolderError when something is missing or not supported
  */
 export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFolder {
-  const read = (file: string, schema: object, absent?: Json): Json => {
-    const json = readJson(path, file, absent);
-    checkJson(file, json, schema);
-    return json;
-  };
-  const index = read('model_index.json', ModelIndex);
+  const source = openSource(path);
+  const index = source.json('model_index.json', ModelIndex);
   const className = String(index._class_name ?? 'unknown');
   const { architecture } = familyOf(className, false);
-  const unet = read('unet/config.json', PartConfig, {});
-  const vae = {
-    ...read('vae_encoder/config.json', PartConfig, {}),
-    ...read('vae_decoder/config.json', PartConfig, {}),
-  };
-  const settings: Settings = read('img2img.json', Settings, {});
-  const schedulerConfig = readSchedulerConfig(path);
+  const unet = source.json('unet/config.json', PartConfig, {});
+  const vae: Json = Object.assign(
+    {},
+    ...['vae', 'vae_encoder', 'vae_decoder'].map((part) => source.json(`${part}/config.json`, PartConfig, {})),
+  );
+  const settings: Settings = source.json('img2img.json', Settings, {});
+  const schedulerConfig = readSchedulerConfig(source);
 
-  const refiner = architecture === 'sdxl' && !isThere(path, 'text_encoder');
+  const refiner = architecture === 'sdxl' && !source.has('text_encoder');
   const present: readonly Component[] = components.filter((component) =>
     component === 'text_encoder' ? !refiner : component !== 'text_encoder_2' || architecture === 'sdxl',
   );
-  const graphs = Object.fromEntries(present.map((component) => [component, join(path, component, 'model.onnx')]));
-  const facts = Object.fromEntries(
-    present.map((component) => [component, factsOf(path, component, provider)]),
-  ) as Record<Component, GraphFacts>;
+  const parts = new Map(present.map((component) => [component, partOf(source, component, provider)]));
+  const graphs: ModelFolder['graphs'] = Object.fromEntries(
+    [...parts].map(([component, { graph }]) => [component, graph]),
+  );
+  const facts = Object.fromEntries([...parts].map(([component, part]) => [component, part.facts])) as Record<
+    Component,
+    GraphFacts
+  >;
   checkSignatures(facts);
 
   const family = familyOf(className, facts.unet.inputs.has('timestep_cond'));
-  const turbo = settings.turbo ?? /turbo/i.test(`${basename(path)} ${index._name_or_path ?? ''}`);
+  const turbo = settings.turbo ?? /turbo/i.test(`${source.name} ${index._name_or_path ?? ''}`);
   const velocity = schedulerConfig.prediction_type === 'v_prediction';
   const kind = kindOf({ ...family, turbo: turbo === true, refiner, velocity });
 
@@ -114,20 +120,20 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
   };
   checkDefaults(defaults, schedulerConfig, family.latentConsistency);
   return {
-    name: basename(path),
+    name: source.name,
     path,
-    title: settings.title ?? basename(path),
+    title: settings.title ?? source.name,
     description: settings.description ?? '',
     license: settings.license ?? null,
     vocabulary: settings.vocabulary && { ...noWords, ...settings.vocabulary },
     family,
     kind,
-    exporter: exporterOf(facts),
+    exporter: typeof graphs.unet === 'string' ? exporterOf(facts) : 'img2img',
     precision: precisionOf(Object.values(facts)),
     graphs,
     textEncoders: textEncoders
       .filter((component) => present.includes(component))
-      .map((component) => textEncoderFacts(path, component, facts[component], family, settings.clip_skip ?? 0)),
+      .map((component) => textEncoderFacts(source, component, facts[component], family, settings.clip_skip ?? 0)),
     schedulerConfig:
       architecture === 'sd' && !family.latentConsistency ? stableDiffusionConfig(schedulerConfig) : schedulerConfig,
     defaults,
@@ -137,7 +143,7 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
     latentChannels: latentChannels(facts.unet, unet),
     inpaints: inpaints(facts.unet, unet),
     vaeChannels,
-    encoderGives: facts.vae_encoder.outputs.has('latent_parameters') ? 'latent_parameters' : 'latent_sample',
+    encoderGives: encoderOutputs.find((name) => facts.vae_encoder.outputs.has(name)) ?? 'latent_sample',
     vaeScale,
     latentScale: {
       // Older exports leave it out.
@@ -150,21 +156,22 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
   };
 }
 
-function factsOf(folder: string, component: Component, provider: 'cpu' | 'cuda'): GraphFacts {
-  const file = `${component}/model.onnx`;
-  checkFile(folder, file);
-  let facts: GraphFacts;
-  try {
-    facts = graphFacts(join(folder, file));
-  } catch (error) {
-    throw new ModelFolderError(`${file} cannot be read: ${(error as Error).message}`);
-  }
-  if (provider === 'cpu' && facts.cudaOnly.length > 0) {
+const encoderOutputs = ['latent_parameters', 'latents'] as const;
+
+function openSource(path: string): ModelSource {
+  if (statSync(path).isDirectory()) return new FolderSource(path);
+  if (path.endsWith(fileExtension)) return new SingleFileSource(path);
+  throw new ModelFolderError(`${basename(path)} ${pickleRefusal}`);
+}
+
+function partOf(source: ModelSource, component: Component, provider: 'cpu' | 'cuda'): Part {
+  const part = source.part(component);
+  if (provider === 'cpu' && part.facts.cudaOnly.length > 0) {
     throw new ModelFolderError(
-      `${file} was optimised for CUDA (it has ${facts.cudaOnly.join(', ')}), and this server runs on the CPU; use a GPU or the export before the optimisation`,
+      `${component}/model.onnx was optimised for CUDA (it has ${part.facts.cudaOnly.join(', ')}), and this server runs on the CPU; use a GPU or the export before the optimisation`,
     );
   }
-  return facts;
+  return part;
 }
 
 function perChannel(key: string, vae: Json, channels: number): readonly number[] | undefined {

@@ -1,8 +1,8 @@
 // scheduler/scheduler_config.json, so that no schedule can be made of it that is absurd or costs without bound.
 
+import type { ModelSource } from '../checkpoint/model-source.js';
 import { createSchedule, type SchedulerName } from '../schedulers/index.js';
 import { type SchedulerConfig, trainTimesteps, UnsupportedSchedulerError } from '../schedulers/schedule.js';
-import { checkJson, readJson } from './configs.js';
 import { ModelFolderError } from './model-folder-error.js';
 import { SchedulerFile } from './schemas.js';
 
@@ -13,9 +13,8 @@ type Bound = 'beta_start' | 'beta_end' | 'sigma_min' | 'sigma_max';
  * @returns diffusers' class and the keys that are read or may be: what is nested is none of them
  * @throws ModelFolderError
  */
-export function readSchedulerConfig(folder: string): SchedulerConfig {
-  const json = readJson(folder, file);
-  checkJson(file, json, SchedulerFile);
+export function readSchedulerConfig(source: ModelSource): SchedulerConfig {
+  const json = source.json(file, SchedulerFile);
   const known = Object.keys(SchedulerFile.properties);
   const config: SchedulerConfig = Object.fromEntries(
     Object.entries(json).filter(([key, value]) => known.includes(key) || Object(value) !== value),

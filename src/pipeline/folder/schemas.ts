@@ -80,32 +80,49 @@ export const SchedulerFile = optional({
   lambda_min_clipped: Type.Number({ minimum: -1e6, maximum: 0 }),
 });
 
-/** img2img.json: the one file that is written for this server, so that an unknown key is a mistake. */
 /** The list goes to every reader of GET /models. */
 const words = Type.Array(Type.String({ pattern: '\\S', maxLength: 100 }), { maxItems: 1000 });
 
-export const Settings = optional(
-  {
-    title: text(200),
-    description: text(4000),
-    license: text(200),
-    defaults: optional(
-      {
-        steps: count(1000),
-        guidance: Type.Number({ minimum: 0, maximum: 30 }),
-        scheduler: Type.Enum(schedulerNames, { type: 'string' }),
-      },
-      closed,
-    ),
-    size: optional({ native: count(maxSide.native), multiple: side, min: side, max: side }, closed),
-    vocabulary: optional(
-      Object.fromEntries(vocabularyGroups.map((group) => [group, words])) as Record<keyof Vocabulary, typeof words>,
-      closed,
-    ),
-    turbo: Type.Boolean(),
-    guidance_rescale: Type.Number({ minimum: 0, maximum: 1 }),
-    clip_skip: Type.Integer({ minimum: 0, maximum: 100 }),
-  },
-  closed,
-);
+/** Characters. */
+export const maxSettingLength = { title: 200, description: 4000, license: 200 } as const;
+
+const settings = {
+  title: text(maxSettingLength.title),
+  description: text(maxSettingLength.description),
+  license: text(maxSettingLength.license),
+  defaults: optional(
+    {
+      steps: count(1000),
+      guidance: Type.Number({ minimum: 0, maximum: 30 }),
+      scheduler: Type.Enum(schedulerNames, { type: 'string' }),
+    },
+    closed,
+  ),
+  size: optional({ native: count(maxSide.native), multiple: side, min: side, max: side }, closed),
+  vocabulary: optional(
+    Object.fromEntries(vocabularyGroups.map((group) => [group, words])) as Record<keyof Vocabulary, typeof words>,
+    closed,
+  ),
+  turbo: Type.Boolean(),
+  guidance_rescale: Type.Number({ minimum: 0, maximum: 1 }),
+  clip_skip: Type.Integer({ minimum: 0, maximum: 100 }),
+};
+
+/** img2img.json: the one file that is written for this server, so that an unknown key is a mistake. */
+export const Settings = optional(settings, closed);
 export type Settings = Static<typeof Settings>;
+
+/**
+ * NAME.img2img.json beside a single file, which has no scheduler_config.json.
+ * @param scheduler what the file has there: a name, or keys of that config
+ */
+export const fileSettings = (scheduler: unknown) =>
+  optional(
+    {
+      ...settings,
+      prediction_type: Type.Enum(['epsilon', 'v_prediction', 'sample'], { type: 'string' }),
+      zero_snr: Type.Boolean(),
+      scheduler: typeof scheduler === 'string' ? Type.Enum(schedulerNames, { type: 'string' }) : SchedulerFile,
+    },
+    closed,
+  );

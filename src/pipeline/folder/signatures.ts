@@ -83,7 +83,13 @@ function checkInput(component: Component, input: ValueInfo): void {
 const typeName = ({ dataType }: ValueInfo) => typeNames[dataType] ?? `data type ${dataType}`;
 
 /** Told in /models; it decides nothing. */
-export type Exporter = 'diffusers script' | 'optimum before 1.24' | 'optimum-onnx' | 'onnxruntime demo' | 'other';
+export type Exporter =
+  | 'img2img'
+  | 'diffusers script'
+  | 'optimum before 1.24'
+  | 'optimum-onnx'
+  | 'onnxruntime demo'
+  | 'other';
 
 /** By what each of them does alone (their sources: convert_stable_diffusion_checkpoint_to_onnx.py, model_configs.py, diffusion_models.py). */
 export function exporterOf({ unet, vae_encoder }: Readonly<Record<'unet' | 'vae_encoder', GraphFacts>>): Exporter {

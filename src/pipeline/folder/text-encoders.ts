@@ -1,7 +1,8 @@
 // What a model folder's text encoders give, and what of it the pipeline takes.
 
+import type { ModelSource, TokenizerSource } from '../checkpoint/model-source.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
-import { checkJson, number, readJson } from './configs.js';
+import { number } from './configs.js';
 import type { Family } from './family.js';
 import { ModelFolderError } from './model-folder-error.js';
 import { PartConfig } from './schemas.js';
@@ -12,6 +13,7 @@ export type TextEncoder = (typeof textEncoders)[number];
 export interface TextEncoderFacts {
   readonly component: TextEncoder;
   readonly tokenizer: 'tokenizer' | 'tokenizer_2';
+  readonly tokenizerSource: TokenizerSource;
   readonly maxTokens: number;
   /** The output that conditions the UNet: of the prompt, and of the negative prompt, which a clip skip leaves alone. */
   readonly output: string;
@@ -25,20 +27,20 @@ export interface TextEncoderFacts {
  * @param clipSkip further layers to leave out for the prompt; only graphs that give their hidden states can
  */
 export function textEncoderFacts(
-  path: string,
+  source: ModelSource,
   component: TextEncoder,
   facts: GraphFacts,
   { architecture }: Family,
   clipSkip: number,
 ): TextEncoderFacts {
-  const file = `${component}/config.json`;
-  const config = readJson(path, file, {});
-  checkJson(file, config, PartConfig);
+  const config = source.json(`${component}/config.json`, PartConfig, {});
   const outputs = [...facts.outputs.keys()];
   const hidden = outputs.filter((name) => /^hidden_states\.\d+$/.test(name));
+  const tokenizer = component === 'text_encoder' ? 'tokenizer' : 'tokenizer_2';
   const shared = {
     component,
-    tokenizer: component === 'text_encoder' ? 'tokenizer' : 'tokenizer_2',
+    tokenizer,
+    tokenizerSource: source.tokenizer(tokenizer),
     maxTokens: number(config.max_position_embeddings) ?? 77, // CLIP
   } as const;
   if (architecture === 'sd') {

@@ -190,7 +190,7 @@ function decodeNode(message: Uint8Array, budget: Budget): GraphNode {
   return { ...decoded, domain };
 }
 
-function encodeNode({ inputs, outputs, opType, domain, rest }: GraphNode): Uint8Array {
+export function encodeNode({ inputs, outputs, opType, domain, rest }: GraphNode): Uint8Array {
   return encodeMessage([
     ...inputs.map((name) => bytesField(node.input, name)),
     ...outputs.map((name) => bytesField(node.output, name)),
@@ -219,7 +219,7 @@ function decodeValueInfo(message: Uint8Array, budget: Budget): ValueInfo {
   };
 }
 
-function encodeValueInfo({ name, dataType, shape }: ValueInfo): Uint8Array {
+export function encodeValueInfo({ name, dataType, shape }: ValueInfo): Uint8Array {
   const dims = shape?.map((dim) =>
     bytesField(
       1,

@@ -3,6 +3,7 @@
 // so names are taken from the metadata; sessions must be released by hand; a float16 tensor has to hold a Uint16Array.
 
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
+import type { GraphSource } from '../checkpoint/model-source.js';
 import type { Component } from '../folder/components.js';
 import type { ModelFolder } from '../folder/model-folder.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
@@ -50,17 +51,18 @@ export class Session {
   ) {}
 
   /**
+   * @param graph a file's path, or the graph itself
    * @param weightsFolder where its external weights lie when that is not beside it
    * @throws ModelFolderError when the graph does not load
    */
   static async load(
     component: Component,
-    path: string,
+    graph: string | Uint8Array,
     device: DeviceOptions,
     weightsFolder?: string,
   ): Promise<Session> {
     try {
-      const session = await InferenceSession.create(path, {
+      const options: InferenceSession.SessionOptions = {
         executionProviders: device.provider === 'cuda' ? [{ name: 'cuda', deviceId: 0 }, 'cpu'] : ['cpu'],
         intraOpNumThreads: device.threads,
         interOpNumThreads: 1,
@@ -69,14 +71,18 @@ export class Session {
         ...(weightsFolder !== undefined && {
           extra: { session: { model_external_initializers_file_folder_path: weightsFolder } },
         }),
-      });
+      };
+      const session = await (typeof graph === 'string'
+        ? InferenceSession.create(graph, options)
+        : InferenceSession.create(graph, options));
       const inputs = session.inputMetadata.map((meta): [string, InputMeta] => {
         if (!meta.isTensor) throw new Error(`its input ${meta.name} is not a tensor`);
         return [meta.name, { type: meta.type as Dtype, shape: meta.shape }];
       });
       return new Session(session, new Map(inputs));
     } catch (error) {
-      throw new ModelFolderError(`${component}/model.onnx does not load: ${(error as Error).message}`);
+      const name = typeof graph === 'string' ? `${component}/model.onnx` : component;
+      throw new ModelFolderError(`${name} does not load: ${(error as Error).message}`);
     }
   }
 
@@ -126,10 +132,9 @@ export type Sessions = Readonly<
 export async function loadSessions({ graphs }: ModelFolder, device: DeviceOptions): Promise<Sessions> {
   const loaded: Partial<Record<Component, Session>> = {};
   try {
-    for (const [component, path] of Object.entries(graphs) as [Component, string][]) {
+    for (const [component, graph] of Object.entries(graphs) as [Component, GraphSource][]) {
       const start = performance.now();
-      const better = patchOf(component, path, device.cacheDir);
-      loaded[component] = await Session.load(component, better?.path ?? path, device, better?.weightsFolder);
+      loaded[component] = await loadSession(component, graph, device);
       loaded[component].loadMs = performance.now() - start;
     }
     return loaded as Sessions;
@@ -137,6 +142,12 @@ export async function loadSessions({ graphs }: ModelFolder, device: DeviceOption
     for (const session of Object.values(loaded)) await session.release();
     throw error;
   }
+}
+
+function loadSession(component: Component, graph: GraphSource, device: DeviceOptions): Promise<Session> {
+  if (typeof graph !== 'string') return Session.load(component, graph.bytes, device, graph.folder);
+  const better = patchOf(component, graph, device.cacheDir);
+  return Session.load(component, better?.path ?? graph, device, better?.weightsFolder);
 }
 
 function patchOf(component: Component, path: string, cacheDir: string): PatchedGraph | undefined {

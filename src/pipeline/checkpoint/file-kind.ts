@@ -1,0 +1,42 @@
+// What a safetensors file is, by keys that tell: a whole model, or why it is none, in a sentence for whoever put it there.
+
+import { ModelFolderError } from '../folder/model-folder-error.js';
+import type { Tensors } from './written-part.js';
+
+export const unetPrefix = 'model.diffusion_model.';
+export const vaePrefix = 'first_stage_model.';
+
+const supported = 'supported are Stable Diffusion 1.x, 2.x and XL';
+
+/** The first that fits. */
+const others: readonly (readonly [key: RegExp, sentence: string])[] = [
+  [/joint_blocks\./, `it is a Stable Diffusion 3 model, which is not supported; ${supported}`],
+  [/double_blocks\./, `it is a Flux model, which is not supported; ${supported}`],
+  [/^edm_mean$/, `it is Playground 2.5, whose noise schedule is not supported; ${supported}`],
+  [/^(control_model|controlnet_cond_embedding|input_hint_block)\./, 'it is a ControlNet, which is not supported'],
+  [
+    /^lora_|\.lora_(down|up|A|B)\.|\.lora\.(down|up)\.|\.(hada_w1_a|lokr_w1)$/,
+    'it is a LoRA, which changes a model and is none itself; LoRAs are not supported',
+  ],
+  [/^(emb_params|string_to_param|clip_l|clip_g|<.*>)$/, 'it is an embedding for prompts, which is not supported'],
+];
+const vaeAlone =
+  "it is a VAE without a model; it belongs into a folder in diffusers' layout, as vae/diffusion_pytorch_model.safetensors beside its config.json";
+const partAlone =
+  "it is a part of a model in diffusers' layout; it belongs into a folder with the other parts and model_index.json";
+
+/** @throws ModelFolderError when the file is not a whole Stable Diffusion model in the original layout */
+export function checkIsModel(tensors: Tensors): void {
+  const names = [...tensors.keys()];
+  const other = others.find(([key]) => names.some((name) => key.test(name)));
+  if (other) throw new ModelFolderError(other[1]);
+  if (tensors.has(`${unetPrefix}input_blocks.0.0.weight`)) return;
+  const starts = (prefix: string) => names.some((name) => name.startsWith(prefix));
+  const sentence =
+    starts('decoder.conv_in.') || starts(vaePrefix) || starts('decoder.layers.')
+      ? vaeAlone
+      : starts('down_blocks.') || starts('text_model.')
+        ? partAlone
+        : `it holds no model that is known; ${supported}, in the original layout`;
+  throw new ModelFolderError(sentence);
+}

@@ -1,0 +1,108 @@
+// Where a model's configs, graphs and tokenizers come from: a folder in diffusers' layout, whose parts are ONNX graphs or
+// safetensors, each as it comes; or a single file.
+
+import { basename, join } from 'node:path';
+import type { Component } from '../folder/components.js';
+import { checkJson, type Json, readJson } from '../folder/configs.js';
+import { checkFile, isThere } from '../folder/files.js';
+import { ModelFolderError } from '../folder/model-folder-error.js';
+import { PartConfig } from '../folder/schemas.js';
+import type { WrittenGraph } from '../graphs/graph-writer.js';
+import { type GraphFacts, graphFacts } from '../onnx/graph-facts.js';
+import { findSafetensors, readSafetensors } from '../safetensors/files.js';
+import { writePart } from './written-part.js';
+
+/** A file's path, or a graph that we write. */
+export type GraphSource = string | WrittenGraph;
+
+export interface Part {
+  readonly graph: GraphSource;
+  readonly facts: GraphFacts;
+}
+
+export interface ModelSource {
+  readonly name: string;
+  /**
+   * @param file such as unet/config.json
+   * @param schema of the keys that are read
+   * @param absent what a missing one counts as
+   * @throws ModelFolderError when it is missing, no JSON object, or one that says what it must not
+   */
+  json(file: string, schema: object, absent?: Json): Json;
+  has(component: Component): boolean;
+  /** @throws ModelFolderError when it is missing, broken or not supported */
+  part(component: Component): Part;
+  tokenizer(name: 'tokenizer' | 'tokenizer_2'): TokenizerSource;
+}
+
+export interface TokenizerSource {
+  readonly folder: string;
+  /** Where the folder does not say it. */
+  readonly padToken?: string;
+}
+
+/** The folder of a part in diffusers' layout, whose VAE is one for both halves. */
+const checkpointFolders: Readonly<Record<Component, string>> = {
+  text_encoder: 'text_encoder',
+  text_encoder_2: 'text_encoder_2',
+  unet: 'unet',
+  vae_encoder: 'vae',
+  vae_decoder: 'vae',
+};
+
+export class FolderSource implements ModelSource {
+  readonly name: string;
+
+  constructor(private readonly path: string) {
+    this.name = basename(path);
+  }
+
+  json(file: string, schema: object, absent?: Json): Json {
+    const json = readJson(this.path, file, absent);
+    checkJson(file, json, schema);
+    return json;
+  }
+
+  has(component: Component): boolean {
+    return isThere(this.path, component) || isThere(this.path, checkpointFolders[component]);
+  }
+
+  /** An ONNX graph goes before safetensors. */
+  part(component: Component): Part {
+    const file = `${component}/model.onnx`;
+    const name = checkpointFolders[component];
+    if (isThere(this.path, file)) return this.onnx(file);
+    if (!isThere(this.path, name)) throw new ModelFolderError(`${file} is missing`);
+    const weights = about(name, () => findSafetensors(this.path, name));
+    if (weights === undefined)
+      throw new ModelFolderError(`${file} is missing, and ${name}/ holds no safetensors either`);
+    const tensors = about(weights, () => readSafetensors(this.path, weights));
+    const config = `${name}/config.json`;
+    const written = writePart(component, tensors, this.json(config, PartConfig), config);
+    return { graph: written, facts: written.facts };
+  }
+
+  tokenizer(name: 'tokenizer' | 'tokenizer_2'): TokenizerSource {
+    return { folder: join(this.path, name) };
+  }
+
+  private onnx(file: string): Part {
+    checkFile(this.path, file);
+    const graph = join(this.path, file);
+    try {
+      return { graph, facts: graphFacts(graph) };
+    } catch (error) {
+      throw new ModelFolderError(`${file} cannot be read: ${(error as Error).message}`);
+    }
+  }
+}
+
+/** Whatever is wrong with a file is told with its name; what is a ModelFolderError tells it by itself. */
+function about<T>(file: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof ModelFolderError) throw error;
+    throw new ModelFolderError(`${file} cannot be read: ${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,66 @@
+// The graph of a part that comes as weights and a config.
+
+import type { Component } from '../folder/components.js';
+import type { Json } from '../folder/configs.js';
+import { ModelFolderError } from '../folder/model-folder-error.js';
+import { writeKlDecoder, writeKlEncoder } from '../graphs/autoencoder-kl.js';
+import { writeTinyDecoder, writeTinyEncoder } from '../graphs/autoencoder-tiny.js';
+import { writeClipText } from '../graphs/clip-text.js';
+import type { WrittenGraph } from '../graphs/graph-writer.js';
+import { writeUNet } from '../graphs/unet.js';
+import { Weights } from '../graphs/weights.js';
+import type { TensorPlace } from '../safetensors/header.js';
+import { clipTextConfig, klConfig, tinyConfig, unetConfig } from './part-configs.js';
+
+export type Tensors = ReadonlyMap<string, TensorPlace>;
+
+/**
+ * @param tensors by the names that diffusers and transformers give them
+ * @param file of the config, for sentences
+ * @throws ModelFolderError when the weights are not those of the config, or the config is of something else
+ */
+export function writePart(component: Component, tensors: Tensors, config: Json, file: string): WrittenGraph {
+  const weights = new Weights(tensors);
+  try {
+    switch (component) {
+      case 'unet':
+        return writeUNet(weights, unetConfig(config, file));
+      case 'text_encoder':
+      case 'text_encoder_2': {
+        const projects = weights.has('text_projection.weight') || weights.has('text_projection');
+        return writeClipText(weights, clipTextConfig(config, file, projects));
+      }
+      case 'vae_encoder':
+        return vaeEncoder(weights, config, file);
+      case 'vae_decoder':
+        return vaeDecoder(weights, config, file);
+    }
+  } catch (error) {
+    // The config's sentences name their file themselves.
+    if (!(error instanceof ModelFolderError) || error.message.startsWith(file)) throw error;
+    throw new ModelFolderError(`${file.split('/')[0]}: ${error.message}`);
+  }
+}
+
+function vaeEncoder(weights: Weights, config: Json, file: string): WrittenGraph {
+  const graph = isTiny(config, file)
+    ? writeTinyEncoder(weights, tinyConfig(config, file))
+    : writeKlEncoder(weights, klConfig(config, file));
+  weights.checkAllUsed(/^(decoder|post_quant_conv)\./);
+  return graph;
+}
+
+function vaeDecoder(weights: Weights, config: Json, file: string): WrittenGraph {
+  const graph = isTiny(config, file)
+    ? writeTinyDecoder(weights, tinyConfig(config, file))
+    : writeKlDecoder(weights, klConfig(config, file));
+  weights.checkAllUsed(/^(encoder|quant_conv)\./);
+  return graph;
+}
+
+function isTiny({ _class_name: name = 'AutoencoderKL' }: Json, file: string): boolean {
+  if (name === 'AutoencoderTiny' || name === 'AutoencoderKL') return name === 'AutoencoderTiny';
+  throw new ModelFolderError(
+    `${file} has the class ${JSON.stringify(name)}, which is not supported (supported: AutoencoderKL, AutoencoderTiny)`,
+  );
+}

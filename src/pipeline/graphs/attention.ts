@@ -1,0 +1,40 @@
+// Attention (Vaswani et al. 2017), written out or as onnxruntime's fused operator.
+
+import type { Value } from './graph-writer.js';
+import type { Layers } from './layers.js';
+
+export interface AttentionShape {
+  readonly heads: number;
+  /** Of all heads together. */
+  readonly width: number;
+}
+
+/**
+ * One operator, which never holds a matrix of all queries by all keys: faster for the thousands of tokens of a picture.
+ * @param query [rows, queries, width], and keys and values of the same width
+ * @returns [rows, queries, width]
+ */
+export function fusedAttention(g: Layers, q: Value, k: Value, v: Value, { heads }: AttentionShape): Value {
+  return g.node('MultiHeadAttention', [q, k, v], { num_heads: heads });
+}
+
+/**
+ * The same from single operators: faster where there are few keys, as of a prompt.
+ * @param mask added to the products, [queries, keys]
+ */
+export function attention(
+  g: Layers,
+  q: Value,
+  k: Value,
+  v: Value,
+  { heads, width }: AttentionShape,
+  mask?: Value,
+): Value {
+  const split = (x: Value, perm: readonly number[]) =>
+    g.node('Transpose', [g.node('Reshape', [x, g.integers([0, 0, heads, width / heads])])], { perm });
+  const products = g.node('MatMul', [split(q, [0, 2, 1, 3]), split(k, [0, 2, 3, 1])]);
+  const scaled = g.node('Mul', [products, g.floats([(width / heads) ** -0.5], [])]);
+  const shares = g.node('Softmax', [mask ? g.add(scaled, mask) : scaled], { axis: -1 });
+  const mixed = g.node('MatMul', [shares, split(v, [0, 2, 1, 3])]);
+  return g.node('Reshape', [g.node('Transpose', [mixed], { perm: [0, 2, 1, 3] }), g.integers([0, 0, width])]);
+}

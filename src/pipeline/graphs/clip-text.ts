@@ -1,0 +1,95 @@
+// CLIP's text model, with and without projection. Source: transformers, modeling_clip.py, CLIPTextTransformer.
+
+import { dataTypes } from '../onnx/graph-file.js';
+import { attention } from './attention.js';
+import type { Value, WrittenGraph } from './graph-writer.js';
+import { type Activation, Layers } from './layers.js';
+import type { Weights } from './weights.js';
+
+export interface ClipTextConfig {
+  readonly vocabulary: number;
+  readonly tokens: number;
+  readonly width: number;
+  readonly innerWidth: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly activation: Activation;
+  readonly epsilon: number;
+  /** The token whose place is pooled; undefined for the one of the highest id, as the first models have it. */
+  readonly endToken: number | undefined;
+  /** Width of the projection, where there is one. */
+  readonly projection: number | undefined;
+}
+
+const lowest = -3.4028234663852886e38; // what transformers masks with
+
+/**
+ * input_ids [batch, tokens] -> last_hidden_state, hidden_states.0 to .layers, and text_embeds of a model with a projection.
+ */
+export function writeClipText(weights: Weights, config: ClipTextConfig): WrittenGraph {
+  const g = new Layers(weights);
+  const { tokens, width, layers, epsilon, projection } = config;
+  const hiddenShape = ['batch', tokens, width];
+
+  const ids = g.input('input_ids', dataTypes.int64, ['batch', tokens]);
+  const rows = g.rowsOf(ids);
+  const table = g.parameter('text_model.embeddings.token_embedding.weight', [config.vocabulary, width]);
+  const positions = g.parameter('text_model.embeddings.position_embedding.weight', [tokens, width]);
+  const embedded = g.add(g.node('Gather', [table, ids]), positions);
+  const mask = g.floats(
+    Array.from({ length: tokens ** 2 }, (_, i) => (i % tokens > Math.floor(i / tokens) ? lowest : 0)),
+    [tokens, tokens],
+  );
+
+  let h = g.node('Reshape', [embedded, g.integers([-1, width])]);
+  const hidden = [h];
+  for (let i = 0; i < layers; i++) {
+    h = layer(g, h, `text_model.encoder.layers.${i}`, config, rows, mask);
+    hidden.push(h);
+  }
+  const last = g.layerNorm(h, 'text_model.final_layer_norm', width, epsilon);
+  const inRows = (x: Value) => g.inRows(x, rows, [tokens, width]);
+  g.output('last_hidden_state', inRows(last), hiddenShape);
+  for (const [i, each] of hidden.entries()) g.output(`hidden_states.${i}`, inRows(each), hiddenShape);
+  if (projection !== undefined) {
+    const pooled = pool(g, inRows(last), ids, config);
+    g.output('text_embeds', project(g, pooled, width, projection), ['batch', projection]);
+  }
+  weights.checkAllUsed(/position_ids$|^logit_scale$/);
+  return g.finish(0);
+}
+
+function layer(
+  g: Layers,
+  x: Value,
+  name: string,
+  { width, innerWidth, heads, tokens, activation, epsilon }: ClipTextConfig,
+  rows: Value,
+  mask: Value,
+): Value {
+  const own = g.layerNorm(x, `${name}.layer_norm1`, width, epsilon);
+  const [q, k, v] = ['q_proj', 'k_proj', 'v_proj'].map((which) =>
+    g.inRows(g.linear(own, `${name}.self_attn.${which}`, width, width), rows, [tokens, width]),
+  );
+  const mixed = attention(g, q!, k!, v!, { heads, width }, mask);
+  const flat = g.node('Reshape', [mixed, g.integers([-1, width])]);
+  const h = g.add(x, g.linear(flat, `${name}.self_attn.out_proj`, width, width));
+  const inner = g.linear(g.layerNorm(h, `${name}.layer_norm2`, width, epsilon), `${name}.mlp.fc1`, width, innerWidth);
+  return g.add(h, g.linear(g.activation(inner, activation), `${name}.mlp.fc2`, innerWidth, width));
+}
+
+/** The state at the end token, [batch, width]: the first of them where there are several. */
+function pool(g: Layers, hidden: Value, ids: Value, { endToken }: ClipTextConfig): Value {
+  const scores =
+    endToken === undefined
+      ? ids
+      : g.node('Cast', [g.node('Equal', [ids, g.integers([endToken])])], { to: dataTypes.int32 });
+  const place = g.node('ArgMax', [scores], { axis: 1, keepdims: 1 });
+  return g.node('GatherND', [hidden, place], { batch_dims: 1 });
+}
+
+/** open_clip keeps the matrix the other way round, without a layer's name. */
+function project(g: Layers, pooled: Value, width: number, projection: number): Value {
+  if (!g.tensors.has('text_projection')) return g.linear(pooled, 'text_projection', width, projection);
+  return g.node('Gemm', [pooled, g.parameter('text_projection', [width, projection])]);
+}

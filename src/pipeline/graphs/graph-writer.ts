@@ -1,0 +1,174 @@
+// Writes ONNX graphs whose weights stay where they are: initializers point into the files that the user has (external data:
+// file, offset, length). So a graph takes some hundred kilobytes, whatever its weights take. Field numbers from onnx.proto3.
+
+import { dirname, relative, sep } from 'node:path';
+import type { GraphFacts } from '../onnx/graph-facts.js';
+import { dataTypes, encodeNode, encodeValueInfo, externalData, type ValueInfo } from '../onnx/graph-file.js';
+import { bytesField, encodeMessage, type Field, varintField } from '../onnx/wire.js';
+import { type Dtype, dtypeBytes, type TensorPlace } from '../safetensors/header.js';
+
+/** A graph that is not in a file. */
+export interface WrittenGraph {
+  /** Below it lie the files that the graph points into. */
+  readonly folder: string;
+  readonly facts: GraphFacts;
+  readonly bytes: Uint8Array;
+  /** What its weights take as float32, which they become when they are loaded. */
+  readonly weightBytes: number;
+}
+
+/** The name of a value in the graph. */
+export type Value = string;
+/** An attribute; `float` marks a number that is one even when it is whole. */
+export type Attribute = number | string | readonly number[] | { readonly float: number };
+
+const opset = 17;
+const irVersion = 8;
+const bfloat16 = 16;
+const weightTypes: Readonly<Partial<Record<Dtype, number>>> = {
+  F32: dataTypes.float32,
+  F16: dataTypes.float16,
+  BF16: bfloat16,
+  F64: dataTypes.float64,
+};
+/** onnxruntime's own operators; none of them has a name of ONNX's at this opset. */
+const contributed: readonly string[] = ['MultiHeadAttention', 'QuickGelu', 'Gelu'];
+
+export class GraphWriter {
+  private readonly nodes: Field[] = [];
+  private readonly constants: Field[] = [];
+  private readonly weights = new Map<string, TensorPlace>();
+  private readonly known = new Map<string, Value>();
+  private readonly inputs: ValueInfo[] = [];
+  private readonly outputs: ValueInfo[] = [];
+  private names = 0;
+
+  /** @param shape numbers are fixed, names are free */
+  input(name: string, dataType: number, shape: readonly (number | string)[]): Value {
+    this.inputs.push({ name, dataType, shape: [...shape] });
+    return name;
+  }
+
+  output(name: string, value: Value, shape: readonly (number | string)[]): void {
+    this.nodes.push(encodedNode('Identity', [value], [name], {}));
+    this.outputs.push({ name, dataType: dataTypes.float32, shape: [...shape] });
+  }
+
+  /** A node with one output. @param inputs '' for one that is left out */
+  node(opType: string, inputs: readonly Value[], attributes: Readonly<Record<string, Attribute>> = {}): Value {
+    const output = `v${this.names++}`;
+    this.nodes.push(encodedNode(opType, inputs, [output], attributes));
+    return output;
+  }
+
+  floats(values: readonly number[], dims: readonly number[] = [values.length]): Value {
+    return this.constant(dataTypes.float32, new Float32Array(values), dims);
+  }
+
+  integers(values: readonly number[], dims: readonly number[] = [values.length]): Value {
+    return this.constant(dataTypes.int64, new BigInt64Array(values.map(BigInt)), dims);
+  }
+
+  private constant(dataType: number, values: Float32Array | BigInt64Array, dims: readonly number[]): Value {
+    const raw = new Uint8Array(values.buffer);
+    const key = `${dataType} ${dims} ${Buffer.from(raw).toString('latin1')}`;
+    const name = this.known.get(key) ?? `c${this.known.size}`;
+    if (!this.known.has(key)) {
+      this.known.set(key, name);
+      this.constants.push(bytesField(5, encodeMessage([...tensorHead(name, dataType, dims), bytesField(9, raw)])));
+    }
+    return name;
+  }
+
+  /** A tensor of the user's file as float32. onnxruntime folds the cast when it loads the graph. */
+  weight(name: string, place: TensorPlace): Value {
+    this.weights.set(name, place);
+    if (place.dtype === 'F32') return name;
+    const cast = `${name}:float32`;
+    if (!this.known.has(cast)) {
+      this.known.set(cast, cast);
+      this.nodes.push(encodedNode('Cast', [name], [cast], { to: dataTypes.float32 }));
+    }
+    return cast;
+  }
+
+  /** @param halvings how often the graph halves its picture's sides */
+  finish(halvings: number): WrittenGraph {
+    const folder = commonFolder([...this.weights.values()].map(({ file }) => file));
+    const initializers = [...this.weights].map(([name, { dtype, shape, file, offset, length }]) => {
+      const location = relative(folder, file).split(sep).join('/');
+      const place = externalData({ location, offset: String(offset), length: String(length) });
+      return bytesField(5, encodeMessage([...tensorHead(name, weightTypes[dtype]!, shape), ...place]));
+    });
+    const graph = [
+      ...this.nodes,
+      bytesField(2, 'img2img'),
+      ...this.constants,
+      ...initializers,
+      ...this.inputs.map((each) => bytesField(11, encodeValueInfo(each))),
+      ...this.outputs.map((each) => bytesField(12, encodeValueInfo(each))),
+    ];
+    const imports = [[varintField(2, opset)], [bytesField(1, 'com.microsoft'), varintField(2, 1)]];
+    const bytes = encodeMessage([
+      varintField(1, irVersion),
+      bytesField(2, 'img2img'),
+      bytesField(7, encodeMessage(graph)),
+      ...imports.map((each) => bytesField(8, encodeMessage(each))),
+    ]);
+    const byName = (values: readonly ValueInfo[]) => new Map(values.map((value) => [value.name, value]));
+    const facts = {
+      inputs: byName(this.inputs),
+      outputs: byName(this.outputs),
+      weightTypes: new Set([dataTypes.float32]),
+      cudaOnly: [],
+      halvings,
+    };
+    const elements = [...this.weights.values()].reduce((sum, { length, dtype }) => sum + length / dtypeBytes[dtype], 0);
+    return { folder, facts, bytes, weightBytes: 4 * elements };
+  }
+}
+
+/** TensorProto: dims, data_type, name. */
+const tensorHead = (name: string, dataType: number, dims: readonly number[]): Field[] => [
+  ...dims.map((dim) => varintField(1, dim)),
+  varintField(2, dataType),
+  bytesField(8, name),
+];
+
+function encodedNode(
+  opType: string,
+  inputs: readonly Value[],
+  outputs: readonly Value[],
+  attributes: Readonly<Record<string, Attribute>>,
+): Field {
+  const domain = contributed.includes(opType) ? 'com.microsoft' : '';
+  const rest = Object.entries(attributes).map(([name, value]) => bytesField(5, encodedAttribute(name, value)));
+  return bytesField(1, encodeNode({ opType, domain, inputs: [...inputs], outputs: [...outputs], rest }));
+}
+
+/** AttributeProto { 1 name, 2 f, 3 i, 4 s, 8 ints, 20 type }, its types FLOAT 1, INT 2, STRING 3, INTS 7. */
+function encodedAttribute(name: string, value: Attribute): Uint8Array {
+  const of = (type: number, ...fields: Field[]) =>
+    encodeMessage([bytesField(1, name), ...fields, varintField(20, type)]);
+  if (typeof value === 'number') return of(2, varintField(3, value));
+  if (typeof value === 'string') return of(3, bytesField(4, value));
+  if ('float' in value) {
+    return of(1, {
+      number: 2,
+      kind: 'fixed32',
+      value: 0n,
+      bytes: new Uint8Array(new Float32Array([value.float]).buffer),
+    });
+  }
+  return of(7, ...value.map((one) => varintField(8, one)));
+}
+
+/** Shards may lie behind links, each in a folder of its own. */
+function commonFolder(files: readonly string[]): string {
+  const [first = [], ...others] = files.map((file) => dirname(file).split(sep));
+  const length = others.reduce((least, parts) => {
+    const different = first.findIndex((part, i) => part !== parts[i]);
+    return different === -1 ? least : Math.min(least, different);
+  }, first.length);
+  return first.slice(0, length).join(sep) || sep;
+}
