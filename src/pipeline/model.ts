@@ -1,10 +1,11 @@
 // A loaded model: its folder's facts, its sessions and its tokenizers.
 
 import type { EncodedPrompt } from './encoded-prompt.js';
-import { type ModelFolder, readModelFolder } from './folder/model-folder.js';
+import type { ModelFolder } from './folder/model-folder.js';
+import { inspectModel } from './inspect-model.js';
 import { type DeviceOptions, loadSessions, type Sessions } from './onnx/sessions.js';
 import { PromptCache } from './prompt-cache.js';
-import { loadTokenizer, type Tokenize } from './tokenizer.js';
+import type { Tokenize } from './tokenizer.js';
 
 export interface Model {
   readonly folder: ModelFolder;
@@ -15,21 +16,6 @@ export interface Model {
 
 /** 140 prompts of Stable Diffusion 1.x. */
 const promptCacheBytes = 32 * 2 ** 20;
-
-/**
- * All of a model but its sessions: what can be known of it without onnxruntime.
- * @throws ModelFolderError with one sentence for whoever put the folder there
- */
-export function inspectModel(path: string, provider: DeviceOptions['provider']): Pick<Model, 'folder' | 'tokenizers'> {
-  const folder = readModelFolder(path, provider);
-  const tokenizers = Object.fromEntries(
-    folder.textEncoders.map(({ tokenizer, tokenizerSource, maxTokens }) => [
-      tokenizer,
-      loadTokenizer(tokenizerSource.folder, maxTokens, tokenizerSource.padToken),
-    ]),
-  );
-  return { folder, tokenizers };
-}
 
 /** @throws ModelFolderError with one sentence for whoever put the folder there */
 export async function loadModel(path: string, device: DeviceOptions): Promise<Model> {

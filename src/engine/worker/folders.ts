@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type FoundModels, findModels } from '../../pipeline/folder/find-models.js';
 import { bytesOfModel, digestFolder, stampFolder } from '../../pipeline/folder/folder-digest.js';
 import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
-import { inspectModel } from '../../pipeline/model.js';
+import { inspectModel } from '../../pipeline/inspect-model.js';
 import { UnsupportedSchedulerError } from '../../pipeline/schedulers/schedule.js';
 import type { BrokenModel, FolderDigest, ModelInfo } from '../shared/messages.js';
 
