@@ -1,6 +1,8 @@
 // All of a model but its sessions: what can be known of it without onnxruntime.
 
 import { type ModelFolder, readModelFolder } from './folder/model-folder.js';
+import { ModelFolderError } from './folder/model-folder-error.js';
+import { UnsupportedSchedulerError } from './schedulers/schedule.js';
 import { loadTokenizer, type Tokenize } from './tokenizer.js';
 
 export interface InspectedModel {
@@ -18,4 +20,11 @@ export function inspectModel(path: string, provider: 'cpu' | 'cuda'): InspectedM
     ]),
   );
   return { folder, tokenizers };
+}
+
+/** Why a model cannot run, in one sentence: whatever is wrong with it is the model's. */
+export function reasonOf(error: unknown): string {
+  const expected = error instanceof ModelFolderError || error instanceof UnsupportedSchedulerError;
+  const message = String(error instanceof Error ? error.message : error).split('\n')[0]!;
+  return expected ? message : `it cannot be read: ${message}`;
 }
