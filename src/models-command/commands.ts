@@ -4,6 +4,7 @@ import { statfsSync } from 'node:fs';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { ModelFolderError } from '../pipeline/folder/model-folder-error.js';
 import { findModel } from './find-model.js';
+import { inspect } from './inspect.js';
 import { list } from './list.js';
 import { ModelsError } from './models-error.js';
 import type { Output } from './output.js';
@@ -49,6 +50,19 @@ export const commands: Readonly<Record<string, Command>> = {
     options: { ...json, ...device },
     help: ['What MODELS_DIR has: name, kind, size, and whether it runs, or why not.', '', jsonHelp, deviceHelp],
     run: ({ modelsDir, output }, _, values) => list(modelsDir, deviceOf(values), values.json === true, output),
+  },
+  inspect: {
+    takes: ['PATH'],
+    options: { ...json, ...device },
+    help: [
+      'All that is decided about a model, and what decided it; of one that cannot run, why not.',
+      pathHelp,
+      '',
+      jsonHelp,
+      deviceHelp,
+    ],
+    run: ({ modelsDir, output }, [path], values) =>
+      inspect(findModel(modelsDir, path!), deviceOf(values), values.json === true, output),
   },
   pull: {
     takes: ['REPO[@REVISION]', '[FILE]'],

@@ -9,10 +9,17 @@ import { writeClipText } from '../graphs/clip-text.js';
 import type { WrittenGraph } from '../graphs/graph-writer.js';
 import { writeUNet } from '../graphs/unet.js';
 import { Weights } from '../graphs/weights.js';
-import type { TensorPlace } from '../safetensors/header.js';
+import type { Dtype, TensorPlace } from '../safetensors/header.js';
 import { clipTextConfig, klConfig, tinyConfig, unetConfig } from './part-configs.js';
 
 export type Tensors = ReadonlyMap<string, TensorPlace>;
+
+/** Of a part's weights, the one that most of them have first. */
+export function dtypesOf(tensors: Tensors): readonly Dtype[] {
+  const counts = new Map<Dtype, number>();
+  for (const { dtype } of tensors.values()) counts.set(dtype, (counts.get(dtype) ?? 0) + 1);
+  return [...counts].sort(([, a], [, b]) => b - a).map(([dtype]) => dtype);
+}
 
 /**
  * @param tensors by the names that diffusers and transformers give them
