@@ -3,6 +3,7 @@
 import { statfsSync } from 'node:fs';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { ModelFolderError } from '../pipeline/folder/model-folder-error.js';
+import { exportModel } from './export.js';
 import { findModel } from './find-model.js';
 import { inspect } from './inspect.js';
 import { list } from './list.js';
@@ -102,6 +103,18 @@ export const commands: Readonly<Record<string, Command>> = {
       pathHelp,
     ],
     run: ({ modelsDir, output, signal }, [path]) => verify(findModel(modelsDir, path!), signal, output),
+  },
+  export: {
+    takes: ['PATH', 'OUT'],
+    options: {},
+    help: [
+      'Writes a checkpoint as an ordinary ONNX folder, OUT: graphs with their weights beside them, configs, tokenizers.',
+      'Weights keep their precision; the graphs compute in float32.',
+      pathHelp,
+    ],
+    run: async ({ modelsDir, output, signal, freeBytes = freeOnDisk }, [path, out]) => {
+      await exportModel({ path: findModel(modelsDir, path!), out: out!, freeBytes, signal, output });
+    },
   },
 };
 
