@@ -136,7 +136,8 @@ export async function runModels(args: readonly string[], surroundings: Surroundi
     return 0;
   } catch (thrown) {
     const error = surroundings.signal.aborted ? surroundings.signal.reason : thrown;
-    const known = error instanceof ModelsError || error instanceof ModelFolderError;
+    // What a disk refuses needs no stack.
+    const known = error instanceof ModelsError || error instanceof ModelFolderError || 'syscall' in Object(error);
     output.tell(`models: ${known ? error.message : (error as Error).stack}`);
     return error instanceof UsageError ? 2 : 1;
   }
