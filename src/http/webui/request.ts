@@ -99,6 +99,8 @@ function translate(sent: WebuiBody, sampler: Sampler, schedule: Schedule, model:
   return {
     prompt: sent.prompt ?? '',
     negative_prompt: sent.negative_prompt ?? '',
+    prompt_syntax: sent.prompt_syntax ?? 'weighted',
+    long_prompts: sent.long_prompts ?? true,
     strength: sent.denoising_strength ?? 0.75,
     guidance: sent.cfg_scale ?? 7,
     steps: sent.steps ?? 50,
