@@ -15,6 +15,7 @@ export const warningCodes = {
   prompt_words_unknown: "Words of the prompts are not in the model's vocabulary and may have no effect.",
   prompt_syntax_unused:
     'A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words.',
+  lora_keys_unused: 'The model has no place for some of the keys of its LoRAs.',
   vae_draw_unseeded: "The model's encoder draws by itself: the same seed does not give the same picture.",
   prompts_unused: 'No step ran, so that prompts and guidance had no effect.',
   strength_rounded_to_no_step: 'trunc(steps * strength) is 0: the picture went through the autoencoder only.',
@@ -65,6 +66,7 @@ export function warningsFor(
     [negativePrompt !== '' && !guided && !noStep && !untouched, 'negative_prompt_unused'],
     [!noStep && !untouched && unknownOf(parameters).length > 0, 'prompt_words_unknown'],
     [hasSyntax(prompt) || hasSyntax(negativePrompt), 'prompt_syntax_unused'],
+    [(result?.unusedLoraKeys ?? 0) > 0, 'lora_keys_unused'],
     [result?.drawUnseeded === true, 'vae_draw_unseeded'],
     [noStep && (prompt !== '' || negativePrompt !== ''), 'prompts_unused'],
     [noStep && strength > 0, 'strength_rounded_to_no_step'],
@@ -98,12 +100,20 @@ const maxNamed = 10;
 /** Warnings in words. @param pictures that they are about; what one of them has in its prompts is named */
 export function warningBodies(
   warnings: readonly Warning[],
-  pictures: readonly { readonly parameters: Parameters }[],
+  pictures: readonly Warned[],
 ): { code: Warning; detail: string }[] {
   return warnings.map((code) => ({ code, detail: `${warningCodes[code]}${namedIn(code, pictures)}` }));
 }
 
-function namedIn(code: Warning, pictures: readonly { readonly parameters: Parameters }[]): string {
+interface Warned {
+  readonly parameters: Parameters;
+  readonly result?: Generated;
+}
+
+function namedIn(code: Warning, pictures: readonly Warned[]): string {
+  if (code === 'lora_keys_unused') {
+    return ` Keys: ${Math.max(...pictures.map(({ result }) => result?.unusedLoraKeys ?? 0))}.`;
+  }
   if (code !== 'prompt_words_unknown') return '';
   const words = [...new Set(pictures.flatMap(({ parameters }) => unknownOf(parameters)))];
   const more = words.length > maxNamed ? `, and ${words.length - maxNamed} more` : '';

@@ -3,6 +3,7 @@
 import type { MaskReading } from '../../image/host/picture-reader.js';
 import type { ClientNames } from '../pictures/client-names.js';
 import { maxSeed, type Sent } from '../pictures/fields.js';
+import { lorasInPrompt } from '../pictures/lora-list.js';
 import type { Warning } from '../pictures/warnings.js';
 import { fieldProblem } from '../problems/problems.js';
 import type { WebuiBody } from './fields.js';
@@ -21,6 +22,7 @@ export interface WebuiRequest {
 /** The web UI's words for what it comes to. */
 export const webuiNames: ClientNames = {
   image: { field: 'init_images' },
+  lora: { field: 'prompt' },
   model: { field: 'override_settings.sd_model_checkpoint' },
   strength: { field: 'denoising_strength' },
   guidance: { field: 'cfg_scale' },
@@ -96,8 +98,10 @@ function translate(sent: WebuiBody, sampler: Sampler, schedule: Schedule, model:
     const detail = `The sampler ${sampler.name} has no ${schedule} schedule here.`;
     throw fieldProblem('unsupported_combination', 'scheduler', detail);
   }
+  const { prompt, loras } = lorasInPrompt(sent.prompt ?? '');
   return {
-    prompt: sent.prompt ?? '',
+    prompt,
+    ...(loras.length > 0 && { lora: loras }),
     negative_prompt: sent.negative_prompt ?? '',
     strength: sent.denoising_strength ?? 0.75,
     guidance: sent.cfg_scale ?? 7,
