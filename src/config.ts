@@ -256,6 +256,16 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
   return config;
 }
 
+/** What the models command reads. Of the server's settings that is one, so that no other one can stop it. */
+export function readModelsConfig(environment: NodeJS.ProcessEnv = process.env) {
+  const { MODELS_DIR, HF_ENDPOINT, HF_TOKEN } = environment;
+  return {
+    modelsDir: MODELS_DIR || defaultConfig.MODELS_DIR,
+    endpoint: HF_ENDPOINT || undefined,
+    token: HF_TOKEN?.trim() || undefined,
+  };
+}
+
 /** For one that is neither an address nor `address/bits`. */
 function isNoNetwork(item: string): boolean {
   const [address = '', bits, ...rest] = item.split('/');
