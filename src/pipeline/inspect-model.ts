@@ -3,11 +3,11 @@
 import { type ModelFolder, readModelFolder } from './folder/model-folder.js';
 import { ModelFolderError } from './folder/model-folder-error.js';
 import { UnsupportedSchedulerError } from './schedulers/schedule.js';
-import { loadTokenizer, type Tokenize } from './tokenizer.js';
+import { type ClipTokenizer, loadTokenizer } from './tokenizer.js';
 
 export interface InspectedModel {
   readonly folder: ModelFolder;
-  readonly tokenizers: Readonly<Partial<Record<'tokenizer' | 'tokenizer_2', Tokenize>>>;
+  readonly tokenizers: Readonly<Partial<Record<'tokenizer' | 'tokenizer_2', ClipTokenizer>>>;
 }
 
 /** @throws ModelFolderError with one sentence for whoever put the model there */

@@ -4,10 +4,13 @@ import { join } from 'node:path';
 import { type FoundModels, findModels } from '../../pipeline/folder/find-models.js';
 import { bytesOfModel, digestFolder, stampFolder } from '../../pipeline/folder/folder-digest.js';
 import { inspectModel, reasonOf } from '../../pipeline/inspect-model.js';
+import { familyForLoras } from '../../pipeline/lora/family.js';
 import type { BrokenModel, FolderDigest, ModelInfo } from '../shared/messages.js';
 
 export interface FoldersOptions {
   readonly modelsDir: string;
+  /** Absent for the default. */
+  readonly lorasDir?: string;
   readonly provider: 'cpu' | 'cuda';
   /** Of one request; absent where there is no limit. */
   readonly maxSteps?: number | undefined;
@@ -28,7 +31,7 @@ export class Folders {
   }
 
   find(): FoundModels {
-    const found = findModels(this.options.modelsDir);
+    const found = findModels(this.options.modelsDir, this.options.lorasDir);
     for (const [name, path] of found.paths) this.paths.set(name, path);
     return found;
   }
@@ -81,6 +84,7 @@ export class Folders {
       ...{ name, runnable: true, loaded: false, digest, stamp, latentConsistency, guidanceEmbedded },
       ...{ title, description, kind, exporter, precision, license, size, schedulerConfig },
       ...(vocabulary && { vocabulary }),
+      loraFamily: familyForLoras(folder) ?? null,
       ...clamped(folder.defaults, this.options.maxSteps),
     };
   }
