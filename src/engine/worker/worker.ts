@@ -84,6 +84,7 @@ async function start(options: StartMessage): Promise<void> {
   batchDevice = new WorkerDevice(store, device, () => batch.running, send);
   batch = new Batch(batchDevice);
   await store.look();
+  await store.preload(options.preload);
   sendModels(store);
   send(memoryReport(device));
   send({ type: 'busy', doing: 'nothing' });
