@@ -13,6 +13,8 @@ import Fastify, {
 import { type Config, list } from '../config.js';
 import type { Engine } from '../engine/host/engine.js';
 import { PictureReader } from '../image/host/picture-reader.js';
+import { GeneratorFiles } from './generators/generator-files.js';
+import { Shelf } from './generators/shelf.js';
 import { decodeMetrics } from './metrics/decode-metrics.js';
 import { gpuMetrics, type ReadableTelemetry } from './metrics/gpu-metrics.js';
 import { type Build, countAnswers, createMetrics, metricsRoute } from './metrics/metrics.js';
@@ -49,6 +51,9 @@ import { uploadBudget } from './server/upload-budget.js';
 import { sheetRoute } from './sheet/sheet.js';
 import { webuiShape } from './webui/answers.js';
 import { webuiRoutes } from './webui/webui.js';
+
+/** How soon a generator's file that came or changed is noticed, ms. */
+const generatorsLookMs = 1000;
 
 export interface AppOptions {
   readonly config: Config;
@@ -96,8 +101,15 @@ export async function buildApp(options: AppOptions) {
   app.addHook('onListen', async () => reader.start());
   app.addHook('onClose', () => reader.close());
   decodeMetrics(metrics.registry, reader);
-  const maker = pictureMaker(config, fields, { engine, reader, metrics });
-  const kitchen: Kitchen = { config, fields, maker, assertRoom: () => engine.assertRoom() };
+  const generators = new GeneratorFiles(config.MODELS_DIR, ({ name, reason }) =>
+    logger.warn(`the generator ${name} cannot be used: ${reason}`),
+  );
+  await generators.look();
+  app.addHook('onListen', async () => generators.watch(generatorsLookMs));
+  app.addHook('onClose', async () => generators.close());
+  const shelf = new Shelf(engine, generators, config.MAX_STEPS);
+  const maker = pictureMaker(config, fields, { engine, shelf, reader, metrics });
+  const kitchen: Kitchen = { config, fields, shelf, maker, assertRoom: () => engine.assertRoom() };
   decorate(app);
   app.removeContentTypeParser('text/plain');
   app.addSchema(ProblemBody);
@@ -155,19 +167,19 @@ export async function buildApp(options: AppOptions) {
   app.after(() => {
     img2imgRoute(app, kitchen);
     sheetRoute(app, kitchen);
-    modelRoutes(app, config, engine);
+    modelRoutes(app, config, shelf, generators);
     problemPages(app);
     app.register(
       async (scope) => {
         registerProblems(scope, count, openAiShape);
-        openAiRoutes(scope, kitchen, engine);
+        openAiRoutes(scope, kitchen);
       },
       { prefix: '/v1' },
     );
     app.register(
       async (scope) => {
         registerProblems(scope, count, webuiShape);
-        webuiRoutes(scope, kitchen, engine, build.version, gpus);
+        webuiRoutes(scope, kitchen, build.version, gpus);
       },
       { prefix: '/sdapi/v1' },
     );

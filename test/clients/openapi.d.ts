@@ -72,7 +72,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The models that this server can run
+         * The models that this server can run, and generators over them
          * @description The first one that runs is the default.
          */
         get: operations["listModels"];
@@ -96,6 +96,26 @@ export interface paths {
          * @description What it can make, its defaults and limits, its licence and digest, or why it cannot run.
          */
         get: operations["getModel"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/models/{model}/picture": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A generator's picture
+         * @description What it makes, as its file names it.
+         */
+        get: operations["getGeneratorPicture"];
         put?: never;
         post?: never;
         delete?: never;
@@ -213,7 +233,7 @@ export interface paths {
         };
         /**
          * The models, for clients of OpenAI
-         * @description Those that can run, and the aliases of `MODEL_ALIASES`.
+         * @description Those that can run, generators among them, and the aliases of `MODEL_ALIASES`.
          */
         get: operations["listOpenAiModels"];
         put?: never;
@@ -373,7 +393,7 @@ export interface paths {
         };
         /**
          * The models
-         * @description Those that can run; the first is the default.
+         * @description Those that can run, and generators after them; the first is the default.
          */
         get: operations["webuiModels"];
         put?: never;
@@ -822,6 +842,14 @@ export interface components {
             steps: number;
             /** @description Noise scheduler */
             scheduler: string;
+            /** @description The prompt that ran, with what a generator adds to it */
+            prompt: string;
+            /** @description The negative prompt that ran, perhaps a generator's */
+            negative_prompt: string;
+            /** @description The model that a generator runs; only where one was chosen */
+            base_model?: string;
+            /** @description sha256 of the generator's file; only where one was chosen */
+            generator_digest?: string;
             /** @description Positions of the schedule that were run */
             steps_run: number;
             /** @description UNet calls for one picture */
@@ -894,6 +922,14 @@ export interface components {
                 steps: number;
                 /** @description Noise scheduler */
                 scheduler: string;
+                /** @description The prompt that ran, with what a generator adds to it */
+                prompt: string;
+                /** @description The negative prompt that ran, perhaps a generator's */
+                negative_prompt: string;
+                /** @description The model that a generator runs; only where one was chosen */
+                base_model?: string;
+                /** @description sha256 of the generator's file; only where one was chosen */
+                generator_digest?: string;
                 /** @description Positions of the schedule that were run */
                 steps_run: number;
                 /** @description UNet calls for one picture */
@@ -1017,12 +1053,27 @@ export interface components {
                 steps: number;
                 pixels: number;
                 prompt_chars: number;
+                /** @description Of a generator that has one */
+                guidance?: number;
             };
             defaults?: {
                 steps: number;
                 guidance: number;
                 /** @enum {string} */
                 scheduler: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
+                /** @description Of a generator that has one; else it is 25 */
+                influence?: number;
+            };
+            /** @description Only for generators: a model with a way to use it. What a request says beats its `defaults`, not its `limits` */
+            generator?: {
+                /** @description The model that runs */
+                base: string;
+                prompt_prefix?: string;
+                prompt_suffix?: string;
+                /** @description Where a request has none */
+                negative_prompt?: string;
+                /** @description What it makes: an address relative to `/` */
+                picture?: string;
             };
         };
         Edited: {
@@ -1209,7 +1260,7 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
-                    /** @description A name from `GET /models`. Absent means the first. */
+                    /** @description A name from `GET /models`, of a model or a generator. Absent means the first. */
                     model?: string;
                     /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
@@ -1305,7 +1356,7 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
-                    /** @description A name from `GET /models`. Absent means the first. */
+                    /** @description A name from `GET /models`, of a model or a generator. Absent means the first. */
                     model?: string;
                     /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
@@ -1381,6 +1432,10 @@ export interface operations {
                     "Img2img-Steps"?: string;
                     /** @description Noise scheduler */
                     "Img2img-Scheduler"?: string;
+                    /** @description The model that a generator runs; only where one was chosen */
+                    "Img2img-Base-Model"?: string;
+                    /** @description sha256 of the generator's file; only where one was chosen */
+                    "Img2img-Generator-Digest"?: string;
                     /** @description Positions of the schedule that were run */
                     "Img2img-Steps-Run"?: string;
                     /** @description UNet calls for one picture */
@@ -1575,7 +1630,7 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
-                    /** @description A name from `GET /models`. Absent means the first. */
+                    /** @description A name from `GET /models`, of a model or a generator. Absent means the first. */
                     model?: string;
                     /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
@@ -1687,7 +1742,7 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
-                    /** @description A name from `GET /models`. Absent means the first. */
+                    /** @description A name from `GET /models`, of a model or a generator. Absent means the first. */
                     model?: string;
                     /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
@@ -1945,6 +2000,49 @@ export interface operations {
             };
         };
     };
+    getGeneratorPicture: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The picture */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": string;
+                    "image/jpeg": string;
+                    "image/webp": string;
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: there is no such route. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     explainProblem: {
         parameters: {
             query?: never;
@@ -2089,7 +2187,7 @@ export interface operations {
                     mask?: string;
                     /**
                      * @description What to move towards.
-                     * @example watercolor painting, pastel
+                     * @example comic
                      */
                     prompt: string;
                     /** @description A name from `GET /v1/models`, or an alias of `MODEL_ALIASES`. Absent means the first. */
@@ -2183,7 +2281,7 @@ export interface operations {
                     mask?: components["schemas"]["ImageReference"];
                     /**
                      * @description What to move towards.
-                     * @example watercolor painting, pastel
+                     * @example comic
                      */
                     prompt: string;
                     /** @description A name from `GET /v1/models`, or an alias of `MODEL_ALIASES`. Absent means the first. */
@@ -2291,6 +2389,10 @@ export interface operations {
                     "Img2img-Steps"?: string;
                     /** @description Noise scheduler */
                     "Img2img-Scheduler"?: string;
+                    /** @description The model that a generator runs; only where one was chosen */
+                    "Img2img-Base-Model"?: string;
+                    /** @description sha256 of the generator's file; only where one was chosen */
+                    "Img2img-Generator-Digest"?: string;
                     /** @description Positions of the schedule that were run */
                     "Img2img-Steps-Run"?: string;
                     /** @description UNet calls for one picture */
@@ -2537,7 +2639,7 @@ export interface operations {
                     /**
                      * @description What to move towards.
                      * @default
-                     * @example watercolor painting, pastel
+                     * @example comic
                      */
                     prompt?: string;
                     /**
@@ -2668,6 +2770,10 @@ export interface operations {
                     "Img2img-Steps"?: string;
                     /** @description Noise scheduler */
                     "Img2img-Scheduler"?: string;
+                    /** @description The model that a generator runs; only where one was chosen */
+                    "Img2img-Base-Model"?: string;
+                    /** @description sha256 of the generator's file; only where one was chosen */
+                    "Img2img-Generator-Digest"?: string;
                     /** @description Positions of the schedule that were run */
                     "Img2img-Steps-Run"?: string;
                     /** @description UNet calls for one picture */

@@ -2,7 +2,6 @@
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import type { Engine } from '../../engine/host/engine.js';
 import { encodePreview } from '../../image/encode.js';
 import type { ReadableTelemetry } from '../metrics/gpu-metrics.js';
 import { ignoredFieldsHeader } from '../pictures/ignored-fields.js';
@@ -30,11 +29,10 @@ import { Tasks } from './tasks.js';
 export function webuiRoutes(
   app: FastifyInstance,
   kitchen: Kitchen,
-  engine: Engine,
   version: string,
   gpus: ReadableTelemetry | undefined,
 ): void {
-  const { config, fields } = kitchen;
+  const { config, fields, shelf } = kitchen;
   const json = webuiBody(config);
   const tasks = new Tasks();
   for (const schema of [WebuiMade, WebuiError]) app.addSchema(schema);
@@ -65,8 +63,8 @@ export function webuiRoutes(
     problems: responses,
     tidy: (body) => readBody(body, json),
     understand(sent, { caller }) {
-      const model = checkpointName(engine, sent.override_settings?.sd_model_checkpoint);
-      const asked = readRequest(sent, config.MAX_N, model);
+      const model = checkpointName(shelf, sent.override_settings?.sd_model_checkpoint);
+      const asked = readRequest(sent, config.MAX_N, model, shelf.generator(model));
       const task = tasks.begin(caller, sent.force_task_id, asked.n);
       return {
         order: {
@@ -211,7 +209,7 @@ export function webuiRoutes(
     },
   );
 
-  listRoutes(app, engine);
+  listRoutes(app, shelf);
   fixedListRoutes(app, gpus);
 }
 
