@@ -42,7 +42,7 @@ const spans =
     ? undefined
     : (await import('./http/server/spans.js')).openSpans({ endpoint, version, logger });
 const build = { version, revision: config.REVISION };
-const { app, metricsApp } = await buildApp({ config, engine, gpus, spans, logger, lifecycle, build });
+const { app, metricsApp, shelf } = await buildApp({ config, engine, gpus, spans, logger, lifecycle, build });
 const listen = (server: typeof app, port: number) =>
   server
     .listen({ host: config.HOST, port, listenTextResolver: () => (text ? 'loading the models' : 'listening') })
@@ -108,7 +108,7 @@ function tellOf(models: readonly CatalogueEntry[]): void {
     return model.note === undefined ? [] : [`the model ${model.name}: ${model.note}`];
   });
   const strayed = [...pairs(config.MODEL_ALIASES)]
-    .filter(([, name]) => !models.some((model) => model.name === name))
+    .filter(([, name]) => ![...models, ...shelf.others].some((one) => one.name === name))
     .map(([alias, name]) => `MODEL_ALIASES has ${alias}=${name}, and there is no model ${name}`);
   const preload = preloadOf(config);
   const unloaded = (preload === 'auto' ? [] : preload).flatMap((name) => {

@@ -187,13 +187,13 @@ export async function buildApp(options: AppOptions) {
     if (config.METRICS_PORT === undefined) metricsRoute(app, metrics.registry);
   });
   const { registry } = metrics;
-  if (config.METRICS_PORT === undefined) return { app, metricsApp: undefined, registry };
+  if (config.METRICS_PORT === undefined) return { app, metricsApp: undefined, registry, shelf };
   const metricsApp: FastifyInstance = Fastify({ loggerInstance: logger, bodyLimit: smallBody, ...answersToAnything });
   metricsApp.addSchema(ProblemBody);
   registerProblems(metricsApp, () => {});
   gateBodies(metricsApp, budget);
   metricsRoute(metricsApp, registry);
-  return { app, metricsApp, registry };
+  return { app, metricsApp, registry, shelf };
 }
 
 /** What no route sees is answered with a problem document too. */

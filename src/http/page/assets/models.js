@@ -64,6 +64,10 @@ function followModel() {
   if (!chosen.guidance) setGuidance(defaults.guidance);
   byId('guidance').max = limits.guidance ?? 30;
   if (!chosen.influence) setInfluence(defaults.influence ?? usualInfluence);
+  // A generator brings its own prompt; what somebody wrote stays.
+  const prompt = generator ? '' : usualPrompt;
+  if (byId('prompt').value === givenPrompt) byId('prompt').value = prompt;
+  givenPrompt = prompt;
   const whole = generator && [generator.prompt_prefix, '…', generator.prompt_suffix].join('');
   byId('prompt').placeholder = whole ?? '';
   byId('negative_prompt').placeholder = generator?.negative_prompt ?? '';
@@ -89,6 +93,8 @@ export function setGuidance(value) {
 }
 
 const usualInfluence = byId('influence').value;
+const usualPrompt = byId('prompt').value;
+let givenPrompt = usualPrompt;
 
 /** @param {number | string} value */
 function setInfluence(value) {
