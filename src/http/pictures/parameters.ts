@@ -80,6 +80,8 @@ function requestOf(values: Values): Parameters['request'] {
   return {
     prompt: values.prompt,
     negativePrompt: values.negative_prompt,
+    promptSyntax: values.prompt_syntax,
+    longPrompts: values.long_prompts,
     strength: values.strength,
     guidanceScale: values.guidance,
     steps: values.steps,

@@ -115,6 +115,8 @@ function translate(
     ...usualOf(generator),
     prompt: sent.prompt ?? '',
     ...(sent.negative_prompt && { negative_prompt: sent.negative_prompt }),
+    prompt_syntax: sent.prompt_syntax ?? 'weighted',
+    long_prompts: sent.long_prompts ?? true,
     ...(sent.denoising_strength !== undefined && { strength: sent.denoising_strength }),
     ...(sent.cfg_scale !== undefined && { guidance: sent.cfg_scale }),
     ...(sent.steps !== undefined && { steps: sent.steps }),
