@@ -148,7 +148,7 @@ t.test('the page', { skip: missing('chromium') }, async (t) => {
     const shown = () => Promise.all(['prompt', 'influence', 'guidance'].map((id) => page.inputValue(`#${id}`)));
     t.strictSame(await shown(), ['comic', '60', '7.5']);
     await page.selectOption('#model', { label: 'Stained glass' });
-    t.strictSame(await shown(), ['', '55', '7.5']);
+    t.strictSame(await shown(), ['', '64', '7.5']);
     await page.fill('#influence', '30');
     await page.fill('#prompt', 'dark');
     await page.selectOption('#model', { label: 'Comic' });

@@ -16,8 +16,21 @@ import { offerWords } from './words.js';
 
 /** @type {Model[]} */
 let models = [];
-/** Whether these are somebody's choice; else they follow the model. */
-const chosen = { guidance: false, influence: false };
+/**
+ * What controls were given that follow the model. One that has another value is somebody's choice, and keeps it.
+ * @type {Record<string, string>}
+ */
+const given = Object.fromEntries(['prompt', 'influence', 'guidance'].map((id) => [id, byId(id).value]));
+const usual = { ...given };
+
+/** @param {string} id @param {number | string} value */
+function offer(id, value) {
+  if (byId(id).value === given[id]) {
+    byId(id).value = value;
+    byId(id).dispatchEvent(new Event('input'));
+    given[id] = byId(id).value; // a slider has steps
+  } else given[id] = String(value);
+}
 
 /** @returns {Model | undefined} */
 export const model = () => models.find(({ name }) => name === byId('model').value);
@@ -61,13 +74,11 @@ function followModel() {
   const followed = model();
   if (!followed) return;
   const { defaults, limits, generator } = followed;
-  if (!chosen.guidance) setGuidance(defaults.guidance);
+  byId('guidance').max = 30;
+  offer('guidance', defaults.guidance);
   byId('guidance').max = limits.guidance ?? 30;
-  if (!chosen.influence) setInfluence(defaults.influence ?? usualInfluence);
-  // A generator brings its own prompt; what somebody wrote stays.
-  const prompt = generator ? '' : usualPrompt;
-  if (byId('prompt').value === givenPrompt) byId('prompt').value = prompt;
-  givenPrompt = prompt;
+  offer('influence', defaults.influence ?? usual.influence ?? 50);
+  offer('prompt', generator ? '' : (usual.prompt ?? '')); // a generator brings its own
   const whole = generator && [generator.prompt_prefix, '…', generator.prompt_suffix].join('');
   byId('prompt').placeholder = whole ?? '';
   byId('negative_prompt').placeholder = generator?.negative_prompt ?? '';
@@ -90,16 +101,6 @@ function guidances(usual) {
 export function setGuidance(value) {
   byId('guidance').value = value;
   byId('guidance').dispatchEvent(new Event('input'));
-}
-
-const usualInfluence = byId('influence').value;
-const usualPrompt = byId('prompt').value;
-let givenPrompt = usualPrompt;
-
-/** @param {number | string} value */
-function setInfluence(value) {
-  byId('influence').value = value;
-  byId('influence').dispatchEvent(new Event('input'));
 }
 
 /** The sizes that the model makes of the starter's aspect; the server computes the other side in the same way. */
@@ -126,8 +127,3 @@ export function offerSizes() {
 }
 
 byId('model').addEventListener('change', followModel);
-for (const id of /** @type {const} */ (['guidance', 'influence'])) {
-  byId(id).addEventListener('input', (/** @type {Event} */ event) => {
-    if (event.isTrusted) chosen[id] = true;
-  });
-}
