@@ -15,6 +15,7 @@ import type { Engine } from '../engine/host/engine.js';
 import { PictureReader } from '../image/host/picture-reader.js';
 import { GeneratorFiles } from './generators/generator-files.js';
 import { Shelf } from './generators/shelf.js';
+import { loraRoutes } from './loras.js';
 import { decodeMetrics } from './metrics/decode-metrics.js';
 import { gpuMetrics, type ReadableTelemetry } from './metrics/gpu-metrics.js';
 import { type Build, countAnswers, createMetrics, metricsRoute } from './metrics/metrics.js';
@@ -83,7 +84,15 @@ export async function buildApp(options: AppOptions) {
     routerOptions: { maxParamLength: 200 },
     trustProxy: trust,
     // Unknown fields are errors, defaults are the table of fields' to fill in, and JSON is not coerced; the form's text is, before.
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false, allErrors: true } },
+    ajv: {
+      customOptions: {
+        removeAdditional: false,
+        coerceTypes: false,
+        useDefaults: false,
+        allErrors: true,
+        allowUnionTypes: true,
+      },
+    },
     requestTimeout: config.UPLOAD_TIMEOUT_MS,
     keepAliveTimeout: config.IDLE_TIMEOUT_MS,
     http: {
@@ -168,6 +177,7 @@ export async function buildApp(options: AppOptions) {
     img2imgRoute(app, kitchen);
     sheetRoute(app, kitchen);
     modelRoutes(app, config, shelf, generators);
+    loraRoutes(app, engine);
     problemPages(app);
     app.register(
       async (scope) => {
@@ -179,7 +189,7 @@ export async function buildApp(options: AppOptions) {
     app.register(
       async (scope) => {
         registerProblems(scope, count, webuiShape);
-        webuiRoutes(scope, kitchen, build.version, gpus);
+        webuiRoutes(scope, kitchen, engine, build.version, gpus);
       },
       { prefix: '/sdapi/v1' },
     );

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { Config } from '../config.js';
 import { type CatalogueEntry, type ModelInfo, schedulerNames } from '../engine/host/engine.js';
-import { kinds, precisions } from '../model-facts.js';
+import { kinds, loraFamilies, precisions } from '../model-facts.js';
 import type { GeneratorFiles } from './generators/generator-files.js';
 import type { BrokenChoice, Choice, Shelf } from './generators/shelf.js';
 import { fieldProblem, Problem, problemResponses } from './problems/problems.js';
@@ -46,6 +46,11 @@ const Model = Type.Object(
         { description: 'Sides that it can make, in pixels' },
       ),
     ),
+    lora_family: Type.Optional(
+      Type.Union([Type.Enum([...loraFamilies], { type: 'string' }), Type.Null()], {
+        description: 'Of the LoRAs that it takes; null where it takes none',
+      }),
+    ),
     row_budgets: Type.Optional(
       Type.Array(Type.Object({ width: Type.Integer(), height: Type.Integer(), rows: Type.Integer() }), {
         description:
@@ -78,6 +83,11 @@ const Model = Type.Object(
           prompt_prefix: Type.Optional(Type.String()),
           prompt_suffix: Type.Optional(Type.String()),
           negative_prompt: Type.Optional(Type.String({ description: 'Where a request has none' })),
+          loras: Type.Optional(
+            Type.Array(Type.Object({ name: Type.String(), scale: Type.Optional(Type.Number()) }), {
+              description: 'Where a request names none',
+            }),
+          ),
           picture: Type.Optional(Type.String({ description: 'What it makes: an address relative to `/`' })),
         },
         {
@@ -93,7 +103,7 @@ const Model = Type.Object(
 export function modelRoutes(app: FastifyInstance, config: Config, shelf: Shelf, files: GeneratorFiles): void {
   const limits = { steps: config.MAX_STEPS, pixels: config.MAX_PIXELS, prompt_chars: config.MAX_PROMPT_CHARS };
   const shown = (model: CatalogueEntry) =>
-    model.runnable ? { ...model, row_budgets: rowBudgets(model), limits } : model;
+    model.runnable ? { ...model, row_budgets: rowBudgets(model), limits, lora_family: model.loraFamily } : model;
   const all = () => [...shelf.models.map(shown), ...shelf.others.map((one) => shownGenerator(one, shown, limits))];
   app.addSchema(Model);
   app.get(
@@ -180,7 +190,17 @@ function shownGenerator(
   const { name } = one;
   if (!('model' in one) || !one.generator)
     return { name, runnable: false, ...('reason' in one && { reason: one.reason }) };
-  const { base, digest, picture, prompt_prefix, prompt_suffix, negative_prompt, defaults, limits: own } = one.generator;
+  const {
+    base,
+    digest,
+    picture,
+    prompt_prefix,
+    prompt_suffix,
+    negative_prompt,
+    loras,
+    defaults,
+    limits: own,
+  } = one.generator;
   const influence = defaults.influence ?? (defaults.strength === undefined ? undefined : 100 * (1 - defaults.strength));
   const { guidance, steps = limits.steps, pixels = limits.pixels } = own;
   return {
@@ -194,7 +214,7 @@ function shownGenerator(
       ...(guidance !== undefined && { guidance }),
     },
     generator: {
-      ...{ base, prompt_prefix, prompt_suffix, negative_prompt },
+      ...{ base, prompt_prefix, prompt_suffix, negative_prompt, loras },
       ...(picture !== undefined && { picture: `models/${encodeURIComponent(name)}/picture` }),
     },
   };

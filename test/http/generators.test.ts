@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import t, { type Test } from 'tap';
 import { GeneratorFiles } from '../../src/http/generators/generator-files.js';
+import { type Choice, throughGenerator } from '../../src/http/generators/shelf.js';
 import { cottage, form, startApp } from '../start.js';
 
 type Fields = Record<string, string | number>;
@@ -52,6 +53,8 @@ const broken: Readonly<Record<string, [content: unknown, reason: string]>> = {
     { base: 'a', defaults: { scheduler: 'flow_euler' } },
     'its base a cannot run the scheduler flow_euler',
   ],
+  'lora-unknown': [{ base: 'a', loras: [{ name: 'nowhere', scale: 0.5 }] }, 'nowhere'],
+  'lora-scale': [{ base: 'a', loras: [{ name: 'x', scale: 11 }] }, 'loras.0.scale is 11; it must be at most 10'],
   'too-small': [{ base: 'a', limits: { side: 8 } }, 'its limit of sides is below'],
 };
 
@@ -249,6 +252,16 @@ t.test('generators', async (t) => {
     const usual = await ask({ steps: 2, override_settings: { sd_model_checkpoint: 'plain' } });
     t.match(usual.info, { cfg_scale: 7, denoising_strength: 0.75 }, "what a generator leaves open is the web UI's");
   });
+});
+
+t.test("a generator's LoRAs are taken where a request names none", async (t) => {
+  const loras = [{ name: 'soft', scale: 0.5 }];
+  const generator = { name: 'g', base: 'a', defaults: {}, limits: {}, digest: '', loras };
+  const choice = { name: 'g', model: {} as Choice['model'], generator };
+  t.strictSame(throughGenerator({}, choice).lora, loras);
+  t.equal(throughGenerator({ lora: 'other:1' }, choice).lora, 'other:1');
+  const { loras: _, ...bare } = generator;
+  t.equal(throughGenerator({}, { ...choice, generator: bare }).lora, undefined);
 });
 
 t.test('files are looked at again: what comes, changes, goes, and a picture that comes later', async (t) => {

@@ -25,6 +25,11 @@ const Schema = Type.Object(
     prompt_prefix: text(maxAddition),
     prompt_suffix: text(maxAddition),
     negative_prompt: text(maxAddition),
+    loras: Type.Optional(
+      Type.Array(Type.Object({ name: Type.String({ minLength: 1, maxLength: 200 }), scale: number(-10, 10) }, closed), {
+        maxItems: 8,
+      }),
+    ),
     defaults: Type.Optional(
       Type.Object(
         {

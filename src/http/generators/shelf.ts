@@ -34,7 +34,7 @@ export class Shelf {
   private readonly checked = new WeakMap<Generator, { readonly stamp: string; readonly problem: string | undefined }>();
 
   constructor(
-    private readonly engine: Pick<Engine, 'models' | 'model'>,
+    private readonly engine: Pick<Engine, 'models' | 'model' | 'lora'>,
     private readonly generators: { readonly found: readonly (Generator | BrokenGenerator)[] },
     private readonly maxSteps: number,
   ) {}
@@ -96,7 +96,7 @@ export class Shelf {
     }
     if (!base.runnable) return broken(`its base ${base.name} cannot run: ${base.reason}`);
     const model = this.through(generator, base);
-    const problem = this.problemOf(generator, model, base);
+    const problem = this.problemOf(generator, model, base) ?? this.lorasProblem(generator, model);
     return problem === undefined ? { name, model, generator } : broken(problem);
   }
 
@@ -107,6 +107,17 @@ export class Shelf {
     const problem = problemOf(generator, model);
     this.checked.set(generator, { stamp, problem });
     return problem;
+  }
+
+  /** LoRAs come and go: they are looked up each time. */
+  private lorasProblem({ loras = [] }: Generator, model: ModelInfo): string | undefined {
+    try {
+      for (const { name } of loras) this.engine.lora(name, model);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error;
+      return error.message.replace(/\.$/, '');
+    }
   }
 
   private through({ title, description, license, defaults, limits, name }: Generator, base: ModelInfo): ModelInfo {
@@ -165,6 +176,7 @@ export function throughGenerator(sent: Sent, { name, generator }: Choice): Sent 
     ...sent,
     prompt: wholePrompt(generator, sent.prompt ?? ''),
     negative_prompt: sent.negative_prompt ?? generator.negative_prompt ?? '',
+    ...(sent.lora === undefined && generator.loras && { lora: generator.loras }),
     ...(!own && { ...(influence !== undefined && { influence }), ...(strength !== undefined && { strength }) }),
   };
 }

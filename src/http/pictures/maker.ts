@@ -8,6 +8,7 @@ import {
   type Estimate,
   type Generated,
   type GenerateOptions,
+  type ModelInfo,
 } from '../../engine/host/engine.js';
 import { encode } from '../../image/encode.js';
 import {
@@ -52,6 +53,8 @@ export const makingProblems = [
   'too_large_for_device',
   'unsupported_combination',
   'model_not_runnable',
+  'lora_not_found',
+  'lora_not_runnable',
   'overloaded',
   'deadline_unattainable',
   'internal',
@@ -91,6 +94,11 @@ export function pictureMaker(
   { engine, shelf, reader, metrics }: MakerParts,
 ): PictureMaker {
   const holdLimits = limitsOf(fields, config);
+  const among = (model: ModelInfo) => ({
+    model,
+    lora: (name: string) => engine.lora(name, model),
+    maxLoras: config.MAX_LORAS,
+  });
   return {
     async plan({ bodies, maskReading, warnings = [] }, { image, mask }, options) {
       const start = performance.now();
@@ -105,7 +113,7 @@ export function pictureMaker(
         const { model, generator } = choices[i]!;
         const sent = throughGenerator(body, choices[i]!);
         const maxPixels = Math.min(config.MAX_PIXELS, generator?.limits.pixels ?? config.MAX_PIXELS);
-        settled.push({ ...(await settle(fields, sent, model, starter, maxPixels)), generator });
+        settled.push({ ...(await settle(fields, sent, among(model), starter, maxPixels)), generator });
       }
       engine.assertRoom(
         settled.map(({ model, request, size }) => ({ model: model.name, request: { ...request, pixels: size } })),

@@ -2,6 +2,7 @@
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
+import type { Engine } from '../../engine/host/engine.js';
 import { encodePreview } from '../../image/encode.js';
 import type { ReadableTelemetry } from '../metrics/gpu-metrics.js';
 import { ignoredFieldsHeader } from '../pictures/ignored-fields.js';
@@ -29,6 +30,7 @@ import { Tasks } from './tasks.js';
 export function webuiRoutes(
   app: FastifyInstance,
   kitchen: Kitchen,
+  engine: Engine,
   version: string,
   gpus: ReadableTelemetry | undefined,
 ): void {
@@ -210,7 +212,7 @@ export function webuiRoutes(
   );
 
   listRoutes(app, shelf);
-  fixedListRoutes(app, gpus);
+  fixedListRoutes(app, engine, gpus);
 }
 
 /** @throws Problem where others may be behind the same address, and the request does not name its task */
