@@ -13,6 +13,7 @@ import Fastify, {
 import { type Config, list } from '../config.js';
 import type { Engine } from '../engine/host/engine.js';
 import { PictureReader } from '../image/host/picture-reader.js';
+import { embeddingRoutes } from './embeddings.js';
 import { decodeMetrics } from './metrics/decode-metrics.js';
 import { gpuMetrics, type ReadableTelemetry } from './metrics/gpu-metrics.js';
 import { type Build, countAnswers, createMetrics, metricsRoute } from './metrics/metrics.js';
@@ -156,6 +157,7 @@ export async function buildApp(options: AppOptions) {
     img2imgRoute(app, kitchen);
     sheetRoute(app, kitchen);
     modelRoutes(app, config, engine);
+    embeddingRoutes(app, engine);
     problemPages(app);
     app.register(
       async (scope) => {

@@ -1,5 +1,6 @@
 // A loaded model: its folder's facts, its sessions and its tokenizers.
 
+import type { EmbeddingLibrary } from './embeddings/library.js';
 import { type ModelFolder, readModelFolder } from './folder/model-folder.js';
 import { type DeviceOptions, loadSessions, type Sessions } from './onnx/sessions.js';
 import type { EncodedPrompt } from './prompts/encoded-prompt.js';
@@ -11,6 +12,8 @@ export interface Model {
   readonly sessions: Sessions;
   readonly tokenizers: Readonly<Partial<Record<'tokenizer' | 'tokenizer_2', ClipTokenizer>>>;
   readonly promptCache: PromptCache<EncodedPrompt>;
+  /** Textual inversions that prompts may name; absent for none. */
+  readonly embeddings?: EmbeddingLibrary | undefined;
 }
 
 /** 140 prompts of Stable Diffusion 1.x. */
@@ -32,10 +35,14 @@ export function inspectModel(path: string, provider: DeviceOptions['provider']):
 }
 
 /** @throws ModelFolderError with one sentence for whoever put the folder there */
-export async function loadModel(path: string, device: DeviceOptions): Promise<Model> {
+export async function loadModel(
+  path: string,
+  device: DeviceOptions,
+  embeddings?: EmbeddingLibrary | undefined,
+): Promise<Model> {
   const { folder, tokenizers } = inspectModel(path, device.provider);
   const promptCache = new PromptCache<EncodedPrompt>(promptCacheBytes);
-  return { folder, tokenizers, promptCache, sessions: await loadSessions(folder, device) };
+  return { folder, tokenizers, promptCache, embeddings, sessions: await loadSessions(folder, device) };
 }
 
 export async function releaseModel({ sessions }: Model): Promise<void> {

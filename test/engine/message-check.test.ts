@@ -25,11 +25,28 @@ const info: ModelInfo = {
 };
 const timings = { textEncode: 1, vaeEncode: 1, denoise: 1, vaeDecode: 1 };
 const droppedTokens = { prompt: 0, negativePrompt: 0 };
-const result = { pixels, drawUnseeded: false, droppedTokens, unetCalls: 3, modelLoadMs: 0, timings, modelRunMs: 2 };
+const embeddings = { used: [], unfit: [] };
+const result = {
+  pixels,
+  drawUnseeded: false,
+  droppedTokens,
+  embeddings,
+  unetCalls: 3,
+  modelLoadMs: 0,
+  timings,
+  modelRunMs: 2,
+};
 
 /** One of each. */
 const messages: { [T in FromWorker['type']]: Extract<FromWorker, { type: T }> } = {
   models: { type: 'models', models: [info], problem: undefined, onnxruntime: '1.30.0' },
+  embeddings: {
+    type: 'embeddings',
+    embeddings: [
+      { name: 'look', runnable: true, vectors: 2, widths: [768] },
+      { name: 'old.pt', runnable: false, reason: 'it is a pickle' },
+    ],
+  },
   ready: { type: 'ready' },
   model: { type: 'model', model: { name: 'tiny', runnable: false, reason: 'it is broken' } },
   busy: { type: 'busy', doing: 'run' },
@@ -79,14 +96,17 @@ const wrong = [
 ];
 /** Where a wrong value is right after all. */
 const allowed: readonly [path: RegExp, values: readonly unknown[]][] = [
-  [/^(model|models\.0)\.(title|description|exporter|stamp|reason)$|^onnxruntime$|^message$/, ['', 'x'.repeat(200_000)]],
+  [
+    /^(model|models\.0|embeddings\.1)\.(title|description|exporter|stamp|reason)$|^onnxruntime$|^message$/,
+    ['', 'x'.repeat(200_000)],
+  ],
   [/license$/, ['', 'x'.repeat(200_000), null]],
   [/^problem$/, ['', 'x'.repeat(200_000), undefined]],
-  [/(latentConsistency|guidanceEmbedded|loaded|drawUnseeded|models\.0\.runnable)$/, [true]],
+  [/(latentConsistency|guidanceEmbedded|loaded|drawUnseeded|(models|embeddings)\.0\.runnable)$/, [true]],
   [/(size\.\w+|defaults\.(steps|guidance))$/, [-1, 1.5]],
   [/(ms|bytes|freeBytes|textEncode|vaeEncode|denoise|vaeDecode|modelLoadMs|modelRunMs)$/, [1.5]],
   [/(maxRows|freeBytes|preview|capacities|memoryNeeds)$/, [undefined]],
-  [/(models|capacities|calls|memoryNeeds)$/, [[]]],
+  [/(models|capacities|calls|memoryNeeds|embeddings|widths|used|unfit)$/, [[]]],
   [/schedulerConfig$/, [{}, new Map(), new Uint8Array(1)]],
   [/schedulerConfig\./, wrong],
 ];

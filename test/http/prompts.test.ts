@@ -1,8 +1,36 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
+import { writeSafetensors } from '../pipeline/safetensors/write.js';
 import { cottage, startApp } from '../start.js';
 
 const image = cottage.toString('base64');
 const quick = { seed: 1, width: 32, height: 32 };
+
+t.test('textual inversions are listed, and a model that cannot take them says so', async (t) => {
+  const folder = t.testdir();
+  const data = new Uint8Array(2 * 768 * 4);
+  writeSafetensors(join(folder, 'inky.safetensors'), { emb_params: { dtype: 'F32', shape: [2, 768], data } });
+  writeFileSync(join(folder, 'old.pt'), 'PK');
+  const { url } = await startApp(t, { MODELS_DIR: 'test/reference', THREADS: '1', EMBEDDINGS_DIR: folder });
+  const get = async (path: string) => (await fetch(`${url}${path}`)).json();
+  t.match(await get('/embeddings'), {
+    embeddings: [
+      { name: 'inky', runnable: true, vectors: 2, widths: [768] },
+      { name: 'old.pt', runnable: false, reason: /^it is a pickle/ },
+    ],
+  });
+  t.strictSame(await get('/sdapi/v1/embeddings'), {
+    loaded: { inky: { step: null, sd_checkpoint: null, sd_checkpoint_name: null, shape: 768, vectors: 2 } },
+    skipped: {},
+  });
+  const response = await fetch(`${url}/img2img`, {
+    method: 'POST',
+    body: JSON.stringify({ image, ...quick, steps: 2, prompt: 'red, inky' }),
+    headers: { 'content-type': 'application/json', accept: 'application/json' },
+  });
+  t.match(await response.json(), { warnings: [{ code: 'embedding_unused', detail: /Not used: inky\.$/ }] });
+});
 
 t.test('how prompts are read', async (t) => {
   const { url } = await startApp(t, { MODELS_DIR: 'test/reference', THREADS: '1' });

@@ -40,7 +40,7 @@ const { families, cases: allCases } = JSON.parse(
 export const checkpointCases: readonly CheckpointCase[] = allCases;
 
 /** Numbers that follow from the name, as in checkpoints.py. */
-function values(name: string, shape: readonly number[]): Float32Array {
+export function values(name: string, shape: readonly number[]): Float32Array {
   let seed = 2166136261;
   for (const byte of Buffer.from(name)) seed = Math.imul(seed ^ byte, 16777619) >>> 0;
   const [scale, offset] = spread(name, shape);

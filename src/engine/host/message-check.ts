@@ -74,6 +74,11 @@ const modelInfo = object({
 
 const model = Type.Union([modelInfo, brokenModel]);
 
+const embedding = Type.Union([
+  object({ name, runnable: Type.Literal(true), vectors: positive, widths: Type.Array(positive) }),
+  object({ name, runnable: Type.Literal(false), reason: text }),
+]);
+
 const timings = object({
   textEncode: amount,
   vaeEncode: amount,
@@ -85,6 +90,7 @@ const result = object({
   pixels,
   drawUnseeded: Type.Boolean(),
   droppedTokens: object({ prompt: count, negativePrompt: count }),
+  embeddings: object({ used: Type.Array(name), unfit: Type.Array(name) }),
   unetCalls: count,
   modelLoadMs: amount,
   timings,
@@ -100,6 +106,7 @@ const messages = {
     problem: Type.Union([text, nothing]),
     onnxruntime: text,
   }),
+  embeddings: object({ type: type('embeddings'), embeddings: Type.Array(embedding) }),
   ready: object({ type: type('ready') }),
   model: object({ type: type('model'), model }),
   busy: object({ type: type('busy'), doing: oneOf(['load', 'run', 'nothing']) }),

@@ -1,5 +1,7 @@
 // The workers, one per device, and what runs on each. It knows places, not the queue in front of them.
 
+import { join } from 'node:path';
+import type { EmbeddingInfo } from '../../model-facts.js';
 import { rowBudgetFor } from '../shared/capacity.js';
 import type { ExitCause } from '../shared/faults.js';
 import type { FromWorker } from '../shared/messages.js';
@@ -11,6 +13,8 @@ import { WorkerProcess } from './worker-process.js';
 
 export interface PoolSettings {
   readonly modelsDir: string;
+  /** Of textual inversions; absent for `embeddings` in the folder of models. */
+  readonly embeddingsDir?: string | undefined;
   /** Where patched graphs are kept. */
   readonly cacheDir: string;
   /** As parseDevices reads it. */
@@ -38,6 +42,8 @@ export interface Lane {
   readonly jobs: Map<number, AdmittedJob>;
   /** What the worker last said of the model folders. */
   models: readonly CatalogueEntry[];
+  /** And of textual inversions. */
+  embeddings: readonly EmbeddingInfo[];
   /** Why the worker found none. */
   problem: string | undefined;
 }
@@ -74,6 +80,7 @@ export class Pool {
         device,
         () => ({
           modelsDir,
+          embeddingsDir: settings.embeddingsDir ?? join(modelsDir, 'embeddings'),
           cacheDir,
           threads,
           maxSteps,
@@ -90,7 +97,7 @@ export class Pool {
         },
         stepTimeoutMs,
       );
-      const lane: Lane = { index, worker, jobs: new Map(), models: [], problem: undefined };
+      const lane: Lane = { index, worker, jobs: new Map(), models: [], embeddings: [], problem: undefined };
       return lane;
     });
   }

@@ -4,6 +4,7 @@
 import { Socket } from 'node:net';
 import { constants, setPriority } from 'node:os';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { EmbeddingLibrary } from '../../pipeline/embeddings/library.js';
 import { removeLeftOvers } from '../../pipeline/onnx/graph-cache.js';
 import { onnxruntimeVersion } from '../../pipeline/onnx/sessions.js';
 import { Channel, channelFd } from '../shared/channel.js';
@@ -21,6 +22,8 @@ const lookAfterMs = { first: 500, most: 30_000 };
 let batch: Batch<OnDevice>;
 let batchDevice: WorkerDevice;
 let stepping = false;
+/** The stamp of what was last said of them. */
+let embeddingsTold = '';
 
 dieWithParent(Number(process.argv[2]));
 
@@ -53,12 +56,21 @@ function sendModels({ models, problem }: ModelStore): void {
   send({ type: 'models', models, problem, onnxruntime: onnxruntimeVersion });
 }
 
+/** Their folder is looked at for each prompt, so that it is known here at the latest when a request is done. */
+function sendEmbeddings(library: EmbeddingLibrary): void {
+  library.look();
+  if (library.stamp === embeddingsTold) return;
+  embeddingsTold = library.stamp;
+  send({ type: 'embeddings', embeddings: library.list });
+}
+
 /** Folders come, go and change while the worker runs. It looks at them while nothing else is to do, less and less often. */
-async function watchFolders(store: ModelStore): Promise<never> {
+async function watchFolders(store: ModelStore, embeddings: EmbeddingLibrary): Promise<never> {
   for (let delay = lookAfterMs.first; ; delay = Math.min(2 * delay, lookAfterMs.most)) {
     await sleep(delay, undefined, { ref: false });
     if (!batch.isIdle) continue;
     const changed = await store.look();
+    sendEmbeddings(embeddings);
     if (batch.isIdle) send({ type: 'busy', doing: 'nothing' });
     if (!changed) continue;
     sendModels(store);
@@ -71,24 +83,29 @@ async function start(options: StartMessage): Promise<void> {
   if (options.provider === 'cpu') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
   removeLeftOvers(options.cacheDir);
   const device = await openDevice(options);
-  const store = new ModelStore(options, {
-    loading: () => send({ type: 'busy', doing: 'load' }),
-    warmUp: async (model) => {
-      const warmth = await warmUp(model, { device, measureRows: options.measureRows });
-      await batchDevice.preparePreviews(model);
-      return warmth;
+  const embeddings = new EmbeddingLibrary(options.embeddingsDir);
+  const store = new ModelStore(
+    { ...options, embeddings },
+    {
+      loading: () => send({ type: 'busy', doing: 'load' }),
+      warmUp: async (model) => {
+        const warmth = await warmUp(model, { device, measureRows: options.measureRows });
+        await batchDevice.preparePreviews(model);
+        return warmth;
+      },
+      changed: (model) => send({ type: 'model', model }),
+      componentLoaded: (model, component, ms) => send({ type: 'modelLoaded', model, component, ms }),
     },
-    changed: (model) => send({ type: 'model', model }),
-    componentLoaded: (model, component, ms) => send({ type: 'modelLoaded', model, component, ms }),
-  });
+  );
   batchDevice = new WorkerDevice(store, device, () => batch.running, send);
   batch = new Batch(batchDevice);
   await store.look();
   sendModels(store);
+  sendEmbeddings(embeddings);
   send(memoryReport(device));
   send({ type: 'busy', doing: 'nothing' });
   send({ type: 'ready' });
-  watchFolders(store).catch(die);
+  watchFolders(store, embeddings).catch(die);
 }
 
 async function run(): Promise<void> {

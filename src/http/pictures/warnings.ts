@@ -18,6 +18,8 @@ export const warningCodes = {
     'A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights.',
   prompt_weight_limited:
     'Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest.',
+  embedding_unused:
+    'A prompt names a textual inversion that the model cannot take: it has other widths, or the text encoder came as an exported graph, which takes no vectors. The name was read as words.',
   vae_draw_unseeded: "The model's encoder draws by itself: the same seed does not give the same picture.",
   prompts_unused: 'No step ran, so that prompts and guidance had no effect.',
   strength_rounded_to_no_step: 'trunc(steps * strength) is 0: the picture went through the autoencoder only.',
@@ -70,6 +72,7 @@ export function warningsFor(
     [!noStep && !untouched && unknownOf(parameters).length > 0, 'prompt_words_unknown'],
     [prompts.some(({ unused }) => unused), 'prompt_syntax_unused'],
     [prompts.some(({ limited }) => limited), 'prompt_weight_limited'],
+    [(result?.embeddings.unfit.length ?? 0) > 0, 'embedding_unused'],
     [result?.drawUnseeded === true, 'vae_draw_unseeded'],
     [noStep && (prompt !== '' || negativePrompt !== ''), 'prompts_unused'],
     [noStep && strength > 0, 'strength_rounded_to_no_step'],
@@ -107,17 +110,28 @@ function unknownOf(parameters: Parameters): string[] {
 
 const maxNamed = 10;
 
+/** What a warning may name. */
+interface Told {
+  readonly parameters: Parameters;
+  readonly result?: Generated;
+}
+
 /** Warnings in words. @param pictures that they are about; what one of them has in its prompts is named */
 export function warningBodies(
   warnings: readonly Warning[],
-  pictures: readonly { readonly parameters: Parameters }[],
+  pictures: readonly Told[],
 ): { code: Warning; detail: string }[] {
   return warnings.map((code) => ({ code, detail: `${warningCodes[code]}${namedIn(code, pictures)}` }));
 }
 
-function namedIn(code: Warning, pictures: readonly { readonly parameters: Parameters }[]): string {
-  if (code !== 'prompt_words_unknown') return '';
-  const words = [...new Set(pictures.flatMap(({ parameters }) => unknownOf(parameters)))];
-  const more = words.length > maxNamed ? `, and ${words.length - maxNamed} more` : '';
-  return ` Not known: ${words.slice(0, maxNamed).join(', ')}${more}.`;
+const namesOf: Readonly<Partial<Record<Warning, (picture: Told) => readonly string[]>>> = {
+  prompt_words_unknown: ({ parameters }) => unknownOf(parameters),
+  embedding_unused: ({ result }) => result?.embeddings.unfit ?? [],
+};
+
+function namedIn(code: Warning, pictures: readonly Told[]): string {
+  const names = [...new Set(pictures.flatMap((picture) => namesOf[code]?.(picture) ?? []))];
+  if (names.length === 0) return '';
+  const more = names.length > maxNamed ? `, and ${names.length - maxNamed} more` : '';
+  return ` ${code === 'prompt_words_unknown' ? 'Not known' : 'Not used'}: ${names.slice(0, maxNamed).join(', ')}${more}.`;
 }

@@ -3,6 +3,7 @@
 import { totalmem } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import { type TSchema, Type } from 'typebox';
+import type { Engine } from '../../engine/host/engine.js';
 import type { ReadableTelemetry } from '../metrics/gpu-metrics.js';
 import { webuiJson as json, webuiResponses as responses, webuiTags } from './answers.js';
 
@@ -34,7 +35,7 @@ const Embedding = Type.Object({
   vectors: Type.Integer(),
 });
 
-const lists = (gpus: ReadableTelemetry | undefined): Readonly<Record<string, FixedList>> => ({
+const lists = (engine: Engine, gpus: ReadableTelemetry | undefined): Readonly<Record<string, FixedList>> => ({
   upscalers: {
     operation: 'webuiUpscalers',
     summary: 'The upscalers',
@@ -68,12 +69,13 @@ const lists = (gpus: ReadableTelemetry | undefined): Readonly<Record<string, Fix
   embeddings: {
     operation: 'webuiEmbeddings',
     summary: 'The textual inversions',
-    description: 'Empty: there are none here.',
+    description:
+      'What a prompt takes by name; `skipped` is empty. The steps and models of their training are not known here.',
     schema: Type.Object({
       loaded: Type.Record(Type.String(), Embedding),
       skipped: Type.Record(Type.String(), Embedding),
     }),
-    answer: () => ({ loaded: {}, skipped: {} }),
+    answer: () => ({ loaded: embeddingsOf(engine), skipped: {} }),
   },
   scripts: {
     operation: 'webuiScripts',
@@ -119,6 +121,15 @@ const lists = (gpus: ReadableTelemetry | undefined): Readonly<Record<string, Fix
   },
 });
 
+function embeddingsOf({ embeddings }: Engine) {
+  const unknown = { step: null, sd_checkpoint: null, sd_checkpoint_name: null };
+  return Object.fromEntries(
+    embeddings.flatMap((each) =>
+      each.runnable ? [[each.name, { ...unknown, shape: each.widths[0], vectors: each.vectors }] as const] : [],
+    ),
+  );
+}
+
 function ofProcess() {
   const total = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
   const used = process.memoryUsage.rss();
@@ -132,8 +143,8 @@ function ofGpu(gpus: ReadableTelemetry | undefined) {
   return { system: { free: total - used, used, total } };
 }
 
-export function fixedListRoutes(app: FastifyInstance, gpus: ReadableTelemetry | undefined): void {
-  for (const [path, { operation, summary, description, schema, answer }] of Object.entries(lists(gpus))) {
+export function fixedListRoutes(app: FastifyInstance, engine: Engine, gpus: ReadableTelemetry | undefined): void {
+  for (const [path, { operation, summary, description, schema, answer }] of Object.entries(lists(engine, gpus))) {
     app.get(
       `/${path}`,
       {

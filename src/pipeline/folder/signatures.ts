@@ -13,8 +13,8 @@ export const aliases = {
 } as const;
 
 const known: Readonly<Record<Component, { required: readonly (readonly string[])[]; optional: readonly string[] }>> = {
-  text_encoder: { required: [aliases.input_ids], optional: [] },
-  text_encoder_2: { required: [aliases.input_ids], optional: [] },
+  text_encoder: { required: [aliases.input_ids], optional: ['token_kept', 'token_vectors'] },
+  text_encoder_2: { required: [aliases.input_ids], optional: ['token_kept', 'token_vectors'] },
   unet: {
     required: [['sample'], ['timestep'], ['encoder_hidden_states']],
     optional: ['timestep_cond', 'text_embeds', 'time_ids'],
