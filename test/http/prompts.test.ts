@@ -1,5 +1,6 @@
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import t from 'tap';
 import { writeSafetensors } from '../pipeline/safetensors/write.js';
 import { cottage, startApp } from '../start.js';
@@ -30,6 +31,19 @@ t.test('textual inversions are listed, and a model that cannot take them says so
     headers: { 'content-type': 'application/json', accept: 'application/json' },
   });
   t.match(await response.json(), { warnings: [{ code: 'embedding_unused', detail: /Not used: inky\.$/ }] });
+
+  const ones = new Uint8Array(new Float32Array(16).fill(1).buffer);
+  writeSafetensors(join(folder, 'dropped.safetensors'), { '<new>': { dtype: 'F32', shape: [16], data: ones } });
+  rmSync(join(folder, 'old.pt'));
+  const used = await fetch(`${url}/img2img`, {
+    method: 'POST',
+    body: JSON.stringify({ image, ...quick, steps: 2, prompt: 'red, Dropped' }),
+    headers: { 'content-type': 'application/json' },
+  });
+  t.equal(used.headers.get('img2img-embeddings'), 'dropped', 'used at once');
+  t.notMatch(String(used.headers.get('img2img-warnings')), /embedding_unused/);
+  while (JSON.stringify(await get('/embeddings')).includes('old.pt')) await setTimeout(50);
+  t.match(await get('/embeddings'), { embeddings: [{ name: 'dropped', vectors: 1, widths: [16] }, { name: 'inky' }] });
 });
 
 t.test('how prompts are read', async (t) => {

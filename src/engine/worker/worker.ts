@@ -21,9 +21,10 @@ const lookAfterMs = { first: 500, most: 30_000 };
 
 let batch: Batch<OnDevice>;
 let batchDevice: WorkerDevice;
+let embeddings: EmbeddingLibrary;
 let stepping = false;
 /** The stamp of what was last said of them. */
-let embeddingsTold = '';
+let embeddingsTold: string | undefined;
 
 dieWithParent(Number(process.argv[2]));
 
@@ -56,24 +57,24 @@ function sendModels({ models, problem }: ModelStore): void {
   send({ type: 'models', models, problem, onnxruntime: onnxruntimeVersion });
 }
 
-/** Their folder is looked at for each prompt, so that it is known here at the latest when a request is done. */
-function sendEmbeddings(library: EmbeddingLibrary): void {
-  library.look();
-  if (library.stamp === embeddingsTold) return;
-  embeddingsTold = library.stamp;
-  send({ type: 'embeddings', embeddings: library.list });
+/** Prompts look at their folder too: what is new is told when nothing is left to do. @returns whether anything was */
+function sendEmbeddings(): boolean {
+  embeddings.look();
+  if (embeddings.stamp === embeddingsTold) return false;
+  embeddingsTold = embeddings.stamp;
+  send({ type: 'embeddings', embeddings: embeddings.list });
+  return true;
 }
 
 /** Folders come, go and change while the worker runs. It looks at them while nothing else is to do, less and less often. */
-async function watchFolders(store: ModelStore, embeddings: EmbeddingLibrary): Promise<never> {
+async function watchFolders(store: ModelStore): Promise<never> {
   for (let delay = lookAfterMs.first; ; delay = Math.min(2 * delay, lookAfterMs.most)) {
     await sleep(delay, undefined, { ref: false });
     if (!batch.isIdle) continue;
     const changed = await store.look();
-    sendEmbeddings(embeddings);
     if (batch.isIdle) send({ type: 'busy', doing: 'nothing' });
-    if (!changed) continue;
-    sendModels(store);
+    if (changed) sendModels(store);
+    if (!sendEmbeddings() && !changed) continue;
     delay = lookAfterMs.first;
   }
 }
@@ -83,7 +84,7 @@ async function start(options: StartMessage): Promise<void> {
   if (options.provider === 'cpu') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
   removeLeftOvers(options.cacheDir);
   const device = await openDevice(options);
-  const embeddings = new EmbeddingLibrary(options.embeddingsDir);
+  embeddings = new EmbeddingLibrary(options.embeddingsDir);
   const store = new ModelStore(
     { ...options, embeddings },
     {
@@ -101,11 +102,11 @@ async function start(options: StartMessage): Promise<void> {
   batch = new Batch(batchDevice);
   await store.look();
   sendModels(store);
-  sendEmbeddings(embeddings);
+  sendEmbeddings();
   send(memoryReport(device));
   send({ type: 'busy', doing: 'nothing' });
   send({ type: 'ready' });
-  watchFolders(store, embeddings).catch(die);
+  watchFolders(store).catch(die);
 }
 
 async function run(): Promise<void> {
@@ -117,6 +118,7 @@ async function run(): Promise<void> {
     await nextTurn();
   }
   stepping = false;
+  sendEmbeddings();
   send({ type: 'busy', doing: 'nothing' });
 }
 

@@ -9,8 +9,9 @@ import type { Parameters } from './parameters.js';
 import { unknownWords } from './unknown-words.js';
 
 export const warningCodes = {
-  prompt_truncated: 'The prompt has more tokens than the text encoder takes; its end was cut.',
-  negative_prompt_truncated: 'The negative prompt has more tokens than the text encoder takes; its end was cut.',
+  prompt_truncated: 'The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more.',
+  negative_prompt_truncated:
+    'The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more.',
   negative_prompt_unused:
     'The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding.',
   prompt_words_unknown: "Words of the prompts are not in the model's vocabulary and may have no effect.",
@@ -19,7 +20,7 @@ export const warningCodes = {
   prompt_weight_limited:
     'Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest.',
   embedding_unused:
-    'A prompt names a textual inversion that the model cannot take: it has other widths, or the text encoder came as an exported graph, which takes no vectors. The name was read as words.',
+    'A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words.',
   vae_draw_unseeded: "The model's encoder draws by itself: the same seed does not give the same picture.",
   prompts_unused: 'No step ran, so that prompts and guidance had no effect.',
   strength_rounded_to_no_step: 'trunc(steps * strength) is 0: the picture went through the autoencoder only.',

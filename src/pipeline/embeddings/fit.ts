@@ -2,6 +2,7 @@
 
 import type { TextEncoder } from '../folder/text-encoders.js';
 import type { Model } from '../model.js';
+import { tokenInputs } from '../onnx/patch.js';
 import type { Row } from '../onnx/rows.js';
 import type { Chunk } from '../prompts/chunks.js';
 import { type EncoderRole, vectorsOf } from './embedding-file.js';
@@ -9,11 +10,11 @@ import type { Embedding } from './library.js';
 
 type EncodingModel = Pick<Model, 'folder' | 'sessions' | 'tokenizers'>;
 
-/** True where each of the text encoders takes vectors, and the file has some of its width; exported graphs take ids only. */
+/** True where each of the text encoders takes vectors, and the file has some of its width, which are not too many. */
 export function fits(model: EncodingModel, embedding: Embedding): boolean {
   return model.folder.textEncoders.every(({ component, tokenizer }) => {
     const session = model.sessions[component]!;
-    const width = session.takes('token_vectors') ? session.shapeOf('token_vectors')[2] : undefined;
+    const width = session.takes(tokenInputs.vectors) ? session.shapeOf(tokenInputs.vectors)[2] : undefined;
     return (
       placeOf(model, component, embedding)?.width === width && embedding.vectors <= model.tokenizers[tokenizer]!.room
     );
@@ -21,7 +22,7 @@ export function fits(model: EncodingModel, embedding: Embedding): boolean {
 }
 
 /**
- * The inputs of a written text encoder beside the ids.
+ * The inputs of a text encoder beside the ids, where its graph has them.
  * @param chunk whose embeddings fit
  */
 export function vectorInputs(
@@ -30,8 +31,8 @@ export function vectorInputs(
   { ids, replaced }: Chunk,
 ): Readonly<Record<string, Row>> {
   const session = model.sessions[component]!;
-  if (!session.takes('token_vectors')) return {};
-  const width = Number(session.shapeOf('token_vectors')[2]);
+  if (!session.takes(tokenInputs.vectors)) return {};
+  const width = Number(session.shapeOf(tokenInputs.vectors)[2]);
   const kept = new Float32Array(ids.length).fill(1);
   const vectors = new Float32Array(ids.length * width);
   const read = new Map<Embedding, Float32Array>();
@@ -42,8 +43,8 @@ export function vectorInputs(
     vectors.set(own.subarray(vector * width, (vector + 1) * width), position * width);
   }
   return {
-    token_kept: { data: kept, dims: [ids.length, 1] },
-    token_vectors: { data: vectors, dims: [ids.length, width] },
+    [tokenInputs.kept]: { data: kept, dims: [ids.length, 1] },
+    [tokenInputs.vectors]: { data: vectors, dims: [ids.length, width] },
   };
 }
 

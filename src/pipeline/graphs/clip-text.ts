@@ -1,6 +1,7 @@
 // CLIP's text model, with and without projection. Source: transformers, modeling_clip.py, CLIPTextTransformer.
 
 import { dataTypes } from '../onnx/graph-file.js';
+import { tokenInputs } from '../onnx/patch.js';
 import { attention } from './attention.js';
 import type { Value, WrittenGraph } from './graph-writer.js';
 import { type Activation, Layers } from './layers.js';
@@ -36,8 +37,8 @@ export function writeClipText(weights: Weights, config: ClipTextConfig): Written
   const rows = g.rowsOf(ids);
   const table = g.parameter('text_model.embeddings.token_embedding.weight', [config.vocabulary, width]);
   const positions = g.parameter('text_model.embeddings.position_embedding.weight', [tokens, width]);
-  const kept = g.input('token_kept', dataTypes.float32, ['batch', tokens, 1]);
-  const vectors = g.input('token_vectors', dataTypes.float32, ['batch', tokens, width]);
+  const kept = g.input(tokenInputs.kept, dataTypes.float32, ['batch', tokens, 1]);
+  const vectors = g.input(tokenInputs.vectors, dataTypes.float32, ['batch', tokens, width]);
   const own = g.add(g.node('Mul', [g.node('Gather', [table, ids]), kept]), vectors);
   const embedded = g.add(own, positions);
   const mask = g.floats(

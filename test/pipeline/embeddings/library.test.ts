@@ -1,12 +1,15 @@
-import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { vectorsOf } from '../../../src/pipeline/embeddings/embedding-file.js';
+import { fits } from '../../../src/pipeline/embeddings/fit.js';
 import { EmbeddingLibrary } from '../../../src/pipeline/embeddings/library.js';
 import { loadModel } from '../../../src/pipeline/model.js';
+import { type Bytes, fieldsOf, read, text, wholeFile } from '../../../src/pipeline/onnx/wire.js';
 import { encodePrompts } from '../../../src/pipeline/prompts/prompts.js';
 import { reference } from '../cases.js';
 import { writeCheckpointFolder } from '../checkpoints.js';
+import { writeFolder } from '../folders.js';
 import { type WrittenTensor, writeSafetensors } from '../safetensors/write.js';
 
 const tensor = (shape: number[], value = 1, dtype = 'F32'): WrittenTensor => ({
@@ -14,7 +17,8 @@ const tensor = (shape: number[], value = 1, dtype = 'F32'): WrittenTensor => ({
   shape,
   data: new Uint8Array(new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(value).buffer),
 });
-const options = { provider: 'cpu', threads: 1, cacheDir: join(t.testdir(), 'cache') } as const;
+const parent = t.testdir();
+const options = { provider: 'cpu', threads: 1, cacheDir: join(parent, 'cache') } as const;
 
 t.test('each layout is listed with its vectors and widths', async (t) => {
   const folder = t.testdir();
@@ -131,10 +135,65 @@ t.test('files are noticed as they come, change and go, and a prompt is encoded a
   t.equal(library.look(), false, 'nothing new');
 });
 
-t.test('an exported text encoder takes none', async (t) => {
+/** The table of the vocabulary in an exported text encoder. */
+function tableIn(path: string): Float32Array {
+  const file = openSync(path, 'r');
+  const inside = (bytes: Bytes, number: number) => [...fieldsOf(bytes)].filter((field) => field.number === number);
+  const [graph] = inside(wholeFile(file), 7);
+  const tensor = inside(graph!.bytes, 5).find(({ bytes }) =>
+    text(inside(bytes, 8)[0]!.bytes).endsWith('token_embedding.weight'),
+  );
+  const raw = read(inside(tensor!.bytes, 9)[0]!.bytes);
+  closeSync(file);
+  return new Float32Array(raw.slice().buffer);
+}
+
+for (const [name, path, tokenizers] of [
+  ['tiny', reference('tiny'), ['tokenizer']],
+  ['sdxl', writeFolder(parent, 'sdxl'), ['tokenizer', 'tokenizer_2']],
+] as const) {
+  t.test(`${name}: an exported text encoder takes a word's own vectors for the word`, async (t) => {
+    const folder = t.testdir({ embeddings: {} });
+    const library = new EmbeddingLibrary(folder);
+    const model = await loadModel(path, options, library);
+    const rows = tokenizers.map((tokenizer) => {
+      const table = tableIn(join(path, tokenizer.replace('tokenizer', 'text_encoder'), 'model.onnx'));
+      const width = Number(
+        model.sessions[tokenizer.replace('tokenizer', 'text_encoder') as 'text_encoder']!.shapeOf('token_vectors')[2],
+      );
+      const [id] = model.tokenizers[tokenizer]!.encode('red');
+      const data = new Uint8Array(table.slice(id! * width, (id! + 1) * width).buffer);
+      return { dtype: 'F32', shape: [1, width], data };
+    });
+    const [first, second] = rows;
+    const tensors = second ? { clip_l: first!, clip_g: second } : { emb_params: first! };
+    writeSafetensors(join(folder, 'look.safetensors'), tensors);
+    const encode = async (text: string) =>
+      (await encodePrompts(model, [[{ text, syntax: 'plain', long: false }]]))[0]![0]!;
+    const [look, red, other] = [await encode('a look'), await encode('a red'), await encode('a blue')];
+    t.strictSame(look.named, { used: ['look'], unfit: [] });
+    t.strictSame(look.embeds.data, red.embeds.data);
+    t.strictSame(look.pooled?.data, red.pooled?.data);
+    t.notSame(look.embeds.data, other.embeds.data);
+  });
+}
+
+t.test('what has another width, too many vectors or no place in the graph is read as words', async (t) => {
   const folder = t.testdir();
-  writeSafetensors(join(folder, 'look.safetensors'), { emb_params: tensor([1, 16]) });
+  for (const [name, shape] of [
+    ['wide', [1, 17]],
+    ['many', [15, 16]],
+    ['look', [14, 16]],
+  ] as const) {
+    writeSafetensors(join(folder, `${name}.safetensors`), { emb_params: tensor([...shape]) });
+  }
   const model = await loadModel(reference('tiny'), options, new EmbeddingLibrary(folder));
-  const [[encoded] = []] = await encodePrompts(model, [[{ text: 'a look', syntax: 'plain', long: false }]]);
-  t.strictSame(encoded!.named, { used: [], unfit: ['look'] });
+  const prompts = [[{ text: 'wide many look', syntax: 'plain', long: true }]] as const;
+  const [[encoded] = []] = await encodePrompts(model, prompts);
+  t.strictSame(encoded!.named, { used: ['look'], unfit: ['wide', 'many'] });
+  const encoder = new Proxy(model.sessions.text_encoder!, {
+    get: (target, name) => (name === 'takes' ? () => false : Reflect.get(target, name, target)),
+  });
+  const without = { ...model, sessions: { ...model.sessions, text_encoder: encoder } };
+  t.ok(!fits(without, model.embeddings!.embeddings.find(({ name }) => name === 'look')!));
 });
