@@ -28,6 +28,13 @@ const Settings = Type.Object({
         'Folder of textual inversions (`.safetensors`), which prompts use by the names of their files; by default `embeddings` in `MODELS_DIR`',
     }),
   ),
+  LORAS_DIR: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        'Folder of LoRAs as `.safetensors`, in folders below it if you like. By default `loras` in MODELS_DIR',
+    }),
+  ),
   CACHE_DIR: Type.String({
     default: './cache',
     minLength: 1,
@@ -148,6 +155,7 @@ const Settings = Type.Object({
   MAX_PIXELS: Type.Integer({ default: 4_194_304, minimum: 1, description: 'Pixels of an answer' }),
   MAX_STEPS: Type.Integer({ default: 150, minimum: 1, maximum: 1000, description: 'Largest `steps`' }),
   MAX_N: Type.Integer({ default: 8, minimum: 1, maximum: 64, description: 'Largest `n`, pictures of one request' }),
+  MAX_LORAS: Type.Integer({ default: 8, minimum: 1, maximum: 32, description: 'LoRAs of one request' }),
   MAX_SHEET_CELLS: Type.Integer({
     default: 36,
     minimum: 1,
@@ -255,6 +263,16 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
   return config;
 }
 
+/** What the models command reads. Of the server's settings that is one, so that no other one can stop it. */
+export function readModelsConfig(environment: NodeJS.ProcessEnv = process.env) {
+  const { MODELS_DIR, HF_ENDPOINT, HF_TOKEN } = environment;
+  return {
+    modelsDir: MODELS_DIR || defaultConfig.MODELS_DIR,
+    endpoint: HF_ENDPOINT || undefined,
+    token: HF_TOKEN?.trim() || undefined,
+  };
+}
+
 /** For one that is neither an address nor `address/bits`. */
 function isNoNetwork(item: string): boolean {
   const [address = '', bits, ...rest] = item.split('/');
@@ -268,6 +286,7 @@ export function engineSettings(config: Config): EngineSettings {
   return {
     modelsDir: config.MODELS_DIR,
     embeddingsDir: config.EMBEDDINGS_DIR,
+    lorasDir: config.LORAS_DIR,
     cacheDir: config.CACHE_DIR,
     devices: config.DEVICES,
     threads: config.THREADS,

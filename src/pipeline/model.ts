@@ -1,11 +1,14 @@
 // A loaded model: its folder's facts, its sessions and its tokenizers.
 
 import type { EmbeddingLibrary } from './embeddings/library.js';
-import { type ModelFolder, readModelFolder } from './folder/model-folder.js';
+import type { Component } from './folder/components.js';
+import type { ModelFolder } from './folder/model-folder.js';
+import { inspectModel } from './inspect-model.js';
+import type { Folded } from './lora/fold.js';
 import { type DeviceOptions, loadSessions, type Sessions } from './onnx/sessions.js';
 import type { EncodedPrompt } from './prompts/encoded-prompt.js';
 import { PromptCache } from './prompts/prompt-cache.js';
-import { type ClipTokenizer, loadTokenizer } from './tokenizer.js';
+import type { ClipTokenizer } from './tokenizer.js';
 
 export interface Model {
   readonly folder: ModelFolder;
@@ -14,25 +17,14 @@ export interface Model {
   readonly promptCache: PromptCache<EncodedPrompt>;
   /** Textual inversions that prompts may name; absent for none. */
   readonly embeddings?: EmbeddingLibrary | undefined;
+  /** Of a model with LoRAs: the one that it was made from, whose sessions it shares where they leave a graph as it is. */
+  readonly base?: Model;
+  /** Keys of its LoRAs that the model has no place for. */
+  readonly unusedLoraKeys?: number;
 }
 
 /** 140 prompts of Stable Diffusion 1.x. */
 const promptCacheBytes = 32 * 2 ** 20;
-
-/**
- * All of a model but its sessions: what can be known of it without onnxruntime.
- * @throws ModelFolderError with one sentence for whoever put the folder there
- */
-export function inspectModel(path: string, provider: DeviceOptions['provider']): Pick<Model, 'folder' | 'tokenizers'> {
-  const folder = readModelFolder(path, provider);
-  const tokenizers = Object.fromEntries(
-    folder.textEncoders.map(({ tokenizer, tokenizerSource, maxTokens }) => [
-      tokenizer,
-      loadTokenizer(tokenizerSource.folder, maxTokens, tokenizerSource.padToken),
-    ]),
-  );
-  return { folder, tokenizers };
-}
 
 /** @throws ModelFolderError with one sentence for whoever put the folder there */
 export async function loadModel(
@@ -45,6 +37,20 @@ export async function loadModel(
   return { folder, tokenizers, promptCache, embeddings, sessions: await loadSessions(folder, device) };
 }
 
-export async function releaseModel({ sessions }: Model): Promise<void> {
-  for (const session of Object.values(sessions)) await session.release();
+/**
+ * The same model with LoRAs in its weights. It needs `base`, and is to be released before it.
+ * @throws ModelFolderError when its graphs do not load
+ */
+export async function loadFolded(base: Model, { folder, unusedKeys }: Folded, device: DeviceOptions): Promise<Model> {
+  const changed = Object.entries(folder.graphs).filter(
+    ([part, graph]) => graph !== base.folder.graphs[part as Component],
+  );
+  const own = await loadSessions({ graphs: Object.fromEntries(changed) }, device);
+  const promptCache = new PromptCache<EncodedPrompt>(promptCacheBytes);
+  return { ...base, folder, sessions: { ...base.sessions, ...own }, promptCache, base, unusedLoraKeys: unusedKeys };
+}
+
+export async function releaseModel({ sessions, base }: Model): Promise<void> {
+  const shared = Object.values(base?.sessions ?? {});
+  for (const session of Object.values(sessions)) if (!shared.includes(session)) await session.release();
 }

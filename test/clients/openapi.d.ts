@@ -124,6 +124,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/loras": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The LoRAs that requests can name
+         * @description All files in LORAS_DIR. What is put there while the server runs is found.
+         */
+        get: operations["listLoras"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/problems/{code}": {
         parameters: {
             query?: never;
@@ -477,7 +497,7 @@ export interface paths {
         };
         /**
          * The LoRAs
-         * @description Empty: there are none here.
+         * @description What `<lora:name:0.8>` in a prompt takes. No paths: a path is the name.
          */
         get: operations["webuiLoras"];
         put?: never;
@@ -805,7 +825,7 @@ export interface components {
              * @description Stable; for programs
              * @enum {string}
              */
-            code: "invalid_request" | "unauthorized" | "not_found" | "model_not_found" | "method_not_allowed" | "not_acceptable" | "upload_too_large" | "unsupported_media_type" | "unsupported_picture" | "undecodable_picture" | "picture_too_large" | "size_not_supported" | "model_not_runnable" | "too_large_for_device" | "unsupported_combination" | "overloaded" | "deadline_unattainable" | "rate_limited" | "internal" | "request_kills_worker" | "draining" | "not_ready" | "worker_lost" | "deadline_exceeded";
+            code: "invalid_request" | "unauthorized" | "not_found" | "model_not_found" | "lora_not_found" | "method_not_allowed" | "not_acceptable" | "upload_too_large" | "unsupported_media_type" | "unsupported_picture" | "undecodable_picture" | "picture_too_large" | "size_not_supported" | "model_not_runnable" | "lora_not_runnable" | "too_large_for_device" | "unsupported_combination" | "overloaded" | "deadline_unattainable" | "rate_limited" | "internal" | "request_kills_worker" | "draining" | "not_ready" | "worker_lost" | "deadline_exceeded";
             request_id: string;
             /** @description One entry per bad field */
             errors?: {
@@ -852,6 +872,12 @@ export interface components {
             unet_calls: number;
             /** @description sha256 of the model folder */
             model_digest: string;
+            /** @description LoRAs with their scales and the sha256 of their files; absent where there are none */
+            loras: {
+                name: string;
+                scale: number;
+                digest: string;
+            }[];
             /** @description Width x height */
             size: string;
             /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
@@ -885,7 +911,7 @@ export interface components {
             /** @description What was changed or had no effect */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -930,6 +956,12 @@ export interface components {
                 unet_calls: number;
                 /** @description sha256 of the model folder */
                 model_digest: string;
+                /** @description LoRAs with their scales and the sha256 of their files; absent where there are none */
+                loras: {
+                    name: string;
+                    scale: number;
+                    digest: string;
+                }[];
                 /** @description Width x height */
                 size: string;
                 /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
@@ -946,7 +978,7 @@ export interface components {
             /** @description What would be changed or have no effect; whether a prompt is too long is known only when it runs */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -979,7 +1011,7 @@ export interface components {
                 parameters: components["schemas"]["Ran"];
                 warnings: {
                     /** @enum {string} */
-                    code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                    code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                     detail: string;
                 }[];
             }[];
@@ -990,7 +1022,7 @@ export interface components {
             /** @description Of all pictures, each once */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -1036,6 +1068,8 @@ export interface components {
                 min: number;
                 max: number;
             };
+            /** @description Of the LoRAs that it takes; null where it takes none */
+            lora_family?: ("sd1" | "sd2" | "sdxl" | "sdxl-refiner" | "unknown") | null;
             /** @description Rows of one UNet call beyond which more gain nothing here, as measured when the model was loaded; a guided picture takes two */
             row_budgets?: {
                 width: number;
@@ -1066,6 +1100,24 @@ export interface components {
             widths?: number[];
             /** @description Why it cannot be used */
             reason?: string;
+        };
+        Lora: {
+            /** @description What the field `lora` takes */
+            name: string;
+            /**
+             * @description The models that it is for, as far as its file tells
+             * @enum {string}
+             */
+            family?: "sd1" | "sd2" | "sdxl" | "sdxl-refiner" | "unknown";
+            /** @description The largest of its layers */
+            rank?: number;
+            /** @description Words for the prompt, where its file names some */
+            trigger_words?: string[];
+            /** @description sha256 of the file */
+            digest?: string;
+            runnable: boolean;
+            /** @description Why it cannot be used */
+            reason: string | null;
         };
         Edited: {
             /** @description Unix time in seconds */
@@ -1238,7 +1290,7 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
-                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name>` is no word. Default: `plain`.
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
                      * @default plain
                      * @enum {string}
                      */
@@ -1264,6 +1316,15 @@ export interface operations {
                     seed?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
+                    /**
+                     * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
+                     * @example watercolour:0.8
+                     */
+                    lora?: string | {
+                        name: string;
+                        /** @default 1 */
+                        scale?: number;
+                    }[];
                     /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
@@ -1345,7 +1406,7 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
-                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name>` is no word. Default: `plain`.
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
                      * @default plain
                      * @enum {string}
                      */
@@ -1371,6 +1432,15 @@ export interface operations {
                     seed?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
+                    /**
+                     * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
+                     * @example watercolour:0.8
+                     */
+                    lora?: string | {
+                        name: string;
+                        /** @default 1 */
+                        scale?: number;
+                    }[];
                     /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
@@ -1455,6 +1525,8 @@ export interface operations {
                     "Img2img-Unet-Calls"?: string;
                     /** @description sha256 of the model folder */
                     "Img2img-Model-Digest"?: string;
+                    /** @description LoRAs with their scales and the sha256 of their files; absent where there are none */
+                    "Img2img-Loras"?: string;
                     /** @description Width x height */
                     "Img2img-Size"?: string;
                     /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
@@ -1465,7 +1537,7 @@ export interface operations {
                     "Img2img-Engine"?: string;
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
@@ -1499,7 +1571,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `model_not_found`: there is no such model. */
+            /** @description `model_not_found`: there is no such model. `lora_not_found`: there is no such LoRA. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1535,7 +1607,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. */
+            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. `lora_not_runnable`: the LoRA is there, and cannot be used with this model. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1635,7 +1707,7 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
-                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name>` is no word. Default: `plain`.
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
                      * @default plain
                      * @enum {string}
                      */
@@ -1658,6 +1730,15 @@ export interface operations {
                     seed?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
+                    /**
+                     * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
+                     * @example watercolour:0.8
+                     */
+                    lora?: string | {
+                        name: string;
+                        /** @default 1 */
+                        scale?: number;
+                    }[];
                     /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
@@ -1758,7 +1839,7 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
-                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name>` is no word. Default: `plain`.
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
                      * @default plain
                      * @enum {string}
                      */
@@ -1781,6 +1862,15 @@ export interface operations {
                     seed?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
+                    /**
+                     * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
+                     * @example watercolour:0.8
+                     */
+                    lora?: string | {
+                        name: string;
+                        /** @default 1 */
+                        scale?: number;
+                    }[];
                     /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
@@ -1833,7 +1923,7 @@ export interface operations {
                 headers: {
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
@@ -1866,7 +1956,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `model_not_found`: there is no such model. */
+            /** @description `model_not_found`: there is no such model. `lora_not_found`: there is no such LoRA. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1902,7 +1992,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. */
+            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. `lora_not_runnable`: the LoRA is there, and cannot be used with this model. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2054,6 +2144,38 @@ export interface operations {
                 content: {
                     "application/json": {
                         embeddings: components["schemas"]["Embedding"][];
+                    };
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listLoras: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All LoRAs */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        loras: components["schemas"]["Lora"][];
                     };
                 };
             };
@@ -2280,7 +2402,7 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
-                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name>` is no word. Default: `plain`.
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
                      * @default plain
                      * @enum {string}
                      */
@@ -2304,6 +2426,15 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
+                    /**
+                     * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
+                     * @example watercolour:0.8
+                     */
+                    lora?: string | {
+                        name: string;
+                        /** @default 1 */
+                        scale?: number;
+                    }[];
                     /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
@@ -2385,7 +2516,7 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
-                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name>` is no word. Default: `plain`.
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
                      * @default plain
                      * @enum {string}
                      */
@@ -2409,6 +2540,15 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
+                    /**
+                     * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
+                     * @example watercolour:0.8
+                     */
+                    lora?: string | {
+                        name: string;
+                        /** @default 1 */
+                        scale?: number;
+                    }[];
                     /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
@@ -2447,6 +2587,8 @@ export interface operations {
                     "Img2img-Unet-Calls"?: string;
                     /** @description sha256 of the model folder */
                     "Img2img-Model-Digest"?: string;
+                    /** @description LoRAs with their scales and the sha256 of their files; absent where there are none */
+                    "Img2img-Loras"?: string;
                     /** @description Width x height */
                     "Img2img-Size"?: string;
                     /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
@@ -2457,7 +2599,7 @@ export interface operations {
                     "Img2img-Engine"?: string;
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
@@ -2489,7 +2631,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `model_not_found`: there is no such model. */
+            /** @description `model_not_found`: there is no such model. `lora_not_found`: there is no such LoRA. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2516,7 +2658,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. */
+            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. `lora_not_runnable`: the LoRA is there, and cannot be used with this model. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2841,6 +2983,8 @@ export interface operations {
                     "Img2img-Unet-Calls"?: string;
                     /** @description sha256 of the model folder */
                     "Img2img-Model-Digest"?: string;
+                    /** @description LoRAs with their scales and the sha256 of their files; absent where there are none */
+                    "Img2img-Loras"?: string;
                     /** @description Width x height */
                     "Img2img-Size"?: string;
                     /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
@@ -2851,7 +2995,7 @@ export interface operations {
                     "Img2img-Engine"?: string;
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
@@ -2882,7 +3026,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `model_not_found`: there is no such model. */
+            /** @description `model_not_found`: there is no such model. `lora_not_found`: there is no such LoRA. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2909,7 +3053,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. */
+            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. `lora_not_runnable`: the LoRA is there, and cannot be used with this model. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3459,7 +3603,9 @@ export interface operations {
                         name: string;
                         alias: string;
                         path: string;
-                        metadata: Record<string, never>;
+                        metadata: {
+                            [key: string]: unknown;
+                        };
                     }[];
                 };
             };

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { checkMessage } from '../../src/engine/host/message-check.js';
-import type { FromWorker, ModelInfo } from '../../src/engine/shared/messages.js';
+import type { FromWorker, LoraEntry, ModelInfo } from '../../src/engine/shared/messages.js';
 
 const pixels = { data: new Uint8Array(2 * 3 * 3), width: 2, height: 3 };
 const info: ModelInfo = {
@@ -19,10 +19,15 @@ const info: ModelInfo = {
   stamp: 'abc',
   size: { native: 32, multiple: 16, min: 16, max: 64 },
   defaults: { steps: 20, guidance: 7.5, scheduler: 'ddim' },
+  loraFamily: 'sd1',
   schedulerConfig: { num_train_timesteps: 1000 },
   capacities: [{ width: 32, height: 32, maxRows: 2, calls: [{ rows: 1, ms: 2.5 }] }],
   memoryNeeds: [{ pixels: 1024, bytes: 1e6 }],
 };
+const loras: readonly LoraEntry[] = [
+  { name: 'a', runnable: true, family: 'sdxl', rank: 16, triggerWords: ['ink'], digest: 'abc', stamp: '1 2' },
+  { name: 'b', runnable: false, reason: 'it is a LoKr' },
+];
 const timings = { textEncode: 1, vaeEncode: 1, denoise: 1, vaeDecode: 1 };
 const droppedTokens = { prompt: 0, negativePrompt: 0 };
 const embeddings = { used: [], unfit: [] };
@@ -32,6 +37,7 @@ const result = {
   droppedTokens,
   embeddings,
   unetCalls: 3,
+  unusedLoraKeys: 0,
   modelLoadMs: 0,
   timings,
   modelRunMs: 2,
@@ -39,7 +45,7 @@ const result = {
 
 /** One of each. */
 const messages: { [T in FromWorker['type']]: Extract<FromWorker, { type: T }> } = {
-  models: { type: 'models', models: [info], problem: undefined, onnxruntime: '1.30.0' },
+  models: { type: 'models', models: [info], loras, problem: undefined, onnxruntime: '1.30.0' },
   embeddings: {
     type: 'embeddings',
     embeddings: [
@@ -97,16 +103,17 @@ const wrong = [
 /** Where a wrong value is right after all. */
 const allowed: readonly [path: RegExp, values: readonly unknown[]][] = [
   [
-    /^(model|models\.0|embeddings\.1)\.(title|description|exporter|stamp|reason)$|^onnxruntime$|^message$/,
+    /^(model|models\.0|embeddings\.1|loras\.\d)\.(title|description|exporter|stamp|reason)$|^onnxruntime$|^message$|triggerWords\.0$/,
     ['', 'x'.repeat(200_000)],
   ],
   [/license$/, ['', 'x'.repeat(200_000), null]],
+  [/loraFamily$/, [null]],
   [/^problem$/, ['', 'x'.repeat(200_000), undefined]],
-  [/(latentConsistency|guidanceEmbedded|loaded|drawUnseeded|(models|embeddings)\.0\.runnable)$/, [true]],
+  [/(latentConsistency|guidanceEmbedded|loaded|drawUnseeded|(models|embeddings|loras)\.0\.runnable)$/, [true]],
   [/(size\.\w+|defaults\.(steps|guidance))$/, [-1, 1.5]],
   [/(ms|bytes|freeBytes|textEncode|vaeEncode|denoise|vaeDecode|modelLoadMs|modelRunMs)$/, [1.5]],
   [/(maxRows|freeBytes|preview|capacities|memoryNeeds)$/, [undefined]],
-  [/(models|capacities|calls|memoryNeeds|embeddings|widths|used|unfit)$/, [[]]],
+  [/(models|capacities|calls|memoryNeeds|embeddings|widths|used|unfit|loras|triggerWords)$/, [[]]],
   [/schedulerConfig$/, [{}, new Map(), new Uint8Array(1)]],
   [/schedulerConfig\./, wrong],
 ];

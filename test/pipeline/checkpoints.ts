@@ -71,7 +71,7 @@ function spread(name: string, shape: readonly number[]): [scale: number, offset:
   return [Math.sqrt(3 / inputs) * (gains[name] ?? (name.endsWith('conv.4.weight') ? 0.3 : 1)), 0];
 }
 
-function encoded(numbers: Float32Array, type: WeightType): Pick<WrittenTensor, 'dtype' | 'data'> {
+export function encoded(numbers: Float32Array, type: WeightType): Pick<WrittenTensor, 'dtype' | 'data'> {
   if (type === 'float32') return { dtype: 'F32', data: new Uint8Array(numbers.buffer) };
   if (type === 'float16') return { dtype: 'F16', data: new Uint8Array(toHalf(numbers).buffer) };
   const bits = new Uint32Array(numbers.buffer);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { EmbeddingInfo } from '../../model-facts.js';
 import { rowBudgetFor } from '../shared/capacity.js';
 import type { ExitCause } from '../shared/faults.js';
-import type { FromWorker } from '../shared/messages.js';
+import type { FromWorker, LoraEntry } from '../shared/messages.js';
 import { type AdmittedJob, remainingMs, runsAlone } from './admitted-job.js';
 import { type CatalogueEntry, digestsOf, mergeCatalogues } from './catalogue.js';
 import { type Device, deviceModule, type Gpu, parseDevices, threadsPerWorker } from './devices.js';
@@ -15,6 +15,8 @@ export interface PoolSettings {
   readonly modelsDir: string;
   /** Of textual inversions; absent for `embeddings` in the folder of models. */
   readonly embeddingsDir?: string | undefined;
+  /** Absent for `loras` in the folder of models. */
+  readonly lorasDir?: string | undefined;
   /** Where patched graphs are kept. */
   readonly cacheDir: string;
   /** As parseDevices reads it. */
@@ -44,6 +46,8 @@ export interface Lane {
   models: readonly CatalogueEntry[];
   /** And of textual inversions. */
   embeddings: readonly EmbeddingInfo[];
+  /** And of the folder of LoRAs. */
+  loras: readonly LoraEntry[];
   /** Why the worker found none. */
   problem: string | undefined;
 }
@@ -73,7 +77,14 @@ export class Pool {
     const devices = parseDevices(settings.devices, settings.gpus?.gpus);
     const threads = threadsPerWorker(settings.threads, devices);
     const module = deviceModule(settings.workerModule);
-    const { modelsDir, cacheDir, maxConcurrent, stepTimeoutMs, maxSteps } = settings;
+    const {
+      modelsDir,
+      lorasDir = join(settings.modelsDir, 'loras'),
+      cacheDir,
+      maxConcurrent,
+      stepTimeoutMs,
+      maxSteps,
+    } = settings;
     const sharing = devices.filter(({ gpu }) => gpu === undefined).length;
     this.lanes = devices.map((device, index) => {
       const worker = new WorkerProcess(
@@ -81,6 +92,7 @@ export class Pool {
         () => ({
           modelsDir,
           embeddingsDir: settings.embeddingsDir ?? join(modelsDir, 'embeddings'),
+          lorasDir,
           cacheDir,
           threads,
           maxSteps,
@@ -89,6 +101,7 @@ export class Pool {
             settings.modelMemoryBytes ?? this.freeOf(device) / 2 / (device.gpu === undefined ? sharing : 1),
           module,
           digests: digestsOf(this.models),
+          loraDigests: digestsOf(this.loras),
         }),
         {
           message: (message) => events.message(lane, message),
@@ -97,7 +110,9 @@ export class Pool {
         },
         stepTimeoutMs,
       );
-      const lane: Lane = { index, worker, jobs: new Map(), models: [], embeddings: [], problem: undefined };
+      const lane: Lane = {
+        ...{ index, worker, jobs: new Map(), models: [], embeddings: [], loras: [], problem: undefined },
+      };
       return lane;
     });
   }
@@ -112,6 +127,10 @@ export class Pool {
 
   get models(): CatalogueEntry[] {
     return mergeCatalogues(this.lanes.map((lane) => lane.models));
+  }
+
+  get loras(): LoraEntry[] {
+    return mergeCatalogues(this.lanes.map((lane) => lane.loras));
   }
 
   /** Bytes that a device can still give: its GPU's, or the machine's. */

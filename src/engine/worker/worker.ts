@@ -13,6 +13,8 @@ import type { FromWorker, StartMessage, ToWorker } from '../shared/messages.js';
 import { Batch } from './batch.js';
 import { memoryReport, type OnDevice, WorkerDevice } from './batch-device.js';
 import { openDevice } from './device.js';
+import { FoldedModels } from './folded-models.js';
+import { LoraStore } from './lora-store.js';
 import { ModelStore } from './model-store.js';
 import { dieWithParent } from './parent-death.js';
 import { warmUp } from './warm-up.js';
@@ -53,8 +55,8 @@ function receive(message: ToWorker): void {
   }
 }
 
-function sendModels({ models, problem }: ModelStore): void {
-  send({ type: 'models', models, problem, onnxruntime: onnxruntimeVersion });
+function sendModels({ models, problem }: ModelStore, { loras }: LoraStore): void {
+  send({ type: 'models', models, loras, problem, onnxruntime: onnxruntimeVersion });
 }
 
 /** Prompts look at their folder too: what is new is told when nothing is left to do. @returns whether anything was */
@@ -67,13 +69,13 @@ function sendEmbeddings(): boolean {
 }
 
 /** Folders come, go and change while the worker runs. It looks at them while nothing else is to do, less and less often. */
-async function watchFolders(store: ModelStore): Promise<never> {
+async function watchFolders(store: ModelStore, loras: LoraStore): Promise<never> {
   for (let delay = lookAfterMs.first; ; delay = Math.min(2 * delay, lookAfterMs.most)) {
     await sleep(delay, undefined, { ref: false });
     if (!batch.isIdle) continue;
-    const changed = await store.look();
+    const changed = [await store.look(), await loras.look()].includes(true);
     if (batch.isIdle) send({ type: 'busy', doing: 'nothing' });
-    if (changed) sendModels(store);
+    if (changed) sendModels(store, loras);
     if (!sendEmbeddings() && !changed) continue;
     delay = lookAfterMs.first;
   }
@@ -98,15 +100,21 @@ async function start(options: StartMessage): Promise<void> {
       componentLoaded: (model, component, ms) => send({ type: 'modelLoaded', model, component, ms }),
     },
   );
-  batchDevice = new WorkerDevice(store, device, () => batch.running, send);
+  const loras = new LoraStore(options.lorasDir, options.loraDigests);
+  const inUse = () => new Set(batch.running.map(({ generation }) => generation.model));
+  const folded = new FoldedModels(store, loras, options, inUse, (model, component, ms) =>
+    send({ type: 'modelLoaded', model, component, ms }),
+  );
+  batchDevice = new WorkerDevice(store, folded, device, () => batch.running, send);
   batch = new Batch(batchDevice);
   await store.look();
-  sendModels(store);
+  await loras.look();
+  sendModels(store, loras);
   sendEmbeddings();
   send(memoryReport(device));
   send({ type: 'busy', doing: 'nothing' });
   send({ type: 'ready' });
-  watchFolders(store).catch(die);
+  watchFolders(store, loras).catch(die);
 }
 
 async function run(): Promise<void> {

@@ -3,8 +3,9 @@
 import type { Generated } from '../../engine/host/engine.js';
 import { guidanceRows } from '../../guidance.js';
 import type { Conversion, Starter } from '../../image/host/picture-reader.js';
-import { parsePrompt, wordsOf } from '../../prompt-syntax.js';
+import { type ExtraNetwork, parsePrompt, wordsOf } from '../../prompt-syntax.js';
 import type { Sent } from './fields.js';
+import { isLora } from './lora-list.js';
 import type { Parameters } from './parameters.js';
 import { unknownWords } from './unknown-words.js';
 
@@ -16,11 +17,12 @@ export const warningCodes = {
     'The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding.',
   prompt_words_unknown: "Words of the prompts are not in the model's vocabulary and may have no effect.",
   prompt_syntax_unused:
-    'A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights.',
+    'A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs.',
   prompt_weight_limited:
     'Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest.',
   embedding_unused:
     'A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words.',
+  lora_keys_unused: 'The model has no place for some of the keys of its LoRAs.',
   vae_draw_unseeded: "The model's encoder draws by itself: the same seed does not give the same picture.",
   prompts_unused: 'No step ran, so that prompts and guidance had no effect.',
   strength_rounded_to_no_step: 'trunc(steps * strength) is 0: the picture went through the autoencoder only.',
@@ -61,7 +63,7 @@ export function warningsFor(
 ): Warning[] {
   const { size, schedule, cropped } = parameters;
   const { strength, prompt, negativePrompt } = parameters.request;
-  const prompts = [prompt, negativePrompt].map((text) => syntaxOf(text, parameters.values));
+  const prompts = [syntaxOf(prompt, parameters.values, isLora), syntaxOf(negativePrompt, parameters.values)];
   const guided = isGuided(parameters);
   const noStep = schedule.stepsRun === 0 && !untouched;
   const sizeAsked = sent.width !== undefined || sent.height !== undefined;
@@ -74,6 +76,7 @@ export function warningsFor(
     [prompts.some(({ unused }) => unused), 'prompt_syntax_unused'],
     [prompts.some(({ limited }) => limited), 'prompt_weight_limited'],
     [(result?.embeddings.unfit.length ?? 0) > 0, 'embedding_unused'],
+    [(result?.unusedLoraKeys ?? 0) > 0, 'lora_keys_unused'],
     [result?.drawUnseeded === true, 'vae_draw_unseeded'],
     [noStep && (prompt !== '' || negativePrompt !== ''), 'prompts_unused'],
     [noStep && strength > 0, 'strength_rounded_to_no_step'],
@@ -92,12 +95,16 @@ export function warningsFor(
 const hasSyntax = (prompt: string) =>
   /\([^()]{1,200}:\s*-?\d*\.?\d+\s*\)|<(lora|lyco|hypernet):[^<>]{1,200}>/.test(prompt);
 
-/** What of a prompt's syntax has no effect, or less than it asks for. */
-function syntaxOf(prompt: string, { prompt_syntax, long_prompts }: Parameters['values']) {
+/** What of a prompt's syntax has no effect, or less than it asks for. @param used which extra networks have one */
+function syntaxOf(
+  prompt: string,
+  { prompt_syntax, long_prompts }: Parameters['values'],
+  used: (network: ExtraNetwork) => boolean = () => false,
+) {
   if (prompt_syntax === 'plain') return { unused: hasSyntax(prompt), limited: false };
   const { pieces, networks, changes, limited } = parsePrompt(prompt);
   const breaks = !long_prompts && pieces.includes('break');
-  return { unused: networks.length > 0 || changes || breaks, limited };
+  return { unused: !networks.every(used) || changes || breaks, limited };
 }
 
 const isGuided = ({ request, model }: Parameters) => guidanceRows(request, model).includes('negative_prompt');
@@ -125,12 +132,16 @@ export function warningBodies(
   return warnings.map((code) => ({ code, detail: `${warningCodes[code]}${namedIn(code, pictures)}` }));
 }
 
+/** What a warning is about, of one picture. */
 const namesOf: Readonly<Partial<Record<Warning, (picture: Told) => readonly string[]>>> = {
   prompt_words_unknown: ({ parameters }) => unknownOf(parameters),
   embedding_unused: ({ result }) => result?.embeddings.unfit ?? [],
 };
 
 function namedIn(code: Warning, pictures: readonly Told[]): string {
+  if (code === 'lora_keys_unused') {
+    return ` Keys: ${Math.max(...pictures.map(({ result }) => result?.unusedLoraKeys ?? 0))}.`;
+  }
   const names = [...new Set(pictures.flatMap((picture) => namesOf[code]?.(picture) ?? []))];
   if (names.length === 0) return '';
   const more = names.length > maxNamed ? `, and ${names.length - maxNamed} more` : '';

@@ -52,7 +52,18 @@ const lists = (engine: Engine, gpus: ReadableTelemetry | undefined): Readonly<Re
     answer: () => [{ name: 'None', model_name: null, model_path: null, model_url: null, scale: 1 }],
   },
   'latent-upscale-modes': none('webuiLatentUpscaleModes', 'The latent upscale modes', { name: text }),
-  loras: none('webuiLoras', 'The LoRAs', { name: text, alias: text, path: text, metadata: Type.Object({}) }),
+  loras: {
+    operation: 'webuiLoras',
+    summary: 'The LoRAs',
+    description: 'What `<lora:name:0.8>` in a prompt takes. No paths: a path is the name.',
+    schema: Type.Array(
+      Type.Object({ name: text, alias: text, path: text, metadata: Type.Object({}, { additionalProperties: true }) }),
+    ),
+    answer: () =>
+      engine.loras
+        .filter(({ runnable }) => runnable)
+        .map(({ name }) => ({ name, alias: name, path: name, metadata: {} })),
+  },
   'sd-vae': none('webuiVaes', 'The autoencoders that can be chosen', { model_name: text, filename: text }),
   hypernetworks: none('webuiHypernetworks', 'The hypernetworks', { name: text, path: textOrNull }),
   'face-restorers': none('webuiFaceRestorers', 'The face restorers', { name: text, cmd_dir: textOrNull }),

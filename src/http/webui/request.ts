@@ -21,6 +21,7 @@ export interface WebuiRequest {
 /** The web UI's words for what it comes to. */
 export const webuiNames: ClientNames = {
   image: { field: 'init_images' },
+  lora: { field: 'prompt' },
   model: { field: 'override_settings.sd_model_checkpoint' },
   strength: { field: 'denoising_strength' },
   guidance: { field: 'cfg_scale' },
