@@ -3,6 +3,7 @@
 import { statfsSync } from 'node:fs';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { ModelFolderError } from '../pipeline/folder/model-folder-error.js';
+import { exportModel } from './export.js';
 import { findModel } from './find-model.js';
 import { inspect } from './inspect.js';
 import { list } from './list.js';
@@ -103,6 +104,18 @@ export const commands: Readonly<Record<string, Command>> = {
     ],
     run: ({ modelsDir, output, signal }, [path]) => verify(findModel(modelsDir, path!), signal, output),
   },
+  export: {
+    takes: ['PATH', 'OUT'],
+    options: {},
+    help: [
+      'Writes a checkpoint as an ordinary ONNX folder, OUT: graphs with their weights beside them, configs, tokenizers.',
+      'Weights keep their precision; the graphs compute in float32.',
+      pathHelp,
+    ],
+    run: async ({ modelsDir, output, signal, freeBytes = freeOnDisk }, [path, out]) => {
+      await exportModel({ path: findModel(modelsDir, path!), out: out!, freeBytes, signal, output });
+    },
+  },
 };
 
 /** @returns the exit status: 0, 1 for what failed, 2 for what was not understood */
@@ -123,7 +136,8 @@ export async function runModels(args: readonly string[], surroundings: Surroundi
     return 0;
   } catch (thrown) {
     const error = surroundings.signal.aborted ? surroundings.signal.reason : thrown;
-    const known = error instanceof ModelsError || error instanceof ModelFolderError;
+    // What a disk refuses needs no stack.
+    const known = error instanceof ModelsError || error instanceof ModelFolderError || 'syscall' in Object(error);
     output.tell(`models: ${known ? error.message : (error as Error).stack}`);
     return error instanceof UsageError ? 2 : 1;
   }

@@ -2,6 +2,8 @@
 // and the model gets its name by a rename when all of them are there and checked: a server never sees half of one.
 
 import {
+  accessSync,
+  constants,
   copyFileSync,
   existsSync,
   lstatSync,
@@ -49,6 +51,11 @@ export async function pull(options: PullOptions): Promise<string> {
   if (file !== undefined) checkPath(file);
   if (!statSync(modelsDir, { throwIfNoEntry: false })?.isDirectory()) {
     throw new ModelsError(`MODELS_DIR ${modelsDir} does not exist, or is no folder`);
+  }
+  try {
+    accessSync(modelsDir, constants.W_OK);
+  } catch (error) {
+    throw new ModelsError(`MODELS_DIR ${modelsDir} cannot be written to: ${(error as NodeJS.ErrnoException).code}`);
   }
   const target = join(modelsDir, localName(repository, file));
   const before = ownBefore(target);
