@@ -1,6 +1,7 @@
 // The workers, one per device, and what runs on each. It knows places, not the queue in front of them.
 
 import { join } from 'node:path';
+import type { EmbeddingInfo } from '../../model-facts.js';
 import { rowBudgetFor } from '../shared/capacity.js';
 import type { ExitCause } from '../shared/faults.js';
 import type { FromWorker, LoraEntry } from '../shared/messages.js';
@@ -12,6 +13,8 @@ import { WorkerProcess } from './worker-process.js';
 
 export interface PoolSettings {
   readonly modelsDir: string;
+  /** Of textual inversions; absent for `embeddings` in the folder of models. */
+  readonly embeddingsDir?: string | undefined;
   /** Absent for `loras` in the folder of models. */
   readonly lorasDir?: string | undefined;
   /** Where patched graphs are kept. */
@@ -43,6 +46,8 @@ export interface Lane {
   readonly jobs: Map<number, AdmittedJob>;
   /** What the worker last said of the model folders. */
   models: readonly CatalogueEntry[];
+  /** And of textual inversions. */
+  embeddings: readonly EmbeddingInfo[];
   /** And of the folder of LoRAs. */
   loras: readonly LoraEntry[];
   /** Why the worker found none. */
@@ -89,6 +94,7 @@ export class Pool {
         device,
         () => ({
           modelsDir,
+          embeddingsDir: settings.embeddingsDir ?? join(modelsDir, 'embeddings'),
           lorasDir,
           cacheDir,
           threads,
@@ -108,7 +114,9 @@ export class Pool {
         },
         stepTimeoutMs,
       );
-      const lane: Lane = { index, worker, jobs: new Map(), models: [], loras: [], problem: undefined };
+      const lane: Lane = {
+        ...{ index, worker, jobs: new Map(), models: [], embeddings: [], loras: [], problem: undefined },
+      };
       return lane;
     });
   }
