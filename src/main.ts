@@ -7,6 +7,7 @@ import { engineSettings, pairs, readConfig } from './config.js';
 import { type CatalogueEntry, Engine } from './engine/host/engine.js';
 import { GpuTelemetry } from './engine/host/gpu-telemetry.js';
 import { openGpuSource } from './engine/shared/gpu/gpu-source.js';
+import { onHangup } from './hangup.js';
 import { buildApp } from './http/app.js';
 import { createLogger } from './log.js';
 
@@ -77,7 +78,12 @@ if (gpus) {
 }
 engine.start();
 
-closeWithGrace({ delay: config.DRAIN_DEADLINE_MS, logger }, async ({ signal, err }) => {
+onHangup(() => {
+  logger.info('SIGHUP: looking at the models');
+  engine.look();
+});
+
+closeWithGrace({ delay: config.DRAIN_DEADLINE_MS, logger, skip: ['SIGHUP'] }, async ({ signal, err }) => {
   lifecycle.draining = true;
   if (err) logger.error({ err }, 'the server ends because of an error that nothing caught');
   else logger.info({ signal }, 'draining: readiness is off, requests that run are finished');

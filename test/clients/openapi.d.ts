@@ -785,7 +785,7 @@ export interface components {
              * @description Stable; for programs
              * @enum {string}
              */
-            code: "invalid_request" | "unauthorized" | "not_found" | "model_not_found" | "method_not_allowed" | "not_acceptable" | "upload_too_large" | "unsupported_media_type" | "unsupported_picture" | "undecodable_picture" | "picture_too_large" | "size_not_supported" | "model_not_runnable" | "too_large_for_device" | "unsupported_combination" | "overloaded" | "deadline_unattainable" | "rate_limited" | "internal" | "request_kills_worker" | "draining" | "not_ready" | "worker_lost" | "deadline_exceeded";
+            code: "invalid_request" | "unauthorized" | "not_found" | "model_not_found" | "method_not_allowed" | "not_acceptable" | "upload_too_large" | "unsupported_media_type" | "unsupported_picture" | "undecodable_picture" | "picture_too_large" | "size_not_supported" | "model_not_runnable" | "too_large_for_device" | "unsupported_combination" | "overloaded" | "deadline_unattainable" | "rate_limited" | "internal" | "request_kills_worker" | "draining" | "not_ready" | "model_changing" | "worker_lost" | "deadline_exceeded";
             request_id: string;
             /** @description One entry per bad field */
             errors?: {
@@ -1494,7 +1494,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `worker_lost`: the worker that ran the request ended. */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended. */
             503: {
                 headers: {
                     /** @description Seconds */
@@ -1839,7 +1839,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `worker_lost`: the worker that ran the request ended. */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended. */
             503: {
                 headers: {
                     /** @description Seconds */
@@ -2393,7 +2393,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `worker_lost`: the worker that ran the request ended. */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended. */
             503: {
                 headers: {
                     /** @description Seconds */
@@ -2769,7 +2769,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `worker_lost`: the worker that ran the request ended. */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended. */
             503: {
                 headers: {
                     /** @description Seconds */

@@ -52,6 +52,8 @@ export interface BrokenModel {
   readonly name: string;
   readonly runnable: false;
   readonly reason: string;
+  /** Its files are being written: it is read again when they stand still. */
+  readonly changing?: boolean;
 }
 
 export interface Result {
@@ -96,7 +98,12 @@ export interface GenerateMessage {
   readonly wantsProgress: boolean;
   readonly preview: boolean;
 }
-export type ToWorker = StartMessage | GenerateMessage | { readonly type: 'abort'; readonly id: number };
+export type ToWorker =
+  | StartMessage
+  | GenerateMessage
+  | { readonly type: 'abort'; readonly id: number }
+  /** At the model folders, now. */
+  | { readonly type: 'look' };
 
 export type FromWorker =
   /** All models, at the start and whenever the folders have changed. */
@@ -137,7 +144,7 @@ export type FromWorker =
   | {
       readonly type: 'failed';
       readonly id: number;
-      readonly code: 'internal' | 'model_not_runnable' | 'too_large_for_device';
+      readonly code: 'internal' | 'model_not_runnable' | 'model_changing' | 'too_large_for_device';
       readonly message: string;
     }
   | { readonly type: 'aborted'; readonly id: number };

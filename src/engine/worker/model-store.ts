@@ -1,11 +1,12 @@
 // The models of one worker: what is known of them, which are loaded, and which leaves when memory is short. Lives in the worker.
 
 import type { FoundModels } from '../../pipeline/folder/find-models.js';
-import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
+import { ModelChangingError, ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import { loadModel, type Model, releaseModel } from '../../pipeline/model.js';
 import { rowBudgetFor } from '../shared/capacity.js';
 import type { BrokenModel, ModelInfo } from '../shared/messages.js';
 import { broken, Folders, type FoldersOptions } from './folders.js';
+import { LoadedModels } from './loaded-models.js';
 import type { Warmth } from './warm-up.js';
 
 export interface ModelStoreOptions extends FoldersOptions {
@@ -23,11 +24,14 @@ export interface ModelStoreEvents {
   componentLoaded(model: string, component: string, ms: number): void;
 }
 
+const beingWritten = ModelChangingError.because('its files are being written');
+
 export class ModelStore {
   private readonly catalogue = new Map<string, ModelInfo | BrokenModel>();
   private readonly folders: Folders;
-  /** The longest unused first. */
-  private readonly loaded = new Map<string, Model>();
+  private readonly loaded = new LoadedModels();
+  /** What was loaded until its files changed. */
+  private readonly again = new Set<string>();
   private loadedMs = 0;
   private loadingSince: number | undefined;
   private found: FoundModels = { paths: new Map() };
@@ -55,25 +59,50 @@ export class ModelStore {
     return this.found.problem;
   }
 
+  /** Whether a model is not read because its files are being written. */
+  get isWaiting(): boolean {
+    return this.models.some((model) => !model.runnable && model.changing);
+  }
+
   /**
-   * Looks at the folders, and reads those that are new or have changed; while none can run, all of them. What is loaded stays
-   * as it is. Loads the first that can be loaded when none is.
+   * Looks at the folders, and reads those that are new or have changed; while none can run, all of them. Loads again what was
+   * loaded and has changed, and the first that can be loaded when none is.
+   * @param isIdle whether nothing runs: else what is loaded is left alone, and nothing is loaded
    * @returns whether anything is known that was not known before
    */
-  look(): Promise<boolean> {
+  look(isIdle = () => true): Promise<boolean> {
     return this.inTurn(async () => {
       const before = JSON.stringify([this.found.problem, this.models]);
       this.found = this.folders.find();
       const hopeless = !this.models.some(({ runnable }) => runnable);
+      if (isIdle()) this.retireChanged();
+      if (isIdle()) await this.releaseRetired(new Set());
       for (const name of [...this.catalogue.keys()].filter((each) => !this.found.paths.has(each))) {
         if (!this.loaded.has(name)) this.forget(name);
       }
-      for (const name of this.found.paths.keys()) {
-        if (!this.loaded.has(name) && (hopeless || this.folders.hasChanged(name))) await this.read(name);
-      }
-      if (this.loaded.size === 0) await this.loadFirst();
+      const names = [...this.found.paths.keys()];
+      await this.read(names.filter((name) => !this.loaded.has(name) && (hopeless || this.folders.hasChanged(name))));
+      if (isIdle()) await this.loadAgain();
       return JSON.stringify([this.found.problem, this.models]) !== before;
     });
+  }
+
+  private retireChanged(): void {
+    for (const name of this.loaded.names) {
+      if (this.found.paths.has(name) && !this.folders.hasChanged(name)) continue;
+      this.loaded.retire(name);
+      this.again.add(name);
+    }
+  }
+
+  private async loadAgain(): Promise<void> {
+    for (const name of this.again) {
+      const info = this.catalogue.get(name);
+      if (info && !info.runnable && info.changing) continue;
+      this.again.delete(name);
+      if (info?.runnable) await this.load(name, new Set()).catch(() => {}); // told by its place in the catalogue
+    }
+    if (this.loaded.size === 0) await this.loadFirst();
   }
 
   private async loadFirst(): Promise<void> {
@@ -117,21 +146,41 @@ export class ModelStore {
    * @throws ModelFolderError
    */
   async get(name: string, inUse: ReadonlySet<string>): Promise<Model> {
-    const loaded = this.loaded.get(name);
-    if (loaded) {
-      this.loaded.delete(name);
-      this.loaded.set(name, loaded);
-      return loaded;
-    }
-    return this.inTurn(() => this.load(name, inUse));
+    const loaded = this.loaded.use(name);
+    if (!loaded) return this.inTurn(() => this.load(name, inUse));
+    const change = this.changeOf(loaded);
+    if (change) throw change;
+    return loaded;
+  }
+
+  /**
+   * Takes a model out of service when one of the files that its weights are in has changed since it was loaded: written over, a
+   * mapped file gives pictures of zeros, and truncated, it kills the process that reads it.
+   * @returns why nothing may run on the model any more
+   */
+  changeOf(model: Model): ModelChangingError | undefined {
+    const { name } = model.folder;
+    if (!this.loaded.serves(model)) return ModelChangingError.because('its files changed while it was loaded');
+    const file = this.loaded.changedFile(name);
+    if (file === undefined) return undefined;
+    const change = ModelChangingError.because(`${this.folders.nameOf(name, file)} changed while the model was loaded`);
+    this.loaded.retire(name);
+    this.again.add(name);
+    this.tell(broken(name, change));
+    return change;
+  }
+
+  /** @param inUse what something still runs on */
+  releaseRetired(inUse: ReadonlySet<Model>): Promise<void> {
+    return this.loaded.releaseRetired(inUse);
   }
 
   private async load(name: string, inUse: ReadonlySet<string>): Promise<Model> {
-    const loaded = this.loaded.get(name);
+    const loaded = this.loaded.use(name);
     if (loaded) return loaded;
-    if (this.folders.hasChanged(name)) await this.read(name);
+    if (this.folders.hasChanged(name)) await this.read([name]);
     const info = this.catalogue.get(name);
-    if (!info?.runnable) throw new ModelFolderError(info?.reason ?? `there is no model ${name}`);
+    if (!info?.runnable) throw refusal(info, name);
     this.events.loading();
     this.loadingSince = performance.now();
     let model: Model | undefined;
@@ -142,15 +191,16 @@ export class ModelStore {
         this.events.componentLoaded(name, component, loadMs);
       }
       const warmth = await this.events.warmUp(model);
-      this.loaded.set(name, model);
+      if (this.folders.hasChanged(name)) throw ModelChangingError.because('its files changed while it was loaded');
+      this.loaded.add(model);
       this.tell({ ...info, loaded: true, ...warmth });
       return model;
     } catch (error) {
       const told = broken(name, error);
       this.tell(told);
-      this.folders.failed(name);
+      if (!told.changing) this.folders.failed(name);
       if (model) await releaseModel(model);
-      throw new ModelFolderError(told.reason);
+      throw refusal(told, name);
     } finally {
       this.loadedMs = this.loadClock;
       this.loadingSince = undefined;
@@ -158,11 +208,10 @@ export class ModelStore {
   }
 
   private async makeRoomFor(name: string, inUse: ReadonlySet<string>): Promise<void> {
-    for (const [unused, model] of this.loaded) {
-      if (this.bytesOf([...this.loaded.keys(), name]) <= this.options.modelMemoryBytes) return;
+    for (const unused of this.loaded.names) {
+      if (this.bytesOf([...this.loaded.names, name]) <= this.options.modelMemoryBytes) return;
       if (inUse.has(unused)) continue;
-      this.loaded.delete(unused);
-      await releaseModel(model);
+      await this.loaded.release(unused);
       const info = this.catalogue.get(unused);
       if (info?.runnable) this.tell({ ...info, loaded: false });
     }
@@ -172,13 +221,23 @@ export class ModelStore {
     return [...new Set(names)].reduce((sum, name) => sum + this.folders.bytesOf(name), 0);
   }
 
-  private async read(name: string): Promise<void> {
-    this.events.loading();
-    this.catalogue.set(name, await this.folders.read(name));
+  private async read(names: readonly string[]): Promise<void> {
+    const changing = await this.folders.changing(names);
+    for (const name of names) {
+      this.events.loading();
+      const info = changing.has(name) ? broken(name, beingWritten) : await this.folders.read(name);
+      this.catalogue.set(name, info);
+    }
   }
 
   private tell(info: ModelInfo | BrokenModel): void {
     this.catalogue.set(info.name, info);
     this.events.changed(info);
   }
+}
+
+/** What cannot run is refused as what it is in the catalogue. */
+function refusal(info: BrokenModel | undefined, name: string): ModelFolderError {
+  if (!info) return new ModelFolderError(`there is no model ${name}`);
+  return info.changing ? new ModelChangingError(info.reason) : new ModelFolderError(info.reason);
 }

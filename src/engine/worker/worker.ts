@@ -3,7 +3,7 @@
 
 import { Socket } from 'node:net';
 import { constants, setPriority } from 'node:os';
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { removeLeftOvers } from '../../pipeline/onnx/graph-cache.js';
 import { onnxruntimeVersion } from '../../pipeline/onnx/sessions.js';
 import { Channel, channelFd } from '../shared/channel.js';
@@ -12,6 +12,7 @@ import type { FromWorker, StartMessage, ToWorker } from '../shared/messages.js';
 import { Batch } from './batch.js';
 import { memoryReport, type OnDevice, WorkerDevice } from './batch-device.js';
 import { openDevice } from './device.js';
+import { FolderWatch } from './folder-watch.js';
 import { ModelStore } from './model-store.js';
 import { dieWithParent } from './parent-death.js';
 import { warmUp } from './warm-up.js';
@@ -20,6 +21,7 @@ const lookAfterMs = { first: 500, most: 30_000 };
 
 let batch: Batch<OnDevice>;
 let batchDevice: WorkerDevice;
+let folderWatch: FolderWatch;
 let stepping = false;
 
 dieWithParent(Number(process.argv[2]));
@@ -46,6 +48,9 @@ function receive(message: ToWorker): void {
       break;
     case 'abort':
       batch.abort(message.id);
+      break;
+    case 'look':
+      folderWatch?.ask();
   }
 }
 
@@ -53,16 +58,17 @@ function sendModels({ models, problem }: ModelStore): void {
   send({ type: 'models', models, problem, onnxruntime: onnxruntimeVersion });
 }
 
-/** Folders come, go and change while the worker runs. It looks at them while nothing else is to do, less and less often. */
+const isIdle = () => !stepping && batch.isIdle;
+
+/** Folders come, go and change while the worker runs. It looks at them less and less often, and seldom while it has work. */
 async function watchFolders(store: ModelStore): Promise<never> {
   for (let delay = lookAfterMs.first; ; delay = Math.min(2 * delay, lookAfterMs.most)) {
-    await sleep(delay, undefined, { ref: false });
-    if (!batch.isIdle) continue;
-    const changed = await store.look();
-    if (batch.isIdle) send({ type: 'busy', doing: 'nothing' });
-    if (!changed) continue;
-    sendModels(store);
-    delay = lookAfterMs.first;
+    const asked = await folderWatch.next(delay);
+    if (!isIdle() && !asked && !store.isWaiting && delay < lookAfterMs.most) continue;
+    const changed = await store.look(isIdle);
+    if (isIdle()) send({ type: 'busy', doing: 'nothing' });
+    if (changed) sendModels(store);
+    if (changed || asked || store.isWaiting) delay = lookAfterMs.first / 2;
   }
 }
 
@@ -78,9 +84,13 @@ async function start(options: StartMessage): Promise<void> {
       await batchDevice.preparePreviews(model);
       return warmth;
     },
-    changed: (model) => send({ type: 'model', model }),
+    changed: (model) => {
+      send({ type: 'model', model });
+      if (!model.runnable && model.changing) folderWatch.ask();
+    },
     componentLoaded: (model, component, ms) => send({ type: 'modelLoaded', model, component, ms }),
   });
+  folderWatch = new FolderWatch(options.modelsDir);
   batchDevice = new WorkerDevice(store, device, () => batch.running, send);
   batch = new Batch(batchDevice);
   await store.look();
@@ -97,6 +107,7 @@ async function run(): Promise<void> {
   while (!batch.isIdle) {
     send({ type: 'busy', doing: 'run' });
     await batch.step();
+    await batchDevice.releaseRetired();
     await nextTurn();
   }
   stepping = false;

@@ -244,8 +244,9 @@ export function toProblem(error: FastifyError | Error, sent?: unknown): Problem 
   if (error instanceof EngineError) {
     const code = engineEnds[error.code].problem;
     const detail = code === 'internal' ? internalDetail : error.message;
-    if (error.code.startsWith('model_')) return fieldProblem(code, 'model', detail);
-    return new Problem(code, detail, { retryAfter: error.retryAfter });
+    const { retryAfter } = error;
+    const errors = error.code.startsWith('model_') ? [{ pointer: '#/model', detail }] : undefined;
+    return new Problem(code, detail, { retryAfter, ...(errors && { errors }) });
   }
   if ('validation' in error && error.validation) return validationProblem(error.validation, sent);
   const { code = '', statusCode = 500 } = error as FastifyError;

@@ -94,7 +94,8 @@ export class GraphWriter {
 
   /** @param halvings how often the graph halves its picture's sides */
   finish(halvings: number): WrittenGraph {
-    const folder = commonFolder([...this.weights.values()].map(({ file }) => file));
+    const files = [...new Set([...this.weights.values()].map(({ file }) => file))];
+    const folder = commonFolder(files);
     const initializers = [...this.weights].map(([name, { dtype, shape, file, offset, length }]) => {
       const location = relative(folder, file).split(sep).join('/');
       const place = externalData({ location, offset: String(offset), length: String(length) });
@@ -122,6 +123,7 @@ export class GraphWriter {
       weightTypes: new Set([dataTypes.float32]),
       cudaOnly: [],
       halvings,
+      files,
     };
     const elements = [...this.weights.values()].reduce((sum, { length, dtype }) => sum + length / dtypeBytes[dtype], 0);
     return { folder, facts, bytes, weightBytes: 4 * elements };
