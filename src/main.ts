@@ -55,7 +55,8 @@ if (!['127.0.0.1', '::1', 'localhost'].includes(config.HOST) && config.API_KEYS 
 let told = new Set<string>();
 let greeted = false;
 engine.once('ready', () => {
-  if (!engine.status.ready) logger.error(engine.status.reason ?? 'no model can run');
+  const fault = engine.startFault;
+  if (fault !== undefined) exit(fault);
 });
 engine.on('ready', () => greet(url));
 engine.on('models', (models) => {
@@ -68,6 +69,7 @@ engine.on('ready', ({ models, pid, ...worker }) => {
       ...worker,
       workerPid: pid,
       models: models.filter(({ runnable }) => runnable).map(({ name }) => name),
+      defaultModel: engine.defaultModel,
       rowBudgets: Object.fromEntries(models.flatMap(rowBudgets)),
     },
     'a worker is ready',

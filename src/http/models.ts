@@ -20,6 +20,7 @@ const Model = Type.Object(
     exporter: Type.Optional(Type.String({ description: 'Whose habits the graphs show' })),
     precision: Type.Optional(Type.Enum([...precisions], { type: 'string', description: 'Of the weights' })),
     runnable: Type.Boolean(),
+    default: Type.Optional(Type.Boolean({ description: 'Whether requests that name no model get it' })),
     reason: Type.Optional(Type.String({ description: 'Why it cannot run' })),
     note: Type.Optional(Type.String({ description: 'What this server changed of its defaults' })),
     title: Type.Optional(Type.String()),
@@ -70,7 +71,9 @@ const Model = Type.Object(
 export function modelRoutes(app: FastifyInstance, config: Config, engine: Engine): void {
   const limits = { steps: config.MAX_STEPS, pixels: config.MAX_PIXELS, prompt_chars: config.MAX_PROMPT_CHARS };
   const shown = (model: CatalogueEntry) =>
-    model.runnable ? { ...model, row_budgets: rowBudgets(model), limits } : model;
+    model.runnable
+      ? { ...model, default: model.name === engine.defaultModel, row_budgets: rowBudgets(model), limits }
+      : model;
   app.addSchema(Model);
   app.get(
     '/models',
@@ -78,7 +81,7 @@ export function modelRoutes(app: FastifyInstance, config: Config, engine: Engine
       schema: {
         operationId: 'listModels',
         summary: 'The models that this server can run',
-        description: 'The first one that runs is the default.',
+        description: 'The default is `DEFAULT_MODEL`, else paintbox where it runs, else the first that does.',
         tags: ['Models'],
         response: {
           200: { description: 'All models', ...json(Type.Object({ models: Type.Array(Type.Ref('Model')) })) },

@@ -73,7 +73,7 @@ export interface paths {
         };
         /**
          * The models that this server can run
-         * @description The first one that runs is the default.
+         * @description The default is `DEFAULT_MODEL`, else paintbox where it runs, else the first that does.
          */
         get: operations["listModels"];
         put?: never;
@@ -980,6 +980,8 @@ export interface components {
              */
             precision?: "fp32" | "fp16" | "mixed";
             runnable: boolean;
+            /** @description Whether requests that name no model get it */
+            default?: boolean;
             /** @description Why it cannot run */
             reason?: string;
             /** @description What this server changed of its defaults */

@@ -165,13 +165,17 @@ t.test('what a file does not say comes from the settings beside it, else from it
     exporter: 'img2img',
     precision: 'fp32',
     schedulerConfig: { prediction_type: 'epsilon', set_alpha_to_one: false },
-    size: { native: 512, multiple: 64 },
+    size: { native: 512, multiple: 64, min: 64, max: 1024 },
     defaults: { scheduler: 'pndm', guidance: 7.5, steps: 25 },
     latentScale: { factor: 0.18215 },
   });
   t.match(read(as('sd-v', 'two')), { kind: 'sd-v', size: { native: 768 }, defaults: { scheduler: 'ddim' } });
   t.match(read(as('sd-v', 'two-turbo')), { kind: 'sd-turbo', size: { native: 512 }, defaults: { scheduler: 'euler' } });
-  t.match(read(as('sdxl', 'xl')), { kind: 'sdxl', size: { native: 1024, multiple: 32 }, zerosForEmptyPrompt: true });
+  t.match(read(as('sdxl', 'xl')), {
+    kind: 'sdxl',
+    size: { native: 1024, multiple: 32, min: 64, max: 2048 },
+    zerosForEmptyPrompt: true,
+  });
   t.match(read(as('sdxl', 'xl-turbo')), {
     kind: 'sdxl-turbo',
     size: { native: 512 },

@@ -9,7 +9,7 @@ import type { ExitCause } from '../shared/faults.js';
 import type { FromWorker, ModelInfo } from '../shared/messages.js';
 import { Admission, type AdmissionSettings } from './admission.js';
 import { type AdmittedJob, deathsBeforeAlone } from './admitted-job.js';
-import { type CatalogueEntry, cannotRun, findModel } from './catalogue.js';
+import { type CatalogueEntry, cannotRun, findModel, startFault } from './catalogue.js';
 import { Forecast, pixelsOf, unknownWorkMs } from './forecast.js';
 import { type Lane, Pool, type PoolSettings } from './pool.js';
 import type {
@@ -83,13 +83,31 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   /**
-   * The model of that name, or the first that runs.
+   * The model of that name; without a name DEFAULT_MODEL, else paintbox, else the first that runs.
    * @throws EngineError model_not_found, model_not_runnable, model_changing, not_ready
    */
   model(name?: string): ModelInfo {
     const { models } = this;
     if (!models.some((model) => model.runnable || model.changing)) throw this.notReady();
-    return findModel(models, name);
+    return findModel(models, name, this.settings.defaultModel);
+  }
+
+  /** The default's name; undefined while it cannot run. */
+  get defaultModel(): string | undefined {
+    try {
+      return this.model().name;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Why a server should not start with the models that it has, in a sentence. For when a worker has read them all. */
+  get startFault(): string | undefined {
+    return startFault(this.models, this.settings.defaultModel, this.modelsProblem);
+  }
+
+  private get modelsProblem(): string | undefined {
+    return this.pool.lanes.find((lane) => lane.problem !== undefined)?.problem;
   }
 
   /**
@@ -384,7 +402,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       return new EngineError('not_ready', 'No worker stays alive; the log says why.', 30);
     }
     if (this.pool.hasReadyWorker) {
-      const problem = this.pool.lanes.find((lane) => lane.problem !== undefined)?.problem;
+      const problem = this.modelsProblem;
       const why = problem === undefined ? 'No model in this server can run; GET /models says why.' : `${problem}.`;
       return new EngineError('not_ready', why, 30);
     }

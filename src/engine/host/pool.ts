@@ -11,6 +11,8 @@ import { WorkerProcess } from './worker-process.js';
 
 export interface PoolSettings {
   readonly modelsDir: string;
+  /** The model of requests that name none; absent where none is chosen. */
+  readonly defaultModel?: string | undefined;
   /** Where patched graphs are kept. */
   readonly cacheDir: string;
   /** As parseDevices reads it. */
@@ -67,13 +69,14 @@ export class Pool {
     const devices = parseDevices(settings.devices, settings.gpus?.gpus);
     const threads = threadsPerWorker(settings.threads, devices);
     const module = deviceModule(settings.workerModule);
-    const { modelsDir, cacheDir, maxConcurrent, stepTimeoutMs, maxSteps } = settings;
+    const { modelsDir, defaultModel, cacheDir, maxConcurrent, stepTimeoutMs, maxSteps } = settings;
     const sharing = devices.filter(({ gpu }) => gpu === undefined).length;
     this.lanes = devices.map((device, index) => {
       const worker = new WorkerProcess(
         device,
         () => ({
           modelsDir,
+          defaultModel,
           cacheDir,
           threads,
           maxSteps,

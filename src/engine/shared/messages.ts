@@ -73,6 +73,8 @@ export interface Result {
 export interface StartMessage {
   readonly type: 'start';
   readonly modelsDir: string;
+  /** DEFAULT_MODEL, which is loaded first; absent where none is named. */
+  readonly defaultModel: string | undefined;
   readonly cacheDir: string;
   readonly provider: Provider;
   /** As GpuReading names it; absent on the CPU. */

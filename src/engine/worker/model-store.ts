@@ -4,12 +4,15 @@ import type { FoundModels } from '../../pipeline/folder/find-models.js';
 import { ModelChangingError, ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import { loadModel, type Model, releaseModel } from '../../pipeline/model.js';
 import { rowBudgetFor } from '../shared/capacity.js';
+import { defaultFirst } from '../shared/default-model.js';
 import type { BrokenModel, ModelInfo } from '../shared/messages.js';
 import { broken, Folders, type FoldersOptions } from './folders.js';
 import { LoadedModels } from './loaded-models.js';
 import type { Warmth } from './warm-up.js';
 
 export interface ModelStoreOptions extends FoldersOptions {
+  /** The model of requests that name none; absent where none is chosen. */
+  readonly defaultModel?: string | undefined;
   readonly cacheDir: string;
   readonly threads: number;
   readonly measureRows: boolean;
@@ -46,7 +49,7 @@ export class ModelStore {
   }
 
   get models(): (ModelInfo | BrokenModel)[] {
-    return [...this.catalogue.values()];
+    return [...this.catalogue.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   /** Time that has gone into loading models so far, ms: a clock that stands still while none is loaded. */
@@ -66,7 +69,7 @@ export class ModelStore {
 
   /**
    * Looks at the folders, and reads those that are new or have changed; while none can run, all of them. Loads again what was
-   * loaded and has changed, and the first that can be loaded when none is.
+   * loaded and has changed, and the default, or the first that can be loaded, when none is.
    * @param isIdle whether nothing runs: else what is loaded is left alone, and nothing is loaded
    * @returns whether anything is known that was not known before
    */
@@ -106,7 +109,7 @@ export class ModelStore {
   }
 
   private async loadFirst(): Promise<void> {
-    for (const { name, runnable } of this.models) {
+    for (const { name, runnable } of defaultFirst(this.models, this.options.defaultModel)) {
       if (!runnable) continue;
       const loads = await this.load(name, new Set()).then(
         () => true,
