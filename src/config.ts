@@ -28,6 +28,13 @@ const Settings = Type.Object({
         'The model of requests that name none; the server does not start when it cannot run. Unset: `paintbox` where it runs, else the first by name that does',
     }),
   ),
+  LORAS_DIR: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        'Folder of LoRAs as `.safetensors`, in folders below it if you like. By default `loras` in MODELS_DIR',
+    }),
+  ),
   CACHE_DIR: Type.String({
     default: './cache',
     minLength: 1,
@@ -148,6 +155,7 @@ const Settings = Type.Object({
   MAX_PIXELS: Type.Integer({ default: 4_194_304, minimum: 1, description: 'Pixels of an answer' }),
   MAX_STEPS: Type.Integer({ default: 150, minimum: 1, maximum: 1000, description: 'Largest `steps`' }),
   MAX_N: Type.Integer({ default: 8, minimum: 1, maximum: 64, description: 'Largest `n`, pictures of one request' }),
+  MAX_LORAS: Type.Integer({ default: 8, minimum: 1, maximum: 32, description: 'LoRAs of one request' }),
   MAX_SHEET_CELLS: Type.Integer({
     default: 36,
     minimum: 1,
@@ -268,6 +276,7 @@ export function engineSettings(config: Config): EngineSettings {
   return {
     modelsDir: config.MODELS_DIR,
     defaultModel: config.DEFAULT_MODEL,
+    lorasDir: config.LORAS_DIR,
     cacheDir: config.CACHE_DIR,
     devices: config.DEVICES,
     threads: config.THREADS,

@@ -11,6 +11,8 @@ export const engineErrorCodes = [
   'model_not_runnable',
   /** Its files are being written: a new try soon makes sense. */
   'model_changing',
+  'lora_not_found',
+  'lora_not_runnable',
   'deadline_exceeded',
   /** The client left. */
   'cancelled',

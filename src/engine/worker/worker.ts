@@ -12,7 +12,9 @@ import type { FromWorker, StartMessage, ToWorker } from '../shared/messages.js';
 import { Batch } from './batch.js';
 import { memoryReport, type OnDevice, WorkerDevice } from './batch-device.js';
 import { openDevice } from './device.js';
+import { FoldedModels } from './folded-models.js';
 import { FolderWatch } from './folder-watch.js';
+import { LoraStore } from './lora-store.js';
 import { ModelStore } from './model-store.js';
 import { dieWithParent } from './parent-death.js';
 import { warmUp } from './warm-up.js';
@@ -54,20 +56,20 @@ function receive(message: ToWorker): void {
   }
 }
 
-function sendModels({ models, problem }: ModelStore): void {
-  send({ type: 'models', models, problem, onnxruntime: onnxruntimeVersion });
+function sendModels({ models, problem }: ModelStore, { loras }: LoraStore): void {
+  send({ type: 'models', models, loras, problem, onnxruntime: onnxruntimeVersion });
 }
 
 const isIdle = () => !stepping && batch.isIdle;
 
 /** Folders come, go and change while the worker runs. It looks at them less and less often, and seldom while it has work. */
-async function watchFolders(store: ModelStore): Promise<never> {
+async function watchFolders(store: ModelStore, loras: LoraStore): Promise<never> {
   for (let delay = lookAfterMs.first; ; delay = Math.min(2 * delay, lookAfterMs.most)) {
     const asked = await folderWatch.next(delay);
     if (!isIdle() && !asked && !store.isWaiting && delay < lookAfterMs.most) continue;
-    const changed = await store.look(isIdle);
+    const changed = [await store.look(isIdle), await loras.look()].includes(true);
     if (isIdle()) send({ type: 'busy', doing: 'nothing' });
-    if (changed) sendModels(store);
+    if (changed) sendModels(store, loras);
     if (changed || asked || store.isWaiting) delay = lookAfterMs.first / 2;
   }
 }
@@ -91,14 +93,20 @@ async function start(options: StartMessage): Promise<void> {
     componentLoaded: (model, component, ms) => send({ type: 'modelLoaded', model, component, ms }),
   });
   folderWatch = new FolderWatch(options.modelsDir);
-  batchDevice = new WorkerDevice(store, device, () => batch.running, send);
+  const loras = new LoraStore(options.lorasDir, options.loraDigests);
+  const inUse = () => new Set(batch.running.map(({ generation }) => generation.model));
+  const folded = new FoldedModels(store, loras, options, inUse, (model, component, ms) =>
+    send({ type: 'modelLoaded', model, component, ms }),
+  );
+  batchDevice = new WorkerDevice(store, folded, device, () => batch.running, send);
   batch = new Batch(batchDevice);
   await store.look();
-  sendModels(store);
+  await loras.look();
+  sendModels(store, loras);
   send(memoryReport(device));
   send({ type: 'busy', doing: 'nothing' });
   send({ type: 'ready' });
-  watchFolders(store).catch(die);
+  watchFolders(store, loras).catch(die);
 }
 
 async function run(): Promise<void> {

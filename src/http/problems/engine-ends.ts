@@ -18,6 +18,8 @@ export const engineEnds: Readonly<
   shutting_down: { problem: 'draining', outcome: null },
   model_not_runnable: { problem: 'model_not_runnable', outcome: 'error' },
   model_changing: { problem: 'model_changing', outcome: 'error' },
+  lora_not_found: { problem: 'lora_not_found', outcome: null },
+  lora_not_runnable: { problem: 'lora_not_runnable', outcome: 'error' },
   worker_lost: { problem: 'worker_lost', outcome: 'error' },
   request_kills_worker: { problem: 'request_kills_worker', outcome: 'error' },
   internal: { problem: 'internal', outcome: 'error' },

@@ -245,7 +245,8 @@ export function toProblem(error: FastifyError | Error, sent?: unknown): Problem 
     const code = engineEnds[error.code].problem;
     const detail = code === 'internal' ? internalDetail : error.message;
     const { retryAfter } = error;
-    const errors = error.code.startsWith('model_') ? [{ pointer: '#/model', detail }] : undefined;
+    const field = /^(model|lora)_/.exec(error.code)?.[1];
+    const errors = field && [{ pointer: `#/${field}`, detail }];
     return new Problem(code, detail, { retryAfter, ...(errors && { errors }) });
   }
   if ('validation' in error && error.validation) return validationProblem(error.validation, sent);
