@@ -84,7 +84,8 @@ export function inpaints(facts: GraphFacts, config: Json): boolean {
   const latents = latentChannels(facts, config);
   if (typeof channels !== 'number' || channels === latents) return false;
   if (channels === 2 * latents + 1) return true;
+  const what = channels === 2 * latents ? ', as InstructPix2Pix does' : '';
   throw new ModelFolderError(
-    `unet takes ${channels} channels, which is not supported (supported: ${latents}, and ${2 * latents + 1} for inpainting)`,
+    `unet takes ${channels} channels${what}, which is not supported (supported: ${latents}, and ${2 * latents + 1} for inpainting)`,
   );
 }
