@@ -10,6 +10,7 @@ function storeOf(
   t: Test,
   folders: Readonly<Record<string, FamilyName>> = {},
   maxSteps?: number,
+  modelMemoryBytes = Number.POSITIVE_INFINITY,
   variant: Variant = {},
 ) {
   const root = t.testdir();
@@ -23,7 +24,7 @@ function storeOf(
       provider: 'cpu',
       threads: 1,
       measureRows: false,
-      modelMemoryBytes: Number.POSITIVE_INFINITY,
+      modelMemoryBytes,
       maxSteps,
       digests: {},
     },
@@ -132,7 +133,7 @@ t.test(
   'a file that changes under a loaded model takes it out of service, until the files are whole again',
   async (t) => {
     for (const [name, { file, change }] of Object.entries(changes)) {
-      const { store, modelsDir, states, told } = storeOf(t, { a: 'sd' }, undefined, { weights: 'external' });
+      const { store, modelsDir, states, told } = storeOf(t, { a: 'sd' }, undefined, undefined, { weights: 'external' });
       await store.look();
       const model = await store.get('a', new Set());
       t.equal(store.changeOf(model), undefined, `${name}: nothing has changed yet`);
@@ -184,4 +185,32 @@ t.test('a model whose files are being written waits, and is read when they stand
   t.ok(await store.look());
   t.strictSame(states(), { a: 'loaded', b: 'runnable' });
   t.notOk(store.isWaiting);
+});
+
+const preloads: readonly [name: string, wanted: 'auto' | string[], loaded: string[], memory?: number][] = [
+  ['the model of the fewest steps', 'auto', ['a', 'c']],
+  ['none', [], ['a']],
+  ['those that are named', ['b', 'a'], ['a', 'b']],
+  ['one that is not there, beside others', ['nowhere', 'b'], ['a', 'b']],
+  ['what does not fit beside the default one', ['b', 'c'], ['a'], 1],
+  ['what cannot run', ['broken'], ['a']],
+];
+for (const [name, wanted, expected, memory] of preloads) {
+  t.test(`loaded before it is asked for: ${name}`, async (t) => {
+    const { store, modelsDir } = storeOf(t, { a: 'sd', b: 'sd', broken: 'sd', c: 'lcm' }, undefined, memory);
+    rmSync(join(modelsDir, 'broken/unet/model.onnx'));
+    await store.look();
+    await store.preload(wanted);
+    t.strictSame(
+      store.models.flatMap((model) => (model.runnable && model.loaded ? [model.name] : [])),
+      expected,
+    );
+  });
+}
+
+t.test('where no model can run, none is loaded before it is asked for', async (t) => {
+  const { store } = storeOf(t);
+  await store.look();
+  await store.preload('auto');
+  t.strictSame(store.models, []);
 });

@@ -22,6 +22,8 @@ export function stampFolder(path: string): string {
 export function lastWritten(path: string): number {
   return filesOf(path).reduce((last, { stat }) => Math.max(last, stat.mtimeMs), 0);
 }
+/** Bytes that a model's files take. @throws ModelFolderError */
+export const bytesOnDisk = (path: string): number => filesOf(path).reduce((sum, { stat }) => sum + stat.size, 0);
 
 /** Bytes that a model's weights take once they are loaded: of ONNX parts what their folders hold, nearly all of it weights. */
 export function bytesOfModel({ graphs }: Pick<ModelFolder, 'graphs'>): number {
