@@ -34,6 +34,14 @@ const latentConsistency = {
   original_inference_steps: 50,
 };
 
+/** Of the VAE's latents. */
+export const scalingFactors: Readonly<Record<FileFamily, number>> = {
+  sd1: 0.18215,
+  sd2: 0.18215,
+  sdxl: 0.13025,
+  'sdxl-refiner': 0.13025,
+};
+
 /** scheduler_config.json */
 export function schedulerJson(facts: FileFacts): Json {
   const { family, settings, turbo } = facts;
@@ -89,7 +97,7 @@ export function settingsJson({ settings, metadata }: Pick<FileFacts, 'settings' 
     const text = metadata.get(`modelspec.${key}`);
     return text ? [[key, text.slice(0, length)]] : [];
   });
-  const { scheduler, prediction_type: _type, zero_snr: _snr, ...own } = settings;
+  const { scheduler, prediction_type: _type, zero_snr: _snr, vae: _vae, ...own } = settings;
   const named = typeof scheduler === 'string' && { defaults: { scheduler, ...own.defaults } };
   return { ...Object.fromEntries(told), ...own, ...named };
 }

@@ -20,8 +20,17 @@ export interface Part {
   readonly facts: GraphFacts;
 }
 
+/** What a model does not say in a config of its own, what was decided, and what that was read from. */
+export interface Decision {
+  readonly what: string;
+  readonly value: string | number | boolean;
+  readonly from: string;
+}
+
 export interface ModelSource {
   readonly name: string;
+  /** Of sources that work their configs out. */
+  readonly decisions?: readonly Decision[];
   /**
    * @param file such as unet/config.json
    * @param schema of the keys that are read

@@ -14,6 +14,7 @@ import {
   type FileFamily,
   pipelineJson,
   sampleSize,
+  scalingFactors,
   schedulerJson,
   settingsJson,
 } from './family-defaults.js';
@@ -25,12 +26,6 @@ import { clipTextJson, unetJson, vaeJson } from './shapes.js';
 import { type Tensors, writePart } from './written-part.js';
 
 type TextEncoder = 'text_encoder' | 'text_encoder_2';
-const scalingFactors: Readonly<Record<FileFamily, number>> = {
-  sd1: 0.18215,
-  sd2: 0.18215,
-  sdxl: 0.13025,
-  'sdxl-refiner': 0.13025,
-};
 
 export class SingleFileSource implements ModelSource {
   readonly name: string;
@@ -71,7 +66,7 @@ export class SingleFileSource implements ModelSource {
       'model_index.json': pipelineJson(facts),
       'scheduler/scheduler_config.json': schedulerJson(facts),
       'unet/config.json': { ...unetJson(unet, pooled), sample_size: sampleSize(facts) },
-      'vae/config.json': { ...vaeJson(vae), scaling_factor: scalingFactors[family] },
+      'vae/config.json': { ...vaeJson(vae), scaling_factor: scalingFactors[family], ...settings.vae },
       'img2img.json': settingsJson(facts),
       ...Object.fromEntries(configs.map(([component, config]) => [`${component}/config.json`, config])),
     };

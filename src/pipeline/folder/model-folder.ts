@@ -6,7 +6,14 @@ import { statSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Kind, Precision, SizeRange, Vocabulary } from '../../model-facts.js';
 import { fileExtension } from '../checkpoint/file-names.js';
-import { FolderSource, type GraphSource, type ModelSource, type Part } from '../checkpoint/model-source.js';
+import {
+  type Decision,
+  FolderSource,
+  type GraphSource,
+  type ModelSource,
+  type Part,
+} from '../checkpoint/model-source.js';
+import { isReadyOnnx, ReadyOnnxSource } from '../checkpoint/ready-onnx.js';
 import { SingleFileSource } from '../checkpoint/single-file.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { dataTypes } from '../onnx/graph-file.js';
@@ -60,6 +67,8 @@ export interface ModelFolder {
   readonly zerosForEmptyPrompt: boolean;
   /** Refiners take an aesthetic score instead of the target size. */
   readonly wantsAestheticScore: boolean;
+  /** What was worked out, where no config says it. */
+  readonly decisions: readonly Decision[];
 }
 
 /** latents = (VAE's - mean) / std * factor */
@@ -143,7 +152,9 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
     latentChannels: latentChannels(facts.unet, unet),
     inpaints: inpaints(facts.unet, unet),
     vaeChannels,
-    encoderGives: encoderOutputs.find((name) => facts.vae_encoder.outputs.has(name)) ?? 'latent_sample',
+    encoderGives:
+      encoderOutputs.find((name) => facts.vae_encoder.outputs.has(name)) ??
+      (facts.vae_encoder.draws ? 'latent_sample' : 'latents'),
     vaeScale,
     latentScale: {
       // Older exports leave it out.
@@ -153,13 +164,14 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
     },
     zerosForEmptyPrompt: family.architecture === 'sdxl' && index.force_zeros_for_empty_prompt !== false,
     wantsAestheticScore: index.requires_aesthetics_score === true,
+    decisions: source.decisions ?? [],
   };
 }
 
 const encoderOutputs = ['latent_parameters', 'latents'] as const;
 
 function openSource(path: string): ModelSource {
-  if (statSync(path).isDirectory()) return new FolderSource(path);
+  if (statSync(path).isDirectory()) return isReadyOnnx(path) ? new ReadyOnnxSource(path) : new FolderSource(path);
   if (path.endsWith(fileExtension)) return new SingleFileSource(path);
   throw new ModelFolderError(`${basename(path)} ${pickleRefusal}`);
 }

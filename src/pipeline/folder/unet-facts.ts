@@ -75,9 +75,9 @@ export function latentChannels(facts: GraphFacts, config: Json): number {
 
 /** @throws ModelFolderError for UNets that want something else beside the latents, as InstructPix2Pix' does */
 export function inpaints(facts: GraphFacts, config: Json): boolean {
-  const channels = facts.inputs.get('sample')?.shape?.[1] ?? config.in_channels;
+  const channels = number(facts.inputs.get('sample')?.shape?.[1]) ?? number(config.in_channels);
   const latents = latentChannels(facts, config);
-  if (typeof channels !== 'number' || channels === latents) return false;
+  if (channels === undefined || channels === latents) return false;
   if (channels === 2 * latents + 1) return true;
   throw new ModelFolderError(
     `unet takes ${channels} channels, which is not supported (supported: ${latents}, and ${2 * latents + 1} for inpainting)`,

@@ -121,6 +121,7 @@ export class GraphWriter {
       outputs: byName(this.outputs),
       weightTypes: new Set([dataTypes.float32]),
       cudaOnly: [],
+      draws: false,
       halvings,
     };
     const elements = [...this.weights.values()].reduce((sum, { length, dtype }) => sum + length / dtypeBytes[dtype], 0);

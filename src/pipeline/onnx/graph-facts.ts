@@ -16,10 +16,13 @@ export interface GraphFacts {
   readonly cudaOnly: readonly string[];
   /** How often the graph halves its picture's sides. */
   readonly halvings: number;
+  /** The graph draws random numbers, which nothing outside of it can seed. */
+  readonly draws: boolean;
 }
 
 /** Made by onnxruntime's optimizer for Stable Diffusion; its CPU provider has no kernels for them. */
 const cudaOnlyOperators = ['GroupNorm', 'SkipGroupNorm', 'NhwcConv', 'BiasSplitGelu', 'BiasAdd'];
+const drawOperators = ['RandomNormal', 'RandomNormalLike', 'RandomUniform', 'RandomUniformLike'];
 const weightDataTypes: readonly number[] = [dataTypes.float32, dataTypes.float16, dataTypes.float64];
 
 /** Files of weights beside a graph. */
@@ -52,6 +55,7 @@ export function graphFacts(path: string): GraphFacts {
         graph.nodes.some(({ opType, domain }) => opType === op && domain === 'com.microsoft'),
       ),
       halvings: graph.nodes.filter(halves).length,
+      draws: graph.nodes.some(({ opType }) => drawOperators.includes(opType)),
     };
   } finally {
     graph.close();
