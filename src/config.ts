@@ -21,6 +21,13 @@ const Settings = Type.Object({
     Type.Integer({ minimum: 0, maximum: 65535, description: 'Serve `/metrics` on a port of its own instead' }),
   ),
   MODELS_DIR: Type.String({ default: './models', minLength: 1, description: 'Folder of model folders' }),
+  LORAS_DIR: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        'Folder of LoRAs as `.safetensors`, in folders below it if you like. By default `loras` in MODELS_DIR',
+    }),
+  ),
   CACHE_DIR: Type.String({
     default: './cache',
     minLength: 1,
@@ -141,6 +148,7 @@ const Settings = Type.Object({
   MAX_PIXELS: Type.Integer({ default: 4_194_304, minimum: 1, description: 'Pixels of an answer' }),
   MAX_STEPS: Type.Integer({ default: 150, minimum: 1, maximum: 1000, description: 'Largest `steps`' }),
   MAX_N: Type.Integer({ default: 8, minimum: 1, maximum: 64, description: 'Largest `n`, pictures of one request' }),
+  MAX_LORAS: Type.Integer({ default: 8, minimum: 1, maximum: 32, description: 'LoRAs of one request' }),
   MAX_SHEET_CELLS: Type.Integer({
     default: 36,
     minimum: 1,
@@ -260,6 +268,7 @@ function isNoNetwork(item: string): boolean {
 export function engineSettings(config: Config): EngineSettings {
   return {
     modelsDir: config.MODELS_DIR,
+    lorasDir: config.LORAS_DIR,
     cacheDir: config.CACHE_DIR,
     devices: config.DEVICES,
     threads: config.THREADS,

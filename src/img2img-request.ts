@@ -2,14 +2,21 @@
 
 import type { SchedulerName } from './pipeline/schedulers/index.js';
 import type { Pixels } from './pixels.js';
+import type { PromptSyntax } from './prompt-syntax.js';
 
 export interface Img2ImgRequest {
   /** The starter in the size of the output: both sides multiples of the model's. */
   readonly pixels: Pixels;
   /** One byte per pixel, 255 where it is repainted, in the size of the starter; without one everything is repainted. */
   readonly mask?: Uint8Array | undefined;
+  /** What changes the model's weights, in the order in which it is added; none if absent. */
+  readonly loras?: readonly LoraUse[] | undefined;
   readonly prompt: string;
   readonly negativePrompt: string;
+  /** How both prompts are read; plain if absent. */
+  readonly promptSyntax?: PromptSyntax;
+  /** Prompts beyond the text encoder's limit go on in further chunks, instead of being cut. */
+  readonly longPrompts?: boolean;
   /** 0..1, the share of the schedule that is run. */
   readonly strength: number;
   readonly guidanceScale: number;
@@ -17,6 +24,14 @@ export interface Img2ImgRequest {
   readonly scheduler: SchedulerName;
   /** 0..2^32-1 */
   readonly seed: number;
+}
+
+export interface LoraUse {
+  readonly name: string;
+  /** sha256 of its file: what is used is what was planned with. */
+  readonly digest: string;
+  /** -10..10, never 0 */
+  readonly scale: number;
 }
 
 /** Milliseconds per stage. */

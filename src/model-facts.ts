@@ -18,3 +18,15 @@ export interface SizeRange {
 export const vocabularyGroups = ['styles', 'qualities', 'colours', 'other'] as const;
 /** The words and phrases that a model knows by name; `other` has synonyms, and what fits nowhere else. */
 export type Vocabulary = Readonly<Record<(typeof vocabularyGroups)[number], readonly string[]>>;
+
+/** The models that a LoRA is for; `unknown` where its file does not tell. */
+export const loraFamilies = ['sd1', 'sd2', 'sdxl', 'sdxl-refiner', 'unknown'] as const;
+export type LoraFamily = (typeof loraFamilies)[number];
+/** As sentences call them. */
+export const loraFamilyNames: Readonly<Record<LoraFamily, string>> = {
+  sd1: 'Stable Diffusion 1',
+  sd2: 'Stable Diffusion 2',
+  sdxl: 'Stable Diffusion XL',
+  'sdxl-refiner': "Stable Diffusion XL's refiner",
+  unknown: 'an unknown family',
+};

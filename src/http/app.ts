@@ -13,6 +13,7 @@ import Fastify, {
 import { type Config, list } from '../config.js';
 import type { Engine } from '../engine/host/engine.js';
 import { PictureReader } from '../image/host/picture-reader.js';
+import { loraRoutes } from './loras.js';
 import { decodeMetrics } from './metrics/decode-metrics.js';
 import { gpuMetrics, type ReadableTelemetry } from './metrics/gpu-metrics.js';
 import { type Build, countAnswers, createMetrics, metricsRoute } from './metrics/metrics.js';
@@ -78,7 +79,15 @@ export async function buildApp(options: AppOptions) {
     routerOptions: { maxParamLength: 200 },
     trustProxy: trust,
     // Unknown fields are errors, defaults are the table of fields' to fill in, and JSON is not coerced; the form's text is, before.
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false, allErrors: true } },
+    ajv: {
+      customOptions: {
+        removeAdditional: false,
+        coerceTypes: false,
+        useDefaults: false,
+        allErrors: true,
+        allowUnionTypes: true,
+      },
+    },
     requestTimeout: config.UPLOAD_TIMEOUT_MS,
     keepAliveTimeout: config.IDLE_TIMEOUT_MS,
     http: {
@@ -156,6 +165,7 @@ export async function buildApp(options: AppOptions) {
     img2imgRoute(app, kitchen);
     sheetRoute(app, kitchen);
     modelRoutes(app, config, engine);
+    loraRoutes(app, engine);
     problemPages(app);
     app.register(
       async (scope) => {

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { Config } from '../config.js';
 import { type CatalogueEntry, type Engine, type ModelInfo, schedulerNames } from '../engine/host/engine.js';
-import { kinds, precisions } from '../model-facts.js';
+import { kinds, loraFamilies, precisions } from '../model-facts.js';
 import { fieldProblem, problemResponses } from './problems/problems.js';
 
 const Model = Type.Object(
@@ -44,6 +44,11 @@ const Model = Type.Object(
         { description: 'Sides that it can make, in pixels' },
       ),
     ),
+    lora_family: Type.Optional(
+      Type.Union([Type.Enum([...loraFamilies], { type: 'string' }), Type.Null()], {
+        description: 'Of the LoRAs that it takes; null where it takes none',
+      }),
+    ),
     row_budgets: Type.Optional(
       Type.Array(Type.Object({ width: Type.Integer(), height: Type.Integer(), rows: Type.Integer() }), {
         description:
@@ -70,7 +75,7 @@ const Model = Type.Object(
 export function modelRoutes(app: FastifyInstance, config: Config, engine: Engine): void {
   const limits = { steps: config.MAX_STEPS, pixels: config.MAX_PIXELS, prompt_chars: config.MAX_PROMPT_CHARS };
   const shown = (model: CatalogueEntry) =>
-    model.runnable ? { ...model, row_budgets: rowBudgets(model), limits } : model;
+    model.runnable ? { ...model, row_budgets: rowBudgets(model), limits, lora_family: model.loraFamily } : model;
   app.addSchema(Model);
   app.get(
     '/models',

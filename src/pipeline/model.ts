@@ -1,16 +1,22 @@
 // A loaded model: its folder's facts, its sessions and its tokenizers.
 
-import type { EncodedPrompt } from './encoded-prompt.js';
+import type { Component } from './folder/components.js';
 import { type ModelFolder, readModelFolder } from './folder/model-folder.js';
+import type { Folded } from './lora/fold.js';
 import { type DeviceOptions, loadSessions, type Sessions } from './onnx/sessions.js';
-import { PromptCache } from './prompt-cache.js';
-import { loadTokenizer, type Tokenize } from './tokenizer.js';
+import type { EncodedPrompt } from './prompts/encoded-prompt.js';
+import { PromptCache } from './prompts/prompt-cache.js';
+import { type ClipTokenizer, loadTokenizer } from './tokenizer.js';
 
 export interface Model {
   readonly folder: ModelFolder;
   readonly sessions: Sessions;
-  readonly tokenizers: Readonly<Partial<Record<'tokenizer' | 'tokenizer_2', Tokenize>>>;
+  readonly tokenizers: Readonly<Partial<Record<'tokenizer' | 'tokenizer_2', ClipTokenizer>>>;
   readonly promptCache: PromptCache<EncodedPrompt>;
+  /** Of a model with LoRAs: the one that it was made from, whose sessions it shares where they leave a graph as it is. */
+  readonly base?: Model;
+  /** Keys of its LoRAs that the model has no place for. */
+  readonly unusedLoraKeys?: number;
 }
 
 /** 140 prompts of Stable Diffusion 1.x. */
@@ -38,6 +44,20 @@ export async function loadModel(path: string, device: DeviceOptions): Promise<Mo
   return { folder, tokenizers, promptCache, sessions: await loadSessions(folder, device) };
 }
 
-export async function releaseModel({ sessions }: Model): Promise<void> {
-  for (const session of Object.values(sessions)) await session.release();
+/**
+ * The same model with LoRAs in its weights. It needs `base`, and is to be released before it.
+ * @throws ModelFolderError when its graphs do not load
+ */
+export async function loadFolded(base: Model, { folder, unusedKeys }: Folded, device: DeviceOptions): Promise<Model> {
+  const changed = Object.entries(folder.graphs).filter(
+    ([part, graph]) => graph !== base.folder.graphs[part as Component],
+  );
+  const own = await loadSessions({ graphs: Object.fromEntries(changed) }, device);
+  const promptCache = new PromptCache<EncodedPrompt>(promptCacheBytes);
+  return { ...base, folder, sessions: { ...base.sessions, ...own }, promptCache, base, unusedLoraKeys: unusedKeys };
+}
+
+export async function releaseModel({ sessions, base }: Model): Promise<void> {
+  const shared = Object.values(base?.sessions ?? {});
+  for (const session of Object.values(sessions)) if (!shared.includes(session)) await session.release();
 }

@@ -104,6 +104,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/loras": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The LoRAs that requests can name
+         * @description All files in LORAS_DIR. What is put there while the server runs is found.
+         */
+        get: operations["listLoras"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/problems/{code}": {
         parameters: {
             query?: never;
@@ -457,7 +477,7 @@ export interface paths {
         };
         /**
          * The LoRAs
-         * @description Empty: there are none here.
+         * @description What `<lora:name:0.8>` in a prompt takes. No paths: a path is the name.
          */
         get: operations["webuiLoras"];
         put?: never;
@@ -785,7 +805,7 @@ export interface components {
              * @description Stable; for programs
              * @enum {string}
              */
-            code: "invalid_request" | "unauthorized" | "not_found" | "model_not_found" | "method_not_allowed" | "not_acceptable" | "upload_too_large" | "unsupported_media_type" | "unsupported_picture" | "undecodable_picture" | "picture_too_large" | "size_not_supported" | "model_not_runnable" | "too_large_for_device" | "unsupported_combination" | "overloaded" | "deadline_unattainable" | "rate_limited" | "internal" | "request_kills_worker" | "draining" | "not_ready" | "worker_lost" | "deadline_exceeded";
+            code: "invalid_request" | "unauthorized" | "not_found" | "model_not_found" | "lora_not_found" | "method_not_allowed" | "not_acceptable" | "upload_too_large" | "unsupported_media_type" | "unsupported_picture" | "undecodable_picture" | "picture_too_large" | "size_not_supported" | "model_not_runnable" | "lora_not_runnable" | "too_large_for_device" | "unsupported_combination" | "overloaded" | "deadline_unattainable" | "rate_limited" | "internal" | "request_kills_worker" | "draining" | "not_ready" | "worker_lost" | "deadline_exceeded";
             request_id: string;
             /** @description One entry per bad field */
             errors?: {
@@ -805,6 +825,10 @@ export interface components {
         };
         /** @description What ran */
         Ran: {
+            /** @description How the prompts were read */
+            prompt_syntax: string;
+            /** @description Whether long prompts go on in chunks */
+            long_prompts: boolean;
             /** @description Influence in percent */
             influence: number;
             /** @description Strength */
@@ -828,6 +852,12 @@ export interface components {
             unet_calls: number;
             /** @description sha256 of the model folder */
             model_digest: string;
+            /** @description LoRAs with their scales and the sha256 of their files; absent where there are none */
+            loras: {
+                name: string;
+                scale: number;
+                digest: string;
+            }[];
             /** @description Width x height */
             size: string;
             /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
@@ -859,7 +889,7 @@ export interface components {
             /** @description What was changed or had no effect */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -877,6 +907,10 @@ export interface components {
             }[];
             /** @description What would run */
             parameters: {
+                /** @description How the prompts were read */
+                prompt_syntax: string;
+                /** @description Whether long prompts go on in chunks */
+                long_prompts: boolean;
                 /** @description Influence in percent */
                 influence: number;
                 /** @description Strength */
@@ -900,6 +934,12 @@ export interface components {
                 unet_calls: number;
                 /** @description sha256 of the model folder */
                 model_digest: string;
+                /** @description LoRAs with their scales and the sha256 of their files; absent where there are none */
+                loras: {
+                    name: string;
+                    scale: number;
+                    digest: string;
+                }[];
                 /** @description Width x height */
                 size: string;
                 /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
@@ -916,7 +956,7 @@ export interface components {
             /** @description What would be changed or have no effect; whether a prompt is too long is known only when it runs */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -949,7 +989,7 @@ export interface components {
                 parameters: components["schemas"]["Ran"];
                 warnings: {
                     /** @enum {string} */
-                    code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                    code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                     detail: string;
                 }[];
             }[];
@@ -960,7 +1000,7 @@ export interface components {
             /** @description Of all pictures, each once */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -1006,6 +1046,8 @@ export interface components {
                 min: number;
                 max: number;
             };
+            /** @description Of the LoRAs that it takes; null where it takes none */
+            lora_family?: ("sd1" | "sd2" | "sdxl" | "sdxl-refiner" | "unknown") | null;
             /** @description Rows of one UNet call beyond which more gain nothing here, as measured when the model was loaded; a guided picture takes two */
             row_budgets?: {
                 width: number;
@@ -1024,6 +1066,24 @@ export interface components {
                 /** @enum {string} */
                 scheduler: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
             };
+        };
+        Lora: {
+            /** @description What the field `lora` takes */
+            name: string;
+            /**
+             * @description The models that it is for, as far as its file tells
+             * @enum {string}
+             */
+            family?: "sd1" | "sd2" | "sdxl" | "sdxl-refiner" | "unknown";
+            /** @description The largest of its layers */
+            rank?: number;
+            /** @description Words for the prompt, where its file names some */
+            trigger_words?: string[];
+            /** @description sha256 of the file */
+            digest?: string;
+            runnable: boolean;
+            /** @description Why it cannot be used */
+            reason: string | null;
         };
         Edited: {
             /** @description Unix time in seconds */
@@ -1196,6 +1256,17 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
+                     * @default plain
+                     * @enum {string}
+                     */
+                    prompt_syntax?: "plain" | "weighted";
+                    /**
+                     * @description Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same. Default: `false`.
+                     * @default false
+                     */
+                    long_prompts?: boolean;
+                    /**
                      * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100.
                      * @example 60
                      */
@@ -1211,6 +1282,15 @@ export interface operations {
                     seed?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
+                    /**
+                     * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
+                     * @example watercolour:0.8
+                     */
+                    lora?: string | {
+                        name: string;
+                        /** @default 1 */
+                        scale?: number;
+                    }[];
                     /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
@@ -1292,6 +1372,17 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
+                     * @default plain
+                     * @enum {string}
+                     */
+                    prompt_syntax?: "plain" | "weighted";
+                    /**
+                     * @description Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same. Default: `false`.
+                     * @default false
+                     */
+                    long_prompts?: boolean;
+                    /**
                      * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100.
                      * @example 60
                      */
@@ -1307,6 +1398,15 @@ export interface operations {
                     seed?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
+                    /**
+                     * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
+                     * @example watercolour:0.8
+                     */
+                    lora?: string | {
+                        name: string;
+                        /** @default 1 */
+                        scale?: number;
+                    }[];
                     /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
@@ -1367,6 +1467,10 @@ export interface operations {
             /** @description The picture, or as JSON one or more of them. The headers tell the parameters that ran; `Img2img-Warnings` names what was changed or had no effect. */
             200: {
                 headers: {
+                    /** @description How the prompts were read */
+                    "Img2img-Prompt-Syntax"?: string;
+                    /** @description Whether long prompts go on in chunks */
+                    "Img2img-Long-Prompts"?: string;
                     /** @description Influence in percent */
                     "Img2img-Influence"?: string;
                     /** @description Strength */
@@ -1387,6 +1491,8 @@ export interface operations {
                     "Img2img-Unet-Calls"?: string;
                     /** @description sha256 of the model folder */
                     "Img2img-Model-Digest"?: string;
+                    /** @description LoRAs with their scales and the sha256 of their files; absent where there are none */
+                    "Img2img-Loras"?: string;
                     /** @description Width x height */
                     "Img2img-Size"?: string;
                     /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
@@ -1395,7 +1501,7 @@ export interface operations {
                     "Img2img-Engine"?: string;
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
@@ -1429,7 +1535,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `model_not_found`: there is no such model. */
+            /** @description `model_not_found`: there is no such model. `lora_not_found`: there is no such LoRA. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1465,7 +1571,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. */
+            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. `lora_not_runnable`: the LoRA is there, and cannot be used with this model. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1564,6 +1670,17 @@ export interface operations {
                      * @example blurry
                      */
                     negative_prompt?: string;
+                    /**
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
+                     * @default plain
+                     * @enum {string}
+                     */
+                    prompt_syntax?: "plain" | "weighted";
+                    /**
+                     * @description Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same. Default: `false`.
+                     * @default false
+                     */
+                    long_prompts?: boolean;
                     /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100. */
                     influence?: number;
                     /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
@@ -1577,6 +1694,15 @@ export interface operations {
                     seed?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
+                    /**
+                     * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
+                     * @example watercolour:0.8
+                     */
+                    lora?: string | {
+                        name: string;
+                        /** @default 1 */
+                        scale?: number;
+                    }[];
                     /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
@@ -1676,6 +1802,17 @@ export interface operations {
                      * @example blurry
                      */
                     negative_prompt?: string;
+                    /**
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
+                     * @default plain
+                     * @enum {string}
+                     */
+                    prompt_syntax?: "plain" | "weighted";
+                    /**
+                     * @description Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same. Default: `false`.
+                     * @default false
+                     */
+                    long_prompts?: boolean;
                     /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100. */
                     influence?: number;
                     /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
@@ -1689,6 +1826,15 @@ export interface operations {
                     seed?: number;
                     /** @description A name from `GET /models`. Absent means the first. */
                     model?: string;
+                    /**
+                     * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
+                     * @example watercolour:0.8
+                     */
+                    lora?: string | {
+                        name: string;
+                        /** @default 1 */
+                        scale?: number;
+                    }[];
                     /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
@@ -1741,7 +1887,7 @@ export interface operations {
                 headers: {
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
@@ -1774,7 +1920,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `model_not_found`: there is no such model. */
+            /** @description `model_not_found`: there is no such model. `lora_not_found`: there is no such LoRA. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1810,7 +1956,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. */
+            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. `lora_not_runnable`: the LoRA is there, and cannot be used with this model. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1937,6 +2083,38 @@ export interface operations {
                 headers: {
                     /** @description Seconds */
                     "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listLoras: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All LoRAs */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        loras: components["schemas"]["Lora"][];
+                    };
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2156,6 +2334,17 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
+                     * @default plain
+                     * @enum {string}
+                     */
+                    prompt_syntax?: "plain" | "weighted";
+                    /**
+                     * @description Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same. Default: `false`.
+                     * @default false
+                     */
+                    long_prompts?: boolean;
+                    /**
                      * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100.
                      * @example 60
                      */
@@ -2169,6 +2358,15 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
+                    /**
+                     * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
+                     * @example watercolour:0.8
+                     */
+                    lora?: string | {
+                        name: string;
+                        /** @default 1 */
+                        scale?: number;
+                    }[];
                     /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
@@ -2250,6 +2448,17 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
+                     * @default plain
+                     * @enum {string}
+                     */
+                    prompt_syntax?: "plain" | "weighted";
+                    /**
+                     * @description Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same. Default: `false`.
+                     * @default false
+                     */
+                    long_prompts?: boolean;
+                    /**
                      * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100.
                      * @example 60
                      */
@@ -2263,6 +2472,15 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
+                    /**
+                     * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
+                     * @example watercolour:0.8
+                     */
+                    lora?: string | {
+                        name: string;
+                        /** @default 1 */
+                        scale?: number;
+                    }[];
                     /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
@@ -2277,6 +2495,10 @@ export interface operations {
             /** @description The pictures; with `stream` an event stream. */
             200: {
                 headers: {
+                    /** @description How the prompts were read */
+                    "Img2img-Prompt-Syntax"?: string;
+                    /** @description Whether long prompts go on in chunks */
+                    "Img2img-Long-Prompts"?: string;
                     /** @description Influence in percent */
                     "Img2img-Influence"?: string;
                     /** @description Strength */
@@ -2297,6 +2519,8 @@ export interface operations {
                     "Img2img-Unet-Calls"?: string;
                     /** @description sha256 of the model folder */
                     "Img2img-Model-Digest"?: string;
+                    /** @description LoRAs with their scales and the sha256 of their files; absent where there are none */
+                    "Img2img-Loras"?: string;
                     /** @description Width x height */
                     "Img2img-Size"?: string;
                     /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
@@ -2305,7 +2529,7 @@ export interface operations {
                     "Img2img-Engine"?: string;
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
@@ -2337,7 +2561,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `model_not_found`: there is no such model. */
+            /** @description `model_not_found`: there is no such model. `lora_not_found`: there is no such LoRA. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2364,7 +2588,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. */
+            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. `lora_not_runnable`: the LoRA is there, and cannot be used with this model. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2547,6 +2771,17 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
+                     * @description This server's own: `plain` reads all of the prompts as words, as the web UI does with its emphasis `None`.
+                     * @default weighted
+                     * @enum {string}
+                     */
+                    prompt_syntax?: "plain" | "weighted";
+                    /**
+                     * @description This server's own: false cuts prompts where the text encoder's limit is.
+                     * @default true
+                     */
+                    long_prompts?: boolean;
+                    /**
                      * @description Our `strength`.
                      * @default 0.75
                      */
@@ -2654,6 +2889,10 @@ export interface operations {
             /** @description The pictures; none if the request was interrupted. */
             200: {
                 headers: {
+                    /** @description How the prompts were read */
+                    "Img2img-Prompt-Syntax"?: string;
+                    /** @description Whether long prompts go on in chunks */
+                    "Img2img-Long-Prompts"?: string;
                     /** @description Influence in percent */
                     "Img2img-Influence"?: string;
                     /** @description Strength */
@@ -2674,6 +2913,8 @@ export interface operations {
                     "Img2img-Unet-Calls"?: string;
                     /** @description sha256 of the model folder */
                     "Img2img-Model-Digest"?: string;
+                    /** @description LoRAs with their scales and the sha256 of their files; absent where there are none */
+                    "Img2img-Loras"?: string;
                     /** @description Width x height */
                     "Img2img-Size"?: string;
                     /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
@@ -2682,7 +2923,7 @@ export interface operations {
                     "Img2img-Engine"?: string;
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_truncated`: The negative prompt has more tokens than the text encoder takes; its end was cut. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
@@ -2713,7 +2954,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `model_not_found`: there is no such model. */
+            /** @description `model_not_found`: there is no such model. `lora_not_found`: there is no such LoRA. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2740,7 +2981,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. */
+            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. `lora_not_runnable`: the LoRA is there, and cannot be used with this model. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3290,7 +3531,9 @@ export interface operations {
                         name: string;
                         alias: string;
                         path: string;
-                        metadata: Record<string, never>;
+                        metadata: {
+                            [key: string]: unknown;
+                        };
                     }[];
                 };
             };

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { checkMessage } from '../../src/engine/host/message-check.js';
-import type { FromWorker, ModelInfo } from '../../src/engine/shared/messages.js';
+import type { FromWorker, LoraEntry, ModelInfo } from '../../src/engine/shared/messages.js';
 
 const pixels = { data: new Uint8Array(2 * 3 * 3), width: 2, height: 3 };
 const info: ModelInfo = {
@@ -19,17 +19,31 @@ const info: ModelInfo = {
   stamp: 'abc',
   size: { native: 32, multiple: 16, min: 16, max: 64 },
   defaults: { steps: 20, guidance: 7.5, scheduler: 'ddim' },
+  loraFamily: 'sd1',
   schedulerConfig: { num_train_timesteps: 1000 },
   capacities: [{ width: 32, height: 32, maxRows: 2, calls: [{ rows: 1, ms: 2.5 }] }],
   memoryNeeds: [{ pixels: 1024, bytes: 1e6 }],
 };
+const loras: readonly LoraEntry[] = [
+  { name: 'a', runnable: true, family: 'sdxl', rank: 16, triggerWords: ['ink'], digest: 'abc', stamp: '1 2' },
+  { name: 'b', runnable: false, reason: 'it is a LoKr' },
+];
 const timings = { textEncode: 1, vaeEncode: 1, denoise: 1, vaeDecode: 1 };
 const droppedTokens = { prompt: 0, negativePrompt: 0 };
-const result = { pixels, drawUnseeded: false, droppedTokens, unetCalls: 3, modelLoadMs: 0, timings, modelRunMs: 2 };
+const result = {
+  pixels,
+  drawUnseeded: false,
+  droppedTokens,
+  unetCalls: 3,
+  unusedLoraKeys: 0,
+  modelLoadMs: 0,
+  timings,
+  modelRunMs: 2,
+};
 
 /** One of each. */
 const messages: { [T in FromWorker['type']]: Extract<FromWorker, { type: T }> } = {
-  models: { type: 'models', models: [info], problem: undefined, onnxruntime: '1.30.0' },
+  models: { type: 'models', models: [info], loras, problem: undefined, onnxruntime: '1.30.0' },
   ready: { type: 'ready' },
   model: { type: 'model', model: { name: 'tiny', runnable: false, reason: 'it is broken' } },
   busy: { type: 'busy', doing: 'run' },

@@ -40,7 +40,7 @@ const { families, cases: allCases } = JSON.parse(
 export const checkpointCases: readonly CheckpointCase[] = allCases;
 
 /** Numbers that follow from the name, as in checkpoints.py. */
-function values(name: string, shape: readonly number[]): Float32Array {
+export function values(name: string, shape: readonly number[]): Float32Array {
   let seed = 2166136261;
   for (const byte of Buffer.from(name)) seed = Math.imul(seed ^ byte, 16777619) >>> 0;
   const [scale, offset] = spread(name, shape);
@@ -71,7 +71,7 @@ function spread(name: string, shape: readonly number[]): [scale: number, offset:
   return [Math.sqrt(3 / inputs) * (gains[name] ?? (name.endsWith('conv.4.weight') ? 0.3 : 1)), 0];
 }
 
-function encoded(numbers: Float32Array, type: WeightType): Pick<WrittenTensor, 'dtype' | 'data'> {
+export function encoded(numbers: Float32Array, type: WeightType): Pick<WrittenTensor, 'dtype' | 'data'> {
   if (type === 'float32') return { dtype: 'F32', data: new Uint8Array(numbers.buffer) };
   if (type === 'float16') return { dtype: 'F16', data: new Uint8Array(toHalf(numbers).buffer) };
   const bits = new Uint32Array(numbers.buffer);

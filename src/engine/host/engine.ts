@@ -6,10 +6,10 @@ import { FairQueue } from '../../fair-queue.js';
 import type { Pixels } from '../../pixels.js';
 import { EngineError, type EngineErrorCode } from '../shared/errors.js';
 import type { ExitCause } from '../shared/faults.js';
-import type { FromWorker, ModelInfo } from '../shared/messages.js';
+import type { FromWorker, LoraEntry, LoraInfo, ModelInfo } from '../shared/messages.js';
 import { Admission, type AdmissionSettings } from './admission.js';
 import { type AdmittedJob, deathsBeforeAlone } from './admitted-job.js';
-import { type CatalogueEntry, findModel } from './catalogue.js';
+import { type CatalogueEntry, findLora, findModel } from './catalogue.js';
 import { Forecast, pixelsOf, unknownWorkMs } from './forecast.js';
 import { type Lane, Pool, type PoolSettings } from './pool.js';
 import type {
@@ -23,12 +23,12 @@ import type {
   JobOutline,
 } from './requests.js';
 
-export type { Img2ImgRequest } from '../../img2img-request.js';
+export type { Img2ImgRequest, LoraUse } from '../../img2img-request.js';
 export { createSchedule, type Schedule, type SchedulerName, schedulerNames } from '../../pipeline/schedulers/index.js';
 export { UnsupportedSchedulerError } from '../../pipeline/schedulers/schedule.js';
 export { EngineError, type EngineErrorCode, engineErrorCodes } from '../shared/errors.js';
 export { type ExitReason, exitReasons } from '../shared/faults.js';
-export type { ModelInfo, Result } from '../shared/messages.js';
+export type { LoraEntry, LoraInfo, ModelInfo, Result } from '../shared/messages.js';
 export type { CatalogueEntry } from './catalogue.js';
 export type {
   CancelReason,
@@ -75,6 +75,19 @@ export class Engine extends EventEmitter<EngineEvents> {
   /** All folders in MODELS_DIR, those that cannot run with the reason. Empty until a worker has looked. */
   get models(): readonly CatalogueEntry[] {
     return this.pool.models;
+  }
+
+  /** All files in LORAS_DIR, those that cannot be used with the reason. */
+  get loras(): readonly LoraEntry[] {
+    return this.pool.loras;
+  }
+
+  /**
+   * The LoRA of that name, for a model.
+   * @throws EngineError lora_not_found, lora_not_runnable
+   */
+  lora(name: string, model: ModelInfo): LoraInfo {
+    return findLora(this.loras, name, model);
   }
 
   /**
@@ -254,6 +267,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     switch (message.type) {
       case 'models':
         lane.models = message.models;
+        lane.loras = message.loras;
         lane.problem = message.problem;
         this.onnxruntime = message.onnxruntime;
         for (const model of message.models) this.forecast.learn(model);

@@ -3,7 +3,7 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { Timings } from '../../img2img-request.js';
-import { kinds, precisions, type Vocabulary, vocabularyGroups } from '../../model-facts.js';
+import { kinds, loraFamilies, precisions, type Vocabulary, vocabularyGroups } from '../../model-facts.js';
 import { type SchedulerName, schedulerNames } from '../../pipeline/schedulers/index.js';
 import type { SchedulerConfig } from '../../pipeline/schedulers/schedule.js';
 import type { FromWorker } from '../shared/messages.js';
@@ -68,11 +68,25 @@ const modelInfo = object({
   defaults: object({ steps: number, guidance: number, scheduler: oneOf<SchedulerName>(schedulerNames) }),
   // The folder's own words: the schedulers read them, and refuse what they cannot use.
   schedulerConfig: Type.Unsafe<SchedulerConfig>({ type: 'object' }),
+  loraFamily: Type.Union([oneOf(loraFamilies), Type.Null()]),
   capacities: Type.Optional(Type.Array(capacity)),
   memoryNeeds: Type.Optional(Type.Array(object({ pixels: positive, bytes: amount }))),
 });
 
 const model = Type.Union([modelInfo, brokenModel]);
+
+const lora = Type.Union([
+  object({
+    name,
+    runnable: Type.Literal(true),
+    family: oneOf(loraFamilies),
+    rank: positive,
+    triggerWords: Type.Array(text),
+    digest: name,
+    stamp: text,
+  }),
+  object({ name, runnable: Type.Literal(false), reason: text }),
+]);
 
 const timings = object({
   textEncode: amount,
@@ -86,6 +100,7 @@ const result = object({
   drawUnseeded: Type.Boolean(),
   droppedTokens: object({ prompt: count, negativePrompt: count }),
   unetCalls: count,
+  unusedLoraKeys: count,
   modelLoadMs: amount,
   timings,
   modelRunMs: amount,
@@ -97,6 +112,7 @@ const messages = {
   models: object({
     type: type('models'),
     models: Type.Array(model),
+    loras: Type.Array(lora),
     problem: Type.Union([text, nothing]),
     onnxruntime: text,
   }),
@@ -122,7 +138,7 @@ const messages = {
   failed: object({
     type: type('failed'),
     id: count,
-    code: oneOf(['internal', 'model_not_runnable', 'too_large_for_device']),
+    code: oneOf(['internal', 'model_not_runnable', 'lora_not_runnable', 'too_large_for_device']),
     message: text,
   }),
   aborted: object({ type: type('aborted'), id: count }),

@@ -1,8 +1,9 @@
 // The workers, one per device, and what runs on each. It knows places, not the queue in front of them.
 
+import { join } from 'node:path';
 import { rowBudgetFor } from '../shared/capacity.js';
 import type { ExitCause } from '../shared/faults.js';
-import type { FromWorker } from '../shared/messages.js';
+import type { FromWorker, LoraEntry } from '../shared/messages.js';
 import { type AdmittedJob, remainingMs, runsAlone } from './admitted-job.js';
 import { type CatalogueEntry, digestsOf, mergeCatalogues } from './catalogue.js';
 import { type Device, deviceModule, type Gpu, parseDevices, threadsPerWorker } from './devices.js';
@@ -11,6 +12,8 @@ import { WorkerProcess } from './worker-process.js';
 
 export interface PoolSettings {
   readonly modelsDir: string;
+  /** Absent for `loras` in the folder of models. */
+  readonly lorasDir?: string | undefined;
   /** Where patched graphs are kept. */
   readonly cacheDir: string;
   /** As parseDevices reads it. */
@@ -38,6 +41,8 @@ export interface Lane {
   readonly jobs: Map<number, AdmittedJob>;
   /** What the worker last said of the model folders. */
   models: readonly CatalogueEntry[];
+  /** And of the folder of LoRAs. */
+  loras: readonly LoraEntry[];
   /** Why the worker found none. */
   problem: string | undefined;
 }
@@ -67,13 +72,21 @@ export class Pool {
     const devices = parseDevices(settings.devices, settings.gpus?.gpus);
     const threads = threadsPerWorker(settings.threads, devices);
     const module = deviceModule(settings.workerModule);
-    const { modelsDir, cacheDir, maxConcurrent, stepTimeoutMs, maxSteps } = settings;
+    const {
+      modelsDir,
+      lorasDir = join(settings.modelsDir, 'loras'),
+      cacheDir,
+      maxConcurrent,
+      stepTimeoutMs,
+      maxSteps,
+    } = settings;
     const sharing = devices.filter(({ gpu }) => gpu === undefined).length;
     this.lanes = devices.map((device, index) => {
       const worker = new WorkerProcess(
         device,
         () => ({
           modelsDir,
+          lorasDir,
           cacheDir,
           threads,
           maxSteps,
@@ -82,6 +95,7 @@ export class Pool {
             settings.modelMemoryBytes ?? this.freeOf(device) / 2 / (device.gpu === undefined ? sharing : 1),
           module,
           digests: digestsOf(this.models),
+          loraDigests: digestsOf(this.loras),
         }),
         {
           message: (message) => events.message(lane, message),
@@ -90,7 +104,7 @@ export class Pool {
         },
         stepTimeoutMs,
       );
-      const lane: Lane = { index, worker, jobs: new Map(), models: [], problem: undefined };
+      const lane: Lane = { index, worker, jobs: new Map(), models: [], loras: [], problem: undefined };
       return lane;
     });
   }
@@ -105,6 +119,10 @@ export class Pool {
 
   get models(): CatalogueEntry[] {
     return mergeCatalogues(this.lanes.map((lane) => lane.models));
+  }
+
+  get loras(): LoraEntry[] {
+    return mergeCatalogues(this.lanes.map((lane) => lane.loras));
   }
 
   /** Bytes that a device can still give: its GPU's, or the machine's. */

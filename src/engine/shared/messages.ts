@@ -1,7 +1,7 @@
 // What crosses the process boundary between the HTTP process and a worker. Plain data; pictures as raw RGB bytes.
 
 import type { Img2ImgRequest, Timings } from '../../img2img-request.js';
-import type { Kind, Precision, SizeRange, Vocabulary } from '../../model-facts.js';
+import type { Kind, LoraFamily, Precision, SizeRange, Vocabulary } from '../../model-facts.js';
 import type { SchedulerName } from '../../pipeline/schedulers/index.js';
 import type { SchedulerConfig } from '../../pipeline/schedulers/schedule.js';
 import type { Pixels } from '../../pixels.js';
@@ -42,6 +42,8 @@ export interface ModelInfo {
   /** What this server changed of it, in one sentence without its end. */
   readonly note?: string;
   readonly schedulerConfig: SchedulerConfig;
+  /** Of the LoRAs that it takes; null where it takes none, as its graphs are not the service's own. */
+  readonly loraFamily: LoraFamily | null;
   /** What the worker measured when it loaded the model; absent until then. */
   readonly capacities?: readonly Capacity[];
   readonly memoryNeeds?: readonly MemoryNeed[];
@@ -54,6 +56,28 @@ export interface BrokenModel {
   readonly reason: string;
 }
 
+/** What a worker knows of one LoRA, by the name of its file. */
+export interface LoraInfo {
+  readonly name: string;
+  readonly runnable: true;
+  readonly family: LoraFamily;
+  /** The largest of its layers. */
+  readonly rank: number;
+  readonly triggerWords: readonly string[];
+  /** sha256 of the file. */
+  readonly digest: string;
+  readonly stamp: string;
+}
+
+/** A file that cannot be used, and why. */
+export interface BrokenLora {
+  readonly name: string;
+  readonly runnable: false;
+  readonly reason: string;
+}
+
+export type LoraEntry = LoraInfo | BrokenLora;
+
 export interface Result {
   readonly pixels: Pixels;
   /** The VAE's encoder drew by itself: the seed does not decide all of the picture. */
@@ -61,6 +85,8 @@ export interface Result {
   /** Tokens of the prompts that did not fit the text encoder. */
   readonly droppedTokens: { readonly prompt: number; readonly negativePrompt: number };
   readonly unetCalls: number;
+  /** Keys of its LoRAs that the model has no place for. */
+  readonly unusedLoraKeys: number;
   /** What it waited on the worker for models to be loaded, ms. */
   readonly modelLoadMs: number;
   readonly timings: Timings;
@@ -71,6 +97,7 @@ export interface Result {
 export interface StartMessage {
   readonly type: 'start';
   readonly modelsDir: string;
+  readonly lorasDir: string;
   readonly cacheDir: string;
   readonly provider: Provider;
   /** As GpuReading names it; absent on the CPU. */
@@ -86,6 +113,8 @@ export interface StartMessage {
   readonly module: string | undefined;
   /** Digests of folders that did not change since, by name: hashing gigabytes takes long. */
   readonly digests: Readonly<Record<string, FolderDigest>>;
+  /** The same of LoRAs. */
+  readonly loraDigests: Readonly<Record<string, FolderDigest>>;
 }
 export interface GenerateMessage {
   readonly type: 'generate';
@@ -99,10 +128,11 @@ export interface GenerateMessage {
 export type ToWorker = StartMessage | GenerateMessage | { readonly type: 'abort'; readonly id: number };
 
 export type FromWorker =
-  /** All models, at the start and whenever the folders have changed. */
+  /** All models and LoRAs, at the start and whenever the folders have changed. */
   | {
       readonly type: 'models';
       readonly models: readonly (ModelInfo | BrokenModel)[];
+      readonly loras: readonly LoraEntry[];
       readonly onnxruntime: string;
       /** Why there are none. */
       readonly problem: string | undefined;
@@ -137,7 +167,7 @@ export type FromWorker =
   | {
       readonly type: 'failed';
       readonly id: number;
-      readonly code: 'internal' | 'model_not_runnable' | 'too_large_for_device';
+      readonly code: 'internal' | 'model_not_runnable' | 'lora_not_runnable' | 'too_large_for_device';
       readonly message: string;
     }
   | { readonly type: 'aborted'; readonly id: number };

@@ -1,5 +1,6 @@
 // What a batch runs on: the pipeline with the models of the store, and what it tells the HTTP process about it.
 
+import { isDeepStrictEqual } from 'node:util';
 import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import * as img2img from '../../pipeline/img2img.js';
 import type { Model } from '../../pipeline/model.js';
@@ -8,6 +9,7 @@ import { isOutOfMemory } from '../shared/faults.js';
 import type { FromWorker, GenerateMessage } from '../shared/messages.js';
 import type { BatchDevice, Running } from './batch.js';
 import type { Device } from './device.js';
+import { type FoldedModels, LoraError } from './folded-models.js';
 import type { ModelStore } from './model-store.js';
 
 /** A request's state on the device. */
@@ -31,6 +33,7 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
 
   constructor(
     private readonly store: ModelStore,
+    private readonly folded: FoldedModels,
     private readonly device: Device,
     private readonly running: () => readonly Running<OnDevice>[],
     private readonly send: (message: FromWorker) => void,
@@ -41,17 +44,20 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     this.arrivals.set(message, this.store.loadClock);
   }
 
-  canAdmit({ model }: GenerateMessage): boolean {
+  canAdmit({ model, request: { loras = [] } }: GenerateMessage): boolean {
+    if (loras.length > 0) return this.folded.hasRoomFor(model, loras);
     return this.store.hasRoomFor(model, this.modelsInUse());
   }
 
   canPrepareTogether(a: GenerateMessage, b: GenerateMessage): boolean {
     const { width, height } = a.request.pixels;
-    return a.model === b.model && width === b.request.pixels.width && height === b.request.pixels.height;
+    const sameSize = width === b.request.pixels.width && height === b.request.pixels.height;
+    return a.model === b.model && sameSize && isDeepStrictEqual(a.request.loras, b.request.loras);
   }
 
   async prepare(messages: readonly GenerateMessage[]): Promise<OnDevice[]> {
-    const model = await this.store.get(messages[0]!.model, this.modelsInUse());
+    const { model: name, request } = messages[0]!;
+    const model = await this.folded.get(name, request.loras ?? []);
     const waitedFor = messages.map((message) => this.store.loadClock - this.arrivals.get(message)!);
     this.send({ type: 'busy', doing: 'run' });
     const { hits, misses } = model.promptCache;
@@ -122,6 +128,7 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
         droppedTokens,
         drawUnseeded,
         unetCalls,
+        unusedLoraKeys: model.unusedLoraKeys ?? 0,
         modelLoadMs: onDevice.modelLoadMs,
         timings,
         modelRunMs: spent,
@@ -136,9 +143,11 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     if (isOutOfMemory(error) && this.running().length > 0) throw error;
     const code = isOutOfMemory(error)
       ? 'too_large_for_device'
-      : error instanceof ModelFolderError
-        ? 'model_not_runnable'
-        : 'internal';
+      : error instanceof LoraError
+        ? 'lora_not_runnable'
+        : error instanceof ModelFolderError
+          ? 'model_not_runnable'
+          : 'internal';
     this.send({ type: 'failed', id, code, message: error instanceof Error ? error.message : String(error) });
   }
 
@@ -153,7 +162,7 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
   private tellProgress({ message, model, generation }: OnDevice): void {
     const { index, unetCalls, scheduler } = generation;
     const steps = unetCalls + scheduler.timesteps.length - index;
-    const map = message.preview ? this.previews.get(model) : undefined;
+    const map = message.preview ? this.previews.get(model.base ?? model) : undefined; // LoRAs leave the VAE alone
     const progress = { step: unetCalls, steps, ...(map && { preview: previewOf(map, generation) }) };
     this.send({ type: 'progress', id: message.id, progress });
   }

@@ -4,12 +4,15 @@ import { join } from 'node:path';
 import { type FoundModels, findModels } from '../../pipeline/folder/find-models.js';
 import { bytesOfModel, digestFolder, stampFolder } from '../../pipeline/folder/folder-digest.js';
 import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
+import { familyForLoras } from '../../pipeline/lora/family.js';
 import { inspectModel } from '../../pipeline/model.js';
 import { UnsupportedSchedulerError } from '../../pipeline/schedulers/schedule.js';
 import type { BrokenModel, FolderDigest, ModelInfo } from '../shared/messages.js';
 
 export interface FoldersOptions {
   readonly modelsDir: string;
+  /** Absent for the default. */
+  readonly lorasDir?: string;
   readonly provider: 'cpu' | 'cuda';
   /** Of one request; absent where there is no limit. */
   readonly maxSteps?: number | undefined;
@@ -30,7 +33,7 @@ export class Folders {
   }
 
   find(): FoundModels {
-    const found = findModels(this.options.modelsDir);
+    const found = findModels(this.options.modelsDir, this.options.lorasDir);
     for (const [name, path] of found.paths) this.paths.set(name, path);
     return found;
   }
@@ -83,6 +86,7 @@ export class Folders {
       ...{ name, runnable: true, loaded: false, digest, stamp, latentConsistency, guidanceEmbedded },
       ...{ title, description, kind, exporter, precision, license, size, schedulerConfig },
       ...(vocabulary && { vocabulary }),
+      loraFamily: familyForLoras(folder) ?? null,
       ...clamped(folder.defaults, this.options.maxSteps),
     };
   }

@@ -15,6 +15,13 @@ export interface ModelStoreOptions extends FoldersOptions {
   readonly modelMemoryBytes: number;
 }
 
+/** What takes memory beside the models, and leaves before any of them does. */
+export interface Beside {
+  readonly bytes: number;
+  readonly bytesInUse: number;
+  makeRoom(fits: () => boolean): Promise<void>;
+}
+
 export interface ModelStoreEvents {
   loading(): void;
   warmUp(model: Model): Promise<Warmth>;
@@ -24,6 +31,7 @@ export interface ModelStoreEvents {
 }
 
 export class ModelStore {
+  beside: Beside = { bytes: 0, bytesInUse: 0, makeRoom: async () => {} };
   private readonly catalogue = new Map<string, ModelInfo | BrokenModel>();
   private readonly folders: Folders;
   /** The longest unused first. */
@@ -101,7 +109,37 @@ export class ModelStore {
   /** Whether a model is loaded or can be, while those in use stay. When nothing is in use, any can. */
   hasRoomFor(name: string, inUse: ReadonlySet<string>): boolean {
     if (this.loaded.has(name) || inUse.size === 0) return true;
-    return this.bytesOf([...inUse, name]) <= this.options.modelMemoryBytes;
+    return this.bytesOf([...inUse, name]) + this.beside.bytesInUse <= this.options.modelMemoryBytes;
+  }
+
+  /** Bytes that are left for what is loaded beside the models. @param names of models that stay; all if absent */
+  bytesLeft(names: Iterable<string> = this.loaded.keys()): number {
+    return this.options.modelMemoryBytes - this.bytesOf(names);
+  }
+
+  /**
+   * Loads something beside the models, in turn with them and on their clock.
+   * @param leave takes the longest unused models away until it returns true; the default and `keep` stay
+   */
+  loadBeside<T>(
+    keep: ReadonlySet<string>,
+    load: (leave: (fits: () => boolean) => Promise<void>) => Promise<T>,
+  ): Promise<T> {
+    const first = this.models.find(({ runnable }) => runnable)?.name;
+    return this.inTurn(() =>
+      this.timed(() => load((fits) => this.leave((name) => keep.has(name) || name === first, fits))),
+    );
+  }
+
+  private async timed<T>(work: () => Promise<T>): Promise<T> {
+    this.events.loading();
+    this.loadingSince = performance.now();
+    try {
+      return await work();
+    } finally {
+      this.loadedMs = this.loadClock;
+      this.loadingSince = undefined;
+    }
   }
 
   /** Rows that one UNet call should have at most. Not measured means that others decide how many requests run. */
@@ -132,8 +170,11 @@ export class ModelStore {
     if (this.folders.hasChanged(name)) await this.read(name);
     const info = this.catalogue.get(name);
     if (!info?.runnable) throw new ModelFolderError(info?.reason ?? `there is no model ${name}`);
-    this.events.loading();
-    this.loadingSince = performance.now();
+    return this.timed(() => this.loadNow(info, inUse));
+  }
+
+  private async loadNow(info: ModelInfo, inUse: ReadonlySet<string>): Promise<Model> {
+    const { name } = info;
     let model: Model | undefined;
     try {
       await this.makeRoomFor(name, inUse);
@@ -151,16 +192,19 @@ export class ModelStore {
       this.folders.failed(name);
       if (model) await releaseModel(model);
       throw new ModelFolderError(told.reason);
-    } finally {
-      this.loadedMs = this.loadClock;
-      this.loadingSince = undefined;
     }
   }
 
   private async makeRoomFor(name: string, inUse: ReadonlySet<string>): Promise<void> {
+    const fits = () => this.bytesOf([...this.loaded.keys(), name]) + this.beside.bytes <= this.options.modelMemoryBytes;
+    await this.beside.makeRoom(fits);
+    await this.leave((unused) => inUse.has(unused), fits);
+  }
+
+  private async leave(stays: (name: string) => boolean, fits: () => boolean): Promise<void> {
     for (const [unused, model] of this.loaded) {
-      if (this.bytesOf([...this.loaded.keys(), name]) <= this.options.modelMemoryBytes) return;
-      if (inUse.has(unused)) continue;
+      if (fits()) return;
+      if (stays(unused)) continue;
       this.loaded.delete(unused);
       await releaseModel(model);
       const info = this.catalogue.get(unused);
@@ -168,7 +212,7 @@ export class ModelStore {
     }
   }
 
-  private bytesOf(names: Iterable<string>): number {
+  bytesOf(names: Iterable<string>): number {
     return [...new Set(names)].reduce((sum, name) => sum + this.folders.bytesOf(name), 0);
   }
 

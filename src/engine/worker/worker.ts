@@ -12,6 +12,8 @@ import type { FromWorker, StartMessage, ToWorker } from '../shared/messages.js';
 import { Batch } from './batch.js';
 import { memoryReport, type OnDevice, WorkerDevice } from './batch-device.js';
 import { openDevice } from './device.js';
+import { FoldedModels } from './folded-models.js';
+import { LoraStore } from './lora-store.js';
 import { ModelStore } from './model-store.js';
 import { dieWithParent } from './parent-death.js';
 import { warmUp } from './warm-up.js';
@@ -49,19 +51,19 @@ function receive(message: ToWorker): void {
   }
 }
 
-function sendModels({ models, problem }: ModelStore): void {
-  send({ type: 'models', models, problem, onnxruntime: onnxruntimeVersion });
+function sendModels({ models, problem }: ModelStore, { loras }: LoraStore): void {
+  send({ type: 'models', models, loras, problem, onnxruntime: onnxruntimeVersion });
 }
 
 /** Folders come, go and change while the worker runs. It looks at them while nothing else is to do, less and less often. */
-async function watchFolders(store: ModelStore): Promise<never> {
+async function watchFolders(store: ModelStore, loras: LoraStore): Promise<never> {
   for (let delay = lookAfterMs.first; ; delay = Math.min(2 * delay, lookAfterMs.most)) {
     await sleep(delay, undefined, { ref: false });
     if (!batch.isIdle) continue;
-    const changed = await store.look();
+    const changed = [await store.look(), await loras.look()].includes(true);
     if (batch.isIdle) send({ type: 'busy', doing: 'nothing' });
     if (!changed) continue;
-    sendModels(store);
+    sendModels(store, loras);
     delay = lookAfterMs.first;
   }
 }
@@ -81,14 +83,20 @@ async function start(options: StartMessage): Promise<void> {
     changed: (model) => send({ type: 'model', model }),
     componentLoaded: (model, component, ms) => send({ type: 'modelLoaded', model, component, ms }),
   });
-  batchDevice = new WorkerDevice(store, device, () => batch.running, send);
+  const loras = new LoraStore(options.lorasDir, options.loraDigests);
+  const inUse = () => new Set(batch.running.map(({ generation }) => generation.model));
+  const folded = new FoldedModels(store, loras, options, inUse, (model, component, ms) =>
+    send({ type: 'modelLoaded', model, component, ms }),
+  );
+  batchDevice = new WorkerDevice(store, folded, device, () => batch.running, send);
   batch = new Batch(batchDevice);
   await store.look();
-  sendModels(store);
+  await loras.look();
+  sendModels(store, loras);
   send(memoryReport(device));
   send({ type: 'busy', doing: 'nothing' });
   send({ type: 'ready' });
-  watchFolders(store).catch(die);
+  watchFolders(store, loras).catch(die);
 }
 
 async function run(): Promise<void> {

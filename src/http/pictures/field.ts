@@ -2,7 +2,7 @@
 
 import type { Static, TSchema } from 'typebox';
 import type { Config } from '../../config.js';
-import type { ModelInfo } from '../../engine/host/engine.js';
+import type { LoraInfo, ModelInfo } from '../../engine/host/engine.js';
 import type { Size } from '../../image/size.js';
 
 export interface Field<S extends TSchema = TSchema, Value = unknown> {
@@ -27,6 +27,9 @@ export interface Settling {
   /** All fields as they were sent: absent is absent, no default is filled in. */
   readonly sent: Readonly<Record<string, unknown>>;
   readonly model: ModelInfo;
+  /** The LoRA of that name. @throws EngineError for one that is not there, or not for this model */
+  readonly lora: (name: string) => LoraInfo;
+  readonly maxLoras: number;
   /** Of the answer. */
   readonly size: Size;
 }

@@ -3,13 +3,15 @@
 
 import { Type } from 'typebox';
 import type { Config } from '../../config.js';
-import { schedulerNames } from '../../engine/host/engine.js';
+import { type LoraUse, schedulerNames } from '../../engine/host/engine.js';
 import { parseColour } from '../../image/colour.js';
 import { defaultQuality, type Format, formats } from '../../image/encode.js';
 import type { Fit } from '../../image/host/picture-reader.js';
+import { type PromptSyntax, promptSyntaxes } from '../../prompt-syntax.js';
 import { fieldProblem, Problem } from '../problems/problems.js';
 import { exampleInfluence, exampleNegativePrompt, examplePrompt } from './example.js';
 import { field, type SentOf, type ValuesOf } from './field.js';
+import { lorasInPrompt, readLoras, type SentLoras, scaleRange } from './lora-list.js';
 
 /** Seeds are what torch's generator distinguishes. */
 export const maxSeed = 2 ** 32 - 1;
@@ -19,7 +21,14 @@ const defaults = { strength: 0.75, fit: 'cover', background: 'white', format: 'p
 const text = (description: string, example: string) => (config: Config) =>
   Type.String({ maxLength: config.MAX_PROMPT_CHARS, default: '', description, examples: [example] });
 
-const flag = (description: string, more: { readonly notInSheets?: true } = {}) =>
+interface Told {
+  readonly notInSheets?: true;
+  readonly onV1?: true;
+  readonly told?: string;
+  readonly caption?: () => string;
+}
+
+const flag = (description: string, more: Told = {}) =>
   field({ ...more, schema: () => Type.Boolean({ default: false, description }), settle: (sent) => sent ?? false });
 
 const side = (description: string, which: 'width' | 'height') =>
@@ -39,6 +48,23 @@ export const fields = {
     onV1: true,
     caption: (value) => value && `negative prompt: ${value}`,
   }),
+  prompt_syntax: field({
+    schema: () =>
+      Type.Enum([...promptSyntaxes], {
+        type: 'string',
+        default: 'plain',
+        description:
+          "How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\\(` is a bracket, and `<lora:name:0.8>` names a LoRA.",
+      }),
+    settle: (sent): PromptSyntax => sent ?? 'plain',
+    told: 'How the prompts were read',
+    onV1: true,
+    caption: () => '',
+  }),
+  long_prompts: flag(
+    "Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same.",
+    { told: 'Whether long prompts go on in chunks', onV1: true, caption: () => '' },
+  ),
   influence: field({
     schema: () =>
       Type.Number({
@@ -101,6 +127,29 @@ export const fields = {
     settle: (_, { model }) => model.name,
     told: 'Model',
     swept: true,
+  }),
+  lora: field({
+    schema: ({ MAX_LORAS }) =>
+      Type.Unsafe<SentLoras>({
+        type: ['string', 'array'],
+        maxLength: 8000,
+        maxItems: MAX_LORAS,
+        items: Type.Object(
+          {
+            name: Type.String({ minLength: 1, maxLength: 200 }),
+            scale: Type.Optional(Type.Number({ minimum: scaleRange.least, maximum: scaleRange.most, default: 1 })),
+          },
+          { additionalProperties: false },
+        ),
+        description: `LoRAs that change the model, by names from \`GET /loras\`, each with a scale from ${scaleRange.least} to ${scaleRange.most}, 1 if absent: \`name:0.8, other\`, or in JSON also a list of \`name\` and \`scale\`. At most ${MAX_LORAS}. A scale of 0 is as good as none.`,
+        examples: ['watercolour:0.8'],
+      }),
+    settle(sent, { sent: { prompt, prompt_syntax }, lora, maxLoras }): readonly LoraUse[] {
+      const inPrompt = prompt_syntax === 'weighted' ? lorasInPrompt(String(prompt ?? '')) : [];
+      const named = readLoras(sent ?? '', inPrompt, maxLoras);
+      return named.map(({ name, scale }) => ({ name, scale, digest: lora(name).digest }));
+    },
+    onV1: true,
   }),
   steps: field({
     schema: ({ MAX_STEPS }) =>

@@ -8,6 +8,7 @@ import {
   type Estimate,
   type Generated,
   type GenerateOptions,
+  type ModelInfo,
 } from '../../engine/host/engine.js';
 import { encode } from '../../image/encode.js';
 import {
@@ -51,6 +52,8 @@ export const makingProblems = [
   'too_large_for_device',
   'unsupported_combination',
   'model_not_runnable',
+  'lora_not_found',
+  'lora_not_runnable',
   'overloaded',
   'deadline_unattainable',
   'internal',
@@ -89,6 +92,11 @@ export function pictureMaker(
   { engine, reader, metrics }: MakerParts,
 ): PictureMaker {
   const holdLimits = limitsOf(fields, config);
+  const among = (model: ModelInfo) => ({
+    model,
+    lora: (name: string) => engine.lora(name, model),
+    maxLoras: config.MAX_LORAS,
+  });
   return {
     async plan({ bodies, maskReading, warnings = [] }, { image, mask }, options) {
       const start = performance.now();
@@ -100,7 +108,7 @@ export function pictureMaker(
       const maskPicture = mask && inspectMask(reader, mask, starter, config.MAX_INPUT_PIXELS);
       const settled: Parameters[] = [];
       for (const [i, body] of bodies.entries())
-        settled.push(await settle(fields, body, models[i]!, starter, config.MAX_PIXELS));
+        settled.push(await settle(fields, body, among(models[i]!), starter, config.MAX_PIXELS));
       engine.assertRoom(
         settled.map(({ model, request, size }) => ({ model: model.name, request: { ...request, pixels: size } })),
         options.deadline,

@@ -10,8 +10,9 @@ import {
 } from '../../engine/host/engine.js';
 import { coverCuts, outputSize, type Size } from '../../image/size.js';
 import { fieldProblem } from '../problems/problems.js';
-import type { FieldTable } from './field.js';
+import type { FieldTable, Settling } from './field.js';
 import { maxSeed, type Sent, type Values } from './fields.js';
+import { usedLoras } from './lora-list.js';
 
 export interface Parameters {
   readonly model: ModelInfo;
@@ -45,15 +46,16 @@ export function eachSeed(sent: Sent, count: number, most: number): Sent[] {
  * @param table of all fields
  * @param sent with a seed, as eachSeed gives it
  * @param maxPixels of the answer
- * @throws Problem, SizeError
+ * @throws Problem, SizeError, EngineError
  */
 export async function settle(
   table: FieldTable,
   sent: Sent,
-  model: ModelInfo,
+  among: Omit<Settling, 'sent' | 'size'>,
   starter: Size,
   maxPixels: number,
 ): Promise<Parameters> {
+  const { model } = among;
   const size = outputSize(starter, sent, model.size);
   if (size.width * size.height > maxPixels) {
     const detail = `The answer would have ${size.width} x ${size.height} = ${size.width * size.height} pixels; at most ${maxPixels} are made.`;
@@ -61,7 +63,7 @@ export async function settle(
   }
   const settled: Record<string, unknown> = {};
   for (const [name, field] of Object.entries(table)) {
-    settled[name] = await field.settle((sent as Record<string, unknown>)[name], { sent, model, size });
+    settled[name] = await field.settle((sent as Record<string, unknown>)[name], { ...among, sent, size });
   }
   const values = settled as unknown as Values;
   const told = Object.fromEntries(
@@ -74,8 +76,11 @@ export async function settle(
 
 function requestOf(values: Values): Parameters['request'] {
   return {
+    loras: usedLoras(values.lora),
     prompt: values.prompt,
     negativePrompt: values.negative_prompt,
+    promptSyntax: values.prompt_syntax,
+    longPrompts: values.long_prompts,
     strength: values.strength,
     guidanceScale: values.guidance,
     steps: values.steps,

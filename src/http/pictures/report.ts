@@ -14,7 +14,9 @@ import { warningBodies, warningCodes, warningsFor } from './warnings.js';
 interface Fact {
   readonly schema: TSchema & { readonly description?: string };
   /** @param result absent before anything ran */
-  readonly of: (parameters: Parameters, result?: Generated) => string | number | undefined;
+  readonly of: (parameters: Parameters, result?: Generated) => unknown;
+  /** In a header, where it is no text and no number. */
+  readonly inHeader?: (value: never) => string;
 }
 
 /** What is told beside the fields. */
@@ -30,6 +32,14 @@ const facts: Readonly<Record<string, Fact>> = {
   model_digest: {
     schema: Type.String({ description: 'sha256 of the model folder' }),
     of: ({ model }) => model.digest,
+  },
+  loras: {
+    schema: Type.Array(Type.Object({ name: Type.String(), scale: Type.Number(), digest: Type.String() }), {
+      description: 'LoRAs with their scales and the sha256 of their files; absent where there are none',
+    }),
+    of: ({ values }) => (values.lora.length > 0 ? values.lora : undefined),
+    inHeader: (loras: Parameters['values']['lora']) =>
+      loras.map(({ name, scale, digest }) => `${encodeURIComponent(name)}:${scale};sha256=${digest}`).join(', '),
   },
   size: {
     schema: Type.String({ description: 'Width x height' }),
@@ -101,7 +111,8 @@ export function writeHeaders(reply: FastifyReply, made: Made): void {
   const { parameters, result } = made.pictures[0]!;
   for (const [name, value] of Object.entries(ranParameters(parameters, result))) {
     // A field's text is its client's own and may hold anything; a header may not.
-    const text = name in facts ? String(value) : encodeURIComponent(String(value));
+    const fact = facts[name];
+    const text = fact ? (fact.inHeader?.(value as never) ?? String(value)) : encodeURIComponent(String(value));
     reply.header(headerName(name).toLowerCase(), text);
   }
   writeSharedHeaders(reply, made);

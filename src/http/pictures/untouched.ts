@@ -37,6 +37,7 @@ function starterOf({ request }: Job): Generated {
     drawUnseeded: false,
     droppedTokens: { prompt: 0, negativePrompt: 0 },
     unetCalls: 0,
+    unusedLoraKeys: 0,
     timings: { textEncode: 0, vaeEncode: 0, denoise: 0, vaeDecode: 0 },
     modelRunMs: 0,
     modelLoadMs: 0,

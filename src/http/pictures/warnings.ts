@@ -3,7 +3,9 @@
 import type { Generated } from '../../engine/host/engine.js';
 import { guidanceRows } from '../../guidance.js';
 import type { Conversion, Starter } from '../../image/host/picture-reader.js';
+import { type ExtraNetwork, parsePrompt, wordsOf } from '../../prompt-syntax.js';
 import type { Sent } from './fields.js';
+import { isLora } from './lora-list.js';
 import type { Parameters } from './parameters.js';
 import { unknownWords } from './unknown-words.js';
 
@@ -14,7 +16,10 @@ export const warningCodes = {
     'The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding.',
   prompt_words_unknown: "Words of the prompts are not in the model's vocabulary and may have no effect.",
   prompt_syntax_unused:
-    'A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words.',
+    'A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs.',
+  prompt_weight_limited:
+    'Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest.',
+  lora_keys_unused: 'The model has no place for some of the keys of its LoRAs.',
   vae_draw_unseeded: "The model's encoder draws by itself: the same seed does not give the same picture.",
   prompts_unused: 'No step ran, so that prompts and guidance had no effect.',
   strength_rounded_to_no_step: 'trunc(steps * strength) is 0: the picture went through the autoencoder only.',
@@ -55,6 +60,7 @@ export function warningsFor(
 ): Warning[] {
   const { size, schedule, cropped } = parameters;
   const { strength, prompt, negativePrompt } = parameters.request;
+  const prompts = [syntaxOf(prompt, parameters.values, isLora), syntaxOf(negativePrompt, parameters.values)];
   const guided = isGuided(parameters);
   const noStep = schedule.stepsRun === 0 && !untouched;
   const sizeAsked = sent.width !== undefined || sent.height !== undefined;
@@ -64,7 +70,9 @@ export function warningsFor(
     [(result?.droppedTokens.negativePrompt ?? 0) > 0, 'negative_prompt_truncated'],
     [negativePrompt !== '' && !guided && !noStep && !untouched, 'negative_prompt_unused'],
     [!noStep && !untouched && unknownOf(parameters).length > 0, 'prompt_words_unknown'],
-    [hasSyntax(prompt) || hasSyntax(negativePrompt), 'prompt_syntax_unused'],
+    [prompts.some(({ unused }) => unused), 'prompt_syntax_unused'],
+    [prompts.some(({ limited }) => limited), 'prompt_weight_limited'],
+    [(result?.unusedLoraKeys ?? 0) > 0, 'lora_keys_unused'],
     [result?.drawUnseeded === true, 'vae_draw_unseeded'],
     [noStep && (prompt !== '' || negativePrompt !== ''), 'prompts_unused'],
     [noStep && strength > 0, 'strength_rounded_to_no_step'],
@@ -83,27 +91,46 @@ export function warningsFor(
 const hasSyntax = (prompt: string) =>
   /\([^()]{1,200}:\s*-?\d*\.?\d+\s*\)|<(lora|lyco|hypernet):[^<>]{1,200}>/.test(prompt);
 
+/** What of a prompt's syntax has no effect, or less than it asks for. @param used which extra networks have one */
+function syntaxOf(
+  prompt: string,
+  { prompt_syntax, long_prompts }: Parameters['values'],
+  used: (network: ExtraNetwork) => boolean = () => false,
+) {
+  if (prompt_syntax === 'plain') return { unused: hasSyntax(prompt), limited: false };
+  const { pieces, networks, changes, limited } = parsePrompt(prompt);
+  const breaks = !long_prompts && pieces.includes('break');
+  return { unused: !networks.every(used) || changes || breaks, limited };
+}
+
 const isGuided = ({ request, model }: Parameters) => guidanceRows(request, model).includes('negative_prompt');
 
 /** Of the prompts that are computed. */
-const unknownOf = (parameters: Parameters) =>
-  unknownWords(
-    parameters.model,
-    parameters.request.prompt,
-    isGuided(parameters) ? parameters.request.negativePrompt : '',
-  );
+function unknownOf(parameters: Parameters): string[] {
+  const { prompt, negativePrompt } = parameters.request;
+  const computed = isGuided(parameters) ? [prompt, negativePrompt] : [prompt];
+  return unknownWords(parameters.model, ...computed.map((text) => wordsOf(text, parameters.values.prompt_syntax)));
+}
 
 const maxNamed = 10;
 
 /** Warnings in words. @param pictures that they are about; what one of them has in its prompts is named */
 export function warningBodies(
   warnings: readonly Warning[],
-  pictures: readonly { readonly parameters: Parameters }[],
+  pictures: readonly Warned[],
 ): { code: Warning; detail: string }[] {
   return warnings.map((code) => ({ code, detail: `${warningCodes[code]}${namedIn(code, pictures)}` }));
 }
 
-function namedIn(code: Warning, pictures: readonly { readonly parameters: Parameters }[]): string {
+interface Warned {
+  readonly parameters: Parameters;
+  readonly result?: Generated;
+}
+
+function namedIn(code: Warning, pictures: readonly Warned[]): string {
+  if (code === 'lora_keys_unused') {
+    return ` Keys: ${Math.max(...pictures.map(({ result }) => result?.unusedLoraKeys ?? 0))}.`;
+  }
   if (code !== 'prompt_words_unknown') return '';
   const words = [...new Set(pictures.flatMap(({ parameters }) => unknownOf(parameters)))];
   const more = words.length > maxNamed ? `, and ${words.length - maxNamed} more` : '';

@@ -26,6 +26,7 @@ export const problemCodes = {
   },
   not_found: { status: 404, title: 'Not found', meaning: 'there is no such route', rejectedAs: null },
   model_not_found: { status: 404, title: 'Model not found', meaning: 'there is no such model', rejectedAs: null },
+  lora_not_found: { status: 404, title: 'LoRA not found', meaning: 'there is no such LoRA', rejectedAs: null },
   method_not_allowed: {
     status: 405,
     title: 'Method not allowed',
@@ -78,6 +79,12 @@ export const problemCodes = {
     status: 422,
     title: 'Model not runnable',
     meaning: 'the model is there, and cannot run here',
+    rejectedAs: null,
+  },
+  lora_not_runnable: {
+    status: 422,
+    title: 'LoRA not runnable',
+    meaning: 'the LoRA is there, and cannot be used with this model',
     rejectedAs: null,
   },
   too_large_for_device: {

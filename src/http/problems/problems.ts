@@ -244,7 +244,8 @@ export function toProblem(error: FastifyError | Error, sent?: unknown): Problem 
   if (error instanceof EngineError) {
     const code = engineEnds[error.code].problem;
     const detail = code === 'internal' ? internalDetail : error.message;
-    if (error.code.startsWith('model_')) return fieldProblem(code, 'model', detail);
+    const field = /^(model|lora)_/.exec(error.code)?.[1];
+    if (field !== undefined) return fieldProblem(code, field, detail);
     return new Problem(code, detail, { retryAfter: error.retryAfter });
   }
   if ('validation' in error && error.validation) return validationProblem(error.validation, sent);

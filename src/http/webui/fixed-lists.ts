@@ -3,6 +3,7 @@
 import { totalmem } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import { type TSchema, Type } from 'typebox';
+import type { Engine } from '../../engine/host/engine.js';
 import type { ReadableTelemetry } from '../metrics/gpu-metrics.js';
 import { webuiJson as json, webuiResponses as responses, webuiTags } from './answers.js';
 
@@ -34,7 +35,7 @@ const Embedding = Type.Object({
   vectors: Type.Integer(),
 });
 
-const lists = (gpus: ReadableTelemetry | undefined): Readonly<Record<string, FixedList>> => ({
+const lists = (engine: Engine, gpus: ReadableTelemetry | undefined): Readonly<Record<string, FixedList>> => ({
   upscalers: {
     operation: 'webuiUpscalers',
     summary: 'The upscalers',
@@ -51,7 +52,18 @@ const lists = (gpus: ReadableTelemetry | undefined): Readonly<Record<string, Fix
     answer: () => [{ name: 'None', model_name: null, model_path: null, model_url: null, scale: 1 }],
   },
   'latent-upscale-modes': none('webuiLatentUpscaleModes', 'The latent upscale modes', { name: text }),
-  loras: none('webuiLoras', 'The LoRAs', { name: text, alias: text, path: text, metadata: Type.Object({}) }),
+  loras: {
+    operation: 'webuiLoras',
+    summary: 'The LoRAs',
+    description: 'What `<lora:name:0.8>` in a prompt takes. No paths: a path is the name.',
+    schema: Type.Array(
+      Type.Object({ name: text, alias: text, path: text, metadata: Type.Object({}, { additionalProperties: true }) }),
+    ),
+    answer: () =>
+      engine.loras
+        .filter(({ runnable }) => runnable)
+        .map(({ name }) => ({ name, alias: name, path: name, metadata: {} })),
+  },
   'sd-vae': none('webuiVaes', 'The autoencoders that can be chosen', { model_name: text, filename: text }),
   hypernetworks: none('webuiHypernetworks', 'The hypernetworks', { name: text, path: textOrNull }),
   'face-restorers': none('webuiFaceRestorers', 'The face restorers', { name: text, cmd_dir: textOrNull }),
@@ -132,8 +144,8 @@ function ofGpu(gpus: ReadableTelemetry | undefined) {
   return { system: { free: total - used, used, total } };
 }
 
-export function fixedListRoutes(app: FastifyInstance, gpus: ReadableTelemetry | undefined): void {
-  for (const [path, { operation, summary, description, schema, answer }] of Object.entries(lists(gpus))) {
+export function fixedListRoutes(app: FastifyInstance, engine: Engine, gpus: ReadableTelemetry | undefined): void {
+  for (const [path, { operation, summary, description, schema, answer }] of Object.entries(lists(engine, gpus))) {
     app.get(
       `/${path}`,
       {

@@ -21,6 +21,7 @@ export interface WebuiRequest {
 /** The web UI's words for what it comes to. */
 export const webuiNames: ClientNames = {
   image: { field: 'init_images' },
+  lora: { field: 'prompt' },
   model: { field: 'override_settings.sd_model_checkpoint' },
   strength: { field: 'denoising_strength' },
   guidance: { field: 'cfg_scale' },
@@ -99,6 +100,8 @@ function translate(sent: WebuiBody, sampler: Sampler, schedule: Schedule, model:
   return {
     prompt: sent.prompt ?? '',
     negative_prompt: sent.negative_prompt ?? '',
+    prompt_syntax: sent.prompt_syntax ?? 'weighted',
+    long_prompts: sent.long_prompts ?? true,
     strength: sent.denoising_strength ?? 0.75,
     guidance: sent.cfg_scale ?? 7,
     steps: sent.steps ?? 50,

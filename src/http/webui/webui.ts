@@ -212,7 +212,7 @@ export function webuiRoutes(
   );
 
   listRoutes(app, engine);
-  fixedListRoutes(app, gpus);
+  fixedListRoutes(app, engine, gpus);
 }
 
 /** @throws Problem where others may be behind the same address, and the request does not name its task */

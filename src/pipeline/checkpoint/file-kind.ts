@@ -16,7 +16,7 @@ const others: readonly (readonly [key: RegExp, sentence: string])[] = [
   [/^(control_model|controlnet_cond_embedding|input_hint_block)\./, 'it is a ControlNet, which is not supported'],
   [
     /^lora_|\.lora_(down|up|A|B)\.|\.lora\.(down|up)\.|\.(hada_w1_a|lokr_w1)$/,
-    'it is a LoRA, which changes a model and is none itself; LoRAs are not supported',
+    'it is a LoRA, which changes a model and is none itself; it belongs into the folder of LoRAs (loras/ in MODELS_DIR, or LORAS_DIR)',
   ],
   [/^(emb_params|string_to_param|clip_l|clip_g|<.*>)$/, 'it is an embedding for prompts, which is not supported'],
 ];

@@ -7,13 +7,12 @@ import { checkJson, type Json, readJson } from '../folder/configs.js';
 import { checkFile, isThere } from '../folder/files.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import { PartConfig } from '../folder/schemas.js';
-import type { WrittenGraph } from '../graphs/graph-writer.js';
 import { type GraphFacts, graphFacts } from '../onnx/graph-facts.js';
 import { findSafetensors, readSafetensors } from '../safetensors/files.js';
-import { writePart } from './written-part.js';
+import { type WrittenPart, writePart } from './written-part.js';
 
 /** A file's path, or a graph that we write. */
-export type GraphSource = string | WrittenGraph;
+export type GraphSource = string | WrittenPart;
 
 export interface Part {
   readonly graph: GraphSource;

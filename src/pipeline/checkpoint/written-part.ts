@@ -7,6 +7,7 @@ import { writeKlDecoder, writeKlEncoder } from '../graphs/autoencoder-kl.js';
 import { writeTinyDecoder, writeTinyEncoder } from '../graphs/autoencoder-tiny.js';
 import { writeClipText } from '../graphs/clip-text.js';
 import type { WrittenGraph } from '../graphs/graph-writer.js';
+import type { WeightChanges } from '../graphs/low-rank.js';
 import { writeUNet } from '../graphs/unet.js';
 import { Weights } from '../graphs/weights.js';
 import type { TensorPlace } from '../safetensors/header.js';
@@ -14,13 +15,29 @@ import { clipTextConfig, klConfig, tinyConfig, unetConfig } from './part-configs
 
 export type Tensors = ReadonlyMap<string, TensorPlace>;
 
+/** A graph that we write, what of, and the same with changed weights. */
+export interface WrittenPart extends WrittenGraph {
+  readonly tensors: Tensors;
+  with(changes: WeightChanges): WrittenPart;
+}
+
 /**
  * @param tensors by the names that diffusers and transformers give them
  * @param file of the config, for sentences
  * @throws ModelFolderError when the weights are not those of the config, or the config is of something else
  */
-export function writePart(component: Component, tensors: Tensors, config: Json, file: string): WrittenGraph {
-  const weights = new Weights(tensors);
+export function writePart(
+  component: Component,
+  tensors: Tensors,
+  config: Json,
+  file: string,
+  changes?: WeightChanges,
+): WrittenPart {
+  const graph = writeGraph(component, new Weights(tensors, changes), config, file);
+  return { ...graph, tensors, with: (other) => writePart(component, tensors, config, file, other) };
+}
+
+function writeGraph(component: Component, weights: Weights, config: Json, file: string): WrittenGraph {
   try {
     switch (component) {
       case 'unet':

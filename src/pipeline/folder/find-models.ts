@@ -1,7 +1,7 @@
 // What in MODELS_DIR looks like a model: folders in diffusers' layout, and checkpoints that are one file.
 
 import { type Dirent, existsSync, readdirSync } from 'node:fs';
-import { extname, join } from 'node:path';
+import { extname, join, resolve } from 'node:path';
 import { fileExtension, fileModelName } from '../checkpoint/file-names.js';
 import { pickle } from '../safetensors/files.js';
 import { components } from './components.js';
@@ -20,8 +20,9 @@ const parts = ['model_index.json', 'vae', ...components];
  * `NAME.safetensors` is called NAME; where something called NAME stands beside it, and for what is refused by its kind, it
  * keeps its whole name.
  * @param modelsDir MODELS_DIR
+ * @param lorasDir LORAS_DIR, which is no model, whatever it holds
  */
-export function findModels(modelsDir: string): FoundModels {
+export function findModels(modelsDir: string, lorasDir = join(modelsDir, 'loras')): FoundModels {
   const none = (problem: string): FoundModels => ({ paths: new Map(), problem: `MODELS_DIR ${modelsDir} ${problem}` });
   let entries: Dirent[];
   try {
@@ -40,6 +41,7 @@ export function findModels(modelsDir: string): FoundModels {
   }
   const found = entries.flatMap((entry): [name: string, path: string][] => {
     const path = join(modelsDir, entry.name);
+    if (resolve(path) === resolve(lorasDir)) return [];
     if (parts.some((part) => existsSync(join(path, part)))) return [[entry.name, path]];
     if (entry.isDirectory() || !isCheckpoint(entry)) return [];
     return [[extname(entry.name) === fileExtension ? fileModelName(path) : entry.name, path]];

@@ -4,6 +4,7 @@
 import { dataTypes } from '../onnx/graph-file.js';
 import type { TensorPlace } from '../safetensors/header.js';
 import { GraphWriter, type Value } from './graph-writer.js';
+import { changed, type RowRange } from './low-rank.js';
 import { rowsOf, type Weights } from './weights.js';
 
 export type Activation = 'silu' | 'gelu' | 'quick_gelu' | 'relu';
@@ -21,8 +22,10 @@ export class Layers extends GraphWriter {
 
   /** Outputs start..start+count of a linear layer, whose rows lie together in the file. */
   linearPart(x: Value, name: string, from: number, to: number, start: number, count: number): Value {
-    const part = (tensor: string, shape: readonly number[]) =>
-      this.weight(`${tensor}[${start}]`, rowsOf(this.tensors.take(tensor, shape), start, count));
+    const part = (tensor: string, shape: readonly number[]) => {
+      const own = this.weight(`${tensor}[${start}]`, rowsOf(this.tensors.take(tensor, shape), start, count));
+      return this.withChanges(own, tensor, shape, { start, count });
+    };
     const bias = this.tensors.has(`${name}.bias`) ? [part(`${name}.bias`, [to])] : [];
     return this.node('Gemm', [x, part(`${name}.weight`, [to, from]), ...bias], { transB: 1 });
   }
@@ -125,9 +128,13 @@ export class Layers extends GraphWriter {
     return this.node('Cast', [x], { to: dataTypes.float32 });
   }
 
-  /** A whole tensor. */
+  /** A whole tensor, with what LoRAs change of it. */
   parameter(name: string, shape: readonly number[]): Value {
-    return this.weight(name, this.tensors.take(name, shape));
+    return this.withChanges(this.weight(name, this.tensors.take(name, shape)), name, shape);
+  }
+
+  private withChanges(weight: Value, name: string, shape: readonly number[], rows?: RowRange): Value {
+    return this.tensors.changesOf(name).reduce((value, change) => changed(this, value, shape, change, rows), weight);
   }
 
   place(name: string, shape: readonly number[]): TensorPlace {

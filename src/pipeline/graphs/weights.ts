@@ -2,19 +2,28 @@
 
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import { type Dtype, dtypeBytes, type TensorPlace } from '../safetensors/header.js';
+import type { WeightChange, WeightChanges } from './low-rank.js';
 
 /** What graphs compute with; the other dtypes are counts, or need scales that the file does not explain. */
-const floats: readonly Dtype[] = ['F32', 'F16', 'BF16', 'F64'];
+export const floats: readonly Dtype[] = ['F32', 'F16', 'BF16', 'F64'];
 
 export class Weights {
   private readonly unused: Set<string>;
 
-  constructor(private readonly tensors: ReadonlyMap<string, TensorPlace>) {
+  /** @param changes of LoRAs */
+  constructor(
+    private readonly tensors: ReadonlyMap<string, TensorPlace>,
+    private readonly changes: WeightChanges = new Map(),
+  ) {
     this.unused = new Set(tensors.keys());
   }
 
   has(name: string): boolean {
     return this.tensors.has(name);
+  }
+
+  changesOf(name: string): readonly WeightChange[] {
+    return this.changes.get(name) ?? [];
   }
 
   /** The shape of a tensor that may be absent. */

@@ -129,7 +129,7 @@ export type Sessions = Readonly<
 >;
 
 /** Loads a folder's graphs, patched where that gives a timestep per row, a seeded draw, or operators that the CPU has. */
-export async function loadSessions({ graphs }: ModelFolder, device: DeviceOptions): Promise<Sessions> {
+export async function loadSessions({ graphs }: Pick<ModelFolder, 'graphs'>, device: DeviceOptions): Promise<Sessions> {
   const loaded: Partial<Record<Component, Session>> = {};
   try {
     for (const [component, graph] of Object.entries(graphs) as [Component, GraphSource][]) {

@@ -1,0 +1,85 @@
+// Changes of a weight, written into the graph as products of small matrices. onnxruntime computes them once, when it loads the
+// graph, so that a changed model runs as fast as an unchanged one and nothing is written to disk.
+// Sources: Hu et al. 2021 (LoRA); lycoris-lora, functional/locon.py and loha.py (LoCon, LoHa).
+
+import type { TensorPlace } from '../safetensors/header.js';
+import type { GraphWriter, Value } from './graph-writer.js';
+
+/** Two matrices whose product has the weight's shape; with a core it is a Tucker decomposition. */
+export interface Factors {
+  /** [to, rank], or [rank, to] where it lies transposed. */
+  readonly up: TensorPlace;
+  readonly upTransposed?: boolean;
+  /** [rank, from * kernel * kernel]; [rank, from] beside a core */
+  readonly down: TensorPlace;
+  /** [rank, rank, kernel, kernel] */
+  readonly core?: TensorPlace;
+}
+
+/** weight += scale * product of the factors, which is taken element by element where there are two pairs (LoHa). */
+export interface WeightChange {
+  readonly scale: number;
+  readonly factors: readonly Factors[];
+}
+
+export interface RowRange {
+  readonly start: number;
+  readonly count: number;
+}
+
+/** By the weight's name. */
+export type WeightChanges = ReadonlyMap<string, readonly WeightChange[]>;
+
+/**
+ * @param weight a value of this shape, or of some of its rows
+ * @param rows which of them; all if absent
+ */
+export function changed(
+  g: GraphWriter,
+  weight: Value,
+  shape: readonly number[],
+  { scale, factors }: WeightChange,
+  rows?: RowRange,
+): Value {
+  const to = shape[0]!;
+  const from = shape[1]!;
+  const kernel = shape.slice(2).reduce((a, b) => a * b, 1);
+  const products = factors.map((each) =>
+    each.core ? tucker(g, each, to, from, kernel) : product(g, each, to, from * kernel),
+  );
+  const whole = products.reduce((a, b) => g.node('Mul', [a, b]));
+  const scaled = g.node('Mul', [whole, g.floats([scale], [])]);
+  const [start, end] = rows ? [rows.start, rows.start + rows.count] : [0, to];
+  const part = rows ? g.node('Slice', [scaled, g.integers([start]), g.integers([end]), g.integers([0])]) : scaled;
+  const shaped = shape.length === 2 ? part : g.node('Reshape', [part, g.integers([end - start, ...shape.slice(1)])]);
+  return g.node('Add', [weight, shaped]);
+}
+
+/** @returns [to, from] */
+function product(g: GraphWriter, { up, upTransposed, down }: Factors, to: number, from: number): Value {
+  const rank = down.shape[0]!;
+  const left = factor(g, up, upTransposed ? [rank, to] : [to, rank]);
+  return g.node('Gemm', [left, factor(g, down, [rank, from])], { transA: upTransposed ? 1 : 0 });
+}
+
+/** @returns [to, from * kernel] */
+function tucker(
+  g: GraphWriter,
+  { up, upTransposed, down, core }: Factors,
+  to: number,
+  from: number,
+  kernel: number,
+): Value {
+  const rank = down.shape[0]!;
+  const left = upTransposed
+    ? g.node('Transpose', [factor(g, up, [rank, to])], { perm: [1, 0] })
+    : factor(g, up, [to, rank]);
+  const perPlace = g.node('Transpose', [factor(g, core!, [rank, rank, kernel])], { perm: [2, 0, 1] });
+  const inner = g.node('MatMul', [perPlace, factor(g, down, [rank, from])]); // [kernel, rank, from]
+  const whole = g.node('Transpose', [g.node('MatMul', [left, inner])], { perm: [1, 2, 0] });
+  return g.node('Reshape', [whole, g.integers([to, from * kernel])]);
+}
+
+/** A tensor of the LoRA's file; where it lies is its name, as two files may use the same keys. */
+const factor = (g: GraphWriter, place: TensorPlace, shape: readonly number[]) =>
+  g.weight(`${place.file}:${place.offset}`, { ...place, shape });
