@@ -6,13 +6,7 @@ import { statSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Kind, Precision, SizeRange, Vocabulary } from '../../model-facts.js';
 import { fileExtension } from '../checkpoint/file-names.js';
-import {
-  type Decision,
-  FolderSource,
-  type GraphSource,
-  type ModelSource,
-  type Part,
-} from '../checkpoint/model-source.js';
+import { FolderSource, type GraphSource, type ModelSource, type Part } from '../checkpoint/model-source.js';
 import { isReadyOnnx, ReadyOnnxSource } from '../checkpoint/ready-onnx.js';
 import { SingleFileSource } from '../checkpoint/single-file.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
@@ -67,8 +61,6 @@ export interface ModelFolder {
   readonly zerosForEmptyPrompt: boolean;
   /** Refiners take an aesthetic score instead of the target size. */
   readonly wantsAestheticScore: boolean;
-  /** What was worked out, where no config says it. */
-  readonly decisions: readonly Decision[];
 }
 
 /** latents = (VAE's - mean) / std * factor */
@@ -88,8 +80,7 @@ const noWords: Vocabulary = { styles: [], qualities: [], colours: [], other: [] 
  * @param provider that is to run it: some graphs run on CUDA only
  * @throws ModelFolderError when something is missing or not supported
  */
-export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFolder {
-  const source = openSource(path);
+export function readModelFolder(path: string, provider: 'cpu' | 'cuda', source = openSource(path)): ModelFolder {
   const index = source.json('model_index.json', ModelIndex);
   const className = String(index._class_name ?? 'unknown');
   const { architecture } = familyOf(className, false);
@@ -164,13 +155,13 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
     },
     zerosForEmptyPrompt: family.architecture === 'sdxl' && index.force_zeros_for_empty_prompt !== false,
     wantsAestheticScore: index.requires_aesthetics_score === true,
-    decisions: source.decisions ?? [],
   };
 }
 
 const encoderOutputs = ['latent_parameters', 'latents'] as const;
 
-function openSource(path: string): ModelSource {
+/** @throws ModelFolderError for what is neither a folder nor a model of one file */
+export function openSource(path: string): ModelSource {
   if (statSync(path).isDirectory()) return isReadyOnnx(path) ? new ReadyOnnxSource(path) : new FolderSource(path);
   if (path.endsWith(fileExtension)) return new SingleFileSource(path);
   throw new ModelFolderError(`${basename(path)} ${pickleRefusal}`);
