@@ -1,5 +1,6 @@
 // What a single file cannot say: prediction type, noise schedule, native size; each with what decided it. It comes from the
-// settings beside the file, else from its metadata (modelspec, github.com/Stability-AI/ModelSpec), else from keys that tell, else from the family's own models.
+// settings beside the file, else from its metadata (modelspec, github.com/Stability-AI/ModelSpec), else from keys that tell, else
+// from the family's own models.
 
 import { type Json, number } from '../folder/configs.js';
 import { maxSettingLength } from '../folder/schemas.js';
