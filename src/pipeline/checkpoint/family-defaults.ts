@@ -1,5 +1,6 @@
-// What a single file cannot say: prediction type, noise schedule, native size; each with what decided it. It comes from the settings beside the file, else
-// from its metadata (modelspec, github.com/Stability-AI/ModelSpec), else from keys that tell, else from the family's own models.
+// What a single file cannot say: prediction type, noise schedule, native size; each with what decided it. It comes from the
+// settings beside the file, else from its metadata (modelspec, github.com/Stability-AI/ModelSpec), else from keys that tell, else
+// from the family's own models.
 
 import { type Json, number } from '../folder/configs.js';
 import { maxSettingLength } from '../folder/schemas.js';
@@ -20,7 +21,7 @@ export interface FileFacts {
   readonly settingsFile: string;
 }
 
-const defaultOf = ({ family }: Pick<FileFacts, 'family'>) => `the default of ${family}`;
+export const defaultOf = ({ family }: Pick<FileFacts, 'family'>) => `the default of ${family}`;
 
 /** @param stem the file's name without its end */
 export function turbo(
@@ -50,6 +51,14 @@ const latentConsistency = {
   ...betas,
   set_alpha_to_one: true,
   original_inference_steps: 50,
+};
+
+/** Of the VAE's latents. */
+export const scalingFactors: Readonly<Record<FileFamily, number>> = {
+  sd1: 0.18215,
+  sd2: 0.18215,
+  sdxl: 0.13025,
+  'sdxl-refiner': 0.13025,
 };
 
 /** scheduler_config.json, and what its telling keys come from. */
@@ -155,7 +164,7 @@ export function settingsJson({
     const text = metadata.get(`modelspec.${key}`);
     return text ? [[key, text.slice(0, length)]] : [];
   });
-  const { scheduler, prediction_type: _type, zero_snr: _snr, ...own } = settings;
+  const { scheduler, prediction_type: _type, zero_snr: _snr, vae: _vae, ...own } = settings;
   const named = typeof scheduler === 'string' && { defaults: { scheduler, ...own.defaults } };
   return {
     json: { ...Object.fromEntries(told), ...own, ...named },

@@ -14,6 +14,7 @@ import {
   type FileFamily,
   pipelineJson,
   sampleSize,
+  scalingFactors,
   schedulerJson,
   settingsJson,
   turbo,
@@ -26,12 +27,6 @@ import { clipTextJson, unetJson, vaeJson } from './shapes.js';
 import { dtypesOf, type Tensors, writePart } from './written-part.js';
 
 type TextEncoder = 'text_encoder' | 'text_encoder_2';
-const scalingFactors: Readonly<Record<FileFamily, number>> = {
-  sd1: 0.18215,
-  sd2: 0.18215,
-  sdxl: 0.13025,
-  'sdxl-refiner': 0.13025,
-};
 
 export class SingleFileSource implements ModelSource {
   readonly name: string;
@@ -81,7 +76,7 @@ export class SingleFileSource implements ModelSource {
       'model_index.json': pipelineJson(facts),
       'scheduler/scheduler_config.json': scheduler.json,
       'unet/config.json': { ...unetJson(unet, pooled), sample_size: size.value },
-      'vae/config.json': { ...vaeJson(vae), scaling_factor: scalingFactors[family] },
+      'vae/config.json': { ...vaeJson(vae), scaling_factor: scalingFactors[family], ...settings.vae },
       'img2img.json': own.json,
       ...Object.fromEntries(configs.map(([component, config]) => [`${component}/config.json`, config])),
     };
@@ -89,7 +84,10 @@ export class SingleFileSource implements ModelSource {
       'model_index.json': { _class_name: keyOf[family], _name_or_path: facts.turbo.from },
       'scheduler/scheduler_config.json': scheduler.origins,
       'unet/config.json': { sample_size: size.from },
-      'vae/config.json': { scaling_factor: `the default of ${family}` },
+      'vae/config.json': {
+        scaling_factor: `the default of ${family}`,
+        ...Object.fromEntries(Object.keys(settings.vae ?? {}).map((key) => [key, settingsFile])),
+      },
       'img2img.json': own.origins,
     };
   }

@@ -1,6 +1,7 @@
 // All that was decided about a model, and what decided it: for whoever wonders why a model runs as it does.
 
 import type { ModelSource } from '../checkpoint/model-source.js';
+import { clipFolder } from '../clip-vocabulary.js';
 import type { Component } from './components.js';
 import { isThere } from './files.js';
 import type { ModelFolder } from './model-folder.js';
@@ -82,8 +83,8 @@ export function decisionsOf(source: ModelSource, folder: ModelFolder): Decision[
     },
     ...folder.textEncoders.map(({ tokenizer, tokenizerSource }) => ({
       what: tokenizer.replace('_', ' '),
-      value: tokenizerSource.padToken === undefined ? 'its own' : `CLIP's, padded with ${tokenizerSource.padToken}`,
-      from: tokenizerSource.padToken === undefined ? tokenizerFile(tokenizerSource.folder, tokenizer) : 'assets/clip',
+      value: tokenizerSource.folder === clipFolder ? `CLIP's, padded with ${tokenizerSource.padToken}` : 'its own',
+      from: tokenizerSource.folder === clipFolder ? 'assets/clip' : tokenizerFile(tokenizerSource.folder, tokenizer),
     })),
     { what: 'title', value: folder.title, from: of(settings, 'title') ?? 'its name' },
     { what: 'license', value: folder.license, from: of(settings, 'license') ?? 'nothing says it' },

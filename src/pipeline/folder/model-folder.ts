@@ -7,6 +7,7 @@ import { basename } from 'node:path';
 import type { Kind, Precision, SizeRange, Vocabulary } from '../../model-facts.js';
 import { fileExtension } from '../checkpoint/file-names.js';
 import { FolderSource, type GraphSource, type ModelSource, type Part } from '../checkpoint/model-source.js';
+import { isReadyOnnx, ReadyOnnxSource } from '../checkpoint/ready-onnx.js';
 import { SingleFileSource } from '../checkpoint/single-file.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { dataTypes } from '../onnx/graph-file.js';
@@ -145,7 +146,9 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda', source =
     latentChannels: latentChannels(facts.unet, unet),
     inpaints: inpaints(facts.unet, unet),
     vaeChannels,
-    encoderGives: encoderOutputs.find((name) => facts.vae_encoder.outputs.has(name)) ?? 'latent_sample',
+    encoderGives:
+      encoderOutputs.find((name) => facts.vae_encoder.outputs.has(name)) ??
+      (facts.vae_encoder.draws ? 'latent_sample' : 'latents'),
     vaeScale,
     latentScale: {
       // Older exports leave it out.
@@ -162,7 +165,7 @@ const encoderOutputs = ['latent_parameters', 'latents'] as const;
 
 /** @throws ModelFolderError for what is neither a folder nor a model of one file */
 export function openSource(path: string): ModelSource {
-  if (statSync(path).isDirectory()) return new FolderSource(path);
+  if (statSync(path).isDirectory()) return isReadyOnnx(path) ? new ReadyOnnxSource(path) : new FolderSource(path);
   if (path.endsWith(fileExtension)) return new SingleFileSource(path);
   throw new ModelFolderError(`${basename(path)} ${pickleRefusal}`);
 }

@@ -80,6 +80,10 @@ export const SchedulerFile = optional({
   lambda_min_clipped: Type.Number({ minimum: -1e6, maximum: 0 }),
 });
 
+/** Keys of the VAE's config.json: how its latents become the UNet's. */
+const { scaling_factor, latents_mean, latents_std } = PartConfig.properties;
+const vae = optional({ scaling_factor, latents_mean, latents_std }, closed);
+
 /** The list goes to every reader of GET /models. */
 const words = Type.Array(Type.String({ pattern: '\\S', maxLength: 100 }), { maxItems: 1000 });
 
@@ -113,8 +117,8 @@ export const Settings = optional(settings, closed);
 export type Settings = Static<typeof Settings>;
 
 /**
- * NAME.img2img.json beside a single file, which has no scheduler_config.json.
- * @param scheduler what the file has there: a name, or keys of that config
+ * Settings of a model without configs: NAME.img2img.json beside a single file, img2img.json of a folder of nothing but graphs.
+ * @param scheduler what they have there: a name, or keys of scheduler_config.json
  */
 export const fileSettings = (scheduler: unknown) =>
   optional(
@@ -123,6 +127,7 @@ export const fileSettings = (scheduler: unknown) =>
       prediction_type: Type.Enum(['epsilon', 'v_prediction', 'sample'], { type: 'string' }),
       zero_snr: Type.Boolean(),
       scheduler: typeof scheduler === 'string' ? Type.Enum(schedulerNames, { type: 'string' }) : SchedulerFile,
+      vae,
     },
     closed,
   );

@@ -80,9 +80,9 @@ export function latentChannels(facts: GraphFacts, config: Json): number {
 
 /** @throws ModelFolderError for UNets that want something else beside the latents, as InstructPix2Pix' does */
 export function inpaints(facts: GraphFacts, config: Json): boolean {
-  const channels = facts.inputs.get('sample')?.shape?.[1] ?? config.in_channels;
+  const channels = number(facts.inputs.get('sample')?.shape?.[1]) ?? number(config.in_channels);
   const latents = latentChannels(facts, config);
-  if (typeof channels !== 'number' || channels === latents) return false;
+  if (channels === undefined || channels === latents) return false;
   if (channels === 2 * latents + 1) return true;
   const what = channels === 2 * latents ? ', as InstructPix2Pix does' : '';
   throw new ModelFolderError(

@@ -2,6 +2,7 @@
 // file, offset, length). So a graph takes some hundred kilobytes, whatever its weights take. Field numbers from onnx.proto3.
 
 import { dirname, relative, sep } from 'node:path';
+import { type Attribute, attributeFields } from '../onnx/attributes.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { dataTypes, encodeNode, encodeValueInfo, externalData, type ValueInfo } from '../onnx/graph-file.js';
 import { bytesField, encodeMessage, type Field, varintField } from '../onnx/wire.js';
@@ -32,8 +33,6 @@ const alignment = 64;
 
 /** The name of a value in the graph. */
 export type Value = string;
-/** An attribute; `float` marks a number that is one even when it is whole. */
-export type Attribute = number | string | readonly number[] | { readonly float: number };
 
 const opset = 17;
 const irVersion = 8;
@@ -116,6 +115,7 @@ export class GraphWriter {
       outputs: byName(this.outputs),
       weightTypes: new Set([dataTypes.float32]),
       cudaOnly: [],
+      draws: false,
       halvings,
       files,
     };
@@ -174,25 +174,8 @@ function encodedNode(
   attributes: Readonly<Record<string, Attribute>>,
 ): Field {
   const domain = contributed.includes(opType) ? 'com.microsoft' : '';
-  const rest = Object.entries(attributes).map(([name, value]) => bytesField(5, encodedAttribute(name, value)));
+  const rest = attributeFields(attributes);
   return bytesField(1, encodeNode({ opType, domain, inputs: [...inputs], outputs: [...outputs], rest }));
-}
-
-/** AttributeProto { 1 name, 2 f, 3 i, 4 s, 8 ints, 20 type }, its types FLOAT 1, INT 2, STRING 3, INTS 7. */
-function encodedAttribute(name: string, value: Attribute): Uint8Array {
-  const of = (type: number, ...fields: Field[]) =>
-    encodeMessage([bytesField(1, name), ...fields, varintField(20, type)]);
-  if (typeof value === 'number') return of(2, varintField(3, value));
-  if (typeof value === 'string') return of(3, bytesField(4, value));
-  if ('float' in value) {
-    return of(1, {
-      number: 2,
-      kind: 'fixed32',
-      value: 0n,
-      bytes: new Uint8Array(new Float32Array([value.float]).buffer),
-    });
-  }
-  return of(7, ...value.map((one) => varintField(8, one)));
 }
 
 /** Shards may lie behind links, each in a folder of its own. */

@@ -3,25 +3,27 @@
 import { dirname, isAbsolute, join } from 'node:path';
 import { checkFile, isThere } from '../folder/files.js';
 import { shown } from '../folder/model-folder-error.js';
+import { attributeOf } from './attributes.js';
 import { dataTypes, GraphFile, type GraphNode, type ValueInfo } from './graph-file.js';
 import { checkReadable } from './runtime-limits.js';
-import { fieldsOf, read, text, varintsOf } from './wire.js';
+import { onlyOnGpus } from './unfuse/index.js';
 
 export interface GraphFacts {
   readonly inputs: ReadonlyMap<string, ValueInfo>;
   readonly outputs: ReadonlyMap<string, ValueInfo>;
   /** Dtypes of the weights, as in `dataTypes`; those of counts and shapes left out. */
   readonly weightTypes: ReadonlySet<number>;
-  /** Operators of onnxruntime's own that only its CUDA provider has. */
+  /** Operators of onnxruntime's own that its provider for the CPU lacks, and that cannot be rewritten for it. */
   readonly cudaOnly: readonly string[];
   /** How often the graph halves its picture's sides. */
   readonly halvings: number;
   /** What it is read from, and what its weights lie in. */
   readonly files: readonly string[];
+  /** The graph draws random numbers, which nothing outside of it can seed. */
+  readonly draws: boolean;
 }
 
-/** Made by onnxruntime's optimizer for Stable Diffusion; its CPU provider has no kernels for them. */
-const cudaOnlyOperators = ['GroupNorm', 'SkipGroupNorm', 'NhwcConv', 'BiasSplitGelu', 'BiasAdd'];
+const drawOperators = ['RandomNormal', 'RandomNormalLike', 'RandomUniform', 'RandomUniformLike'];
 const weightDataTypes: readonly number[] = [dataTypes.float32, dataTypes.float16, dataTypes.float64];
 
 /** Files of weights beside a graph. */
@@ -50,11 +52,10 @@ export function graphFacts(path: string): GraphFacts {
       inputs: byName(graph.inputs),
       outputs: byName(graph.outputs),
       weightTypes,
-      cudaOnly: cudaOnlyOperators.filter((op) =>
-        graph.nodes.some(({ opType, domain }) => opType === op && domain === 'com.microsoft'),
-      ),
+      cudaOnly: onlyOnGpus(graph.nodes),
       halvings: graph.nodes.filter(halves).length,
       files: [path, ...[...external.keys()].map((location) => join(dirname(path), location))],
+      draws: graph.nodes.some(({ opType }) => drawOperators.includes(opType)),
     };
   } finally {
     graph.close();
@@ -74,14 +75,8 @@ function checkExternalData(folder: string, location: string, end: number): void 
 const byName = (values: readonly ValueInfo[]) => new Map(values.map((value) => [value.name, value]));
 
 /** A convolution with a stride of two: how every UNet and VAE of diffusers goes down a resolution level. */
-function halves({ opType, rest }: GraphNode): boolean {
-  if (opType !== 'Conv' && opType !== 'NhwcConv') return false;
-  return rest.some(({ number, bytes }) => {
-    if (number !== 5) return false; // attribute
-    const fields = [...fieldsOf(read(bytes))];
-    const name = fields.find((field) => field.number === 1);
-    if (!name || text(name.bytes) !== 'strides') return false;
-    const strides = fields.filter((field) => field.number === 8).flatMap((field) => [...varintsOf(field)]);
-    return strides.length > 0 && strides.every((stride) => stride === 2n);
-  });
+function halves(node: GraphNode): boolean {
+  if (node.opType !== 'Conv' && node.opType !== 'NhwcConv') return false;
+  const strides = attributeOf(node, 'strides')?.ints ?? [];
+  return strides.length > 0 && strides.every((stride) => stride === 2);
 }

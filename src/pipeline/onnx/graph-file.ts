@@ -265,29 +265,24 @@ export function externalData(entries: Readonly<Record<string, string>>): Field[]
 const widths: Readonly<Record<number, number>> = { 1: 4, 4: 2, 5: 2, 6: 4, 7: 8, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2 };
 
 function initializer(message: Bytes): Initializer {
-  let dataType = 0;
   let name = '';
+  let dataType = 0;
   const dims: number[] = [];
   const entries = new Map<string, string>();
   for (const field of fieldsOf(message)) {
+    if (field.number === tensor.name) name = text(field.bytes);
     if (field.number === tensor.dataType) dataType = Number(field.value);
     if (field.number === tensor.dims) for (const dim of varintsOf(field)) dims.push(Number(dim));
-    if (field.number === tensor.name) name = text(field.bytes);
     if (field.number === tensor.externalData) {
       const [key, value] = [...fieldsOf(read(field.bytes))].map(({ bytes }) => text(bytes));
       if (key !== undefined) entries.set(key, value ?? '');
     }
   }
   const location = entries.get('location');
-  if (location === undefined) return { name, dataType, dims, externalData: undefined };
-  const count = dims.reduce((product, dim) => product * dim, 1);
-  const length = entries.get('length') ?? count * (widths[dataType] ?? 0);
-  return {
-    name,
-    dataType,
-    dims,
-    externalData: { location, end: wholeNumber(entries.get('offset') ?? 0) + wholeNumber(length) },
-  };
+  if (location === undefined) return { name, dims, dataType, externalData: undefined };
+  const length = entries.get('length') ?? dims.reduce((a, b) => a * b, 1) * (widths[dataType] ?? 0);
+  const end = wholeNumber(entries.get('offset') ?? 0) + wholeNumber(length);
+  return { name, dims, dataType, externalData: { location, end } };
 }
 
 const wholeNumber = (value: string | number) => (/^\d{1,15}$/.test(String(value)) ? Number(value) : Number.NaN);

@@ -1,12 +1,14 @@
-// Small changes to a graph that exporters left out: one timestep per row, a seeded draw inside the VAE's encoder, and vectors in
-// the place of tokens' embeddings.
+// Changes to a graph that exporters left out: one timestep per row, a seeded draw inside the VAE's encoder, vectors in the place of
+// tokens' embeddings, operators that the CPU's provider has.
 // The patched graph goes into a cache outside the model folder; all weights stay where they are.
 
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
+import { ModelFolderError } from '../folder/model-folder-error.js';
 import { writeWhole } from './graph-cache.js';
 import { dataTypes, GraphFile, type GraphNode } from './graph-file.js';
+import { isFused, unfuse } from './unfuse/index.js';
 import { fieldsOf, read, text } from './wire.js';
 
 /**
@@ -21,9 +23,10 @@ export const noiseInput = 'img2img_noise';
 /** Changes a graph; false when it does not know the pattern and has changed nothing. */
 type Patch = (graph: GraphFile) => boolean;
 
-const patches = { perRowTimestep, noiseAsInput, tokenVectorsAsInput } satisfies Record<string, Patch>;
+const patches = { unfuse, perRowTimestep, noiseAsInput, tokenVectorsAsInput } satisfies Record<string, Patch>;
+export type PatchName = keyof typeof patches;
 /** Part of a cached file's name: a change of a patch makes new files. */
-const version = 3;
+const version = 4;
 
 export interface PatchedGraph {
   readonly path: string;
@@ -34,24 +37,33 @@ export interface PatchedGraph {
 /**
  * The patched graph, made at its first use.
  * @param path of the graph; it and the weights beside it may be links, as those of a Hugging Face cache
- * @returns undefined when the graph does not have the pattern
+ * @param names of the patches, in their order
+ * @returns undefined when the graph has none of their patterns
+ * @throws ModelFolderError when it cannot run without, RangeError or whatever writing does when it can
  */
-export function patched(path: string, patch: keyof typeof patches, cacheDir: string): PatchedGraph | undefined {
+export function patched(path: string, names: readonly PatchName[], cacheDir: string): PatchedGraph | undefined {
   const { size, mtimeMs } = statSync(path);
   const beside = realFiles(dirname(path));
   const weightsFolder = commonFolder([...beside.values()]);
   const key = createHash('sha256')
-    .update([version, patch, realpathSync(path), size, mtimeMs, ...beside.values()].join('\0'))
+    .update([version, ...names, realpathSync(path), size, mtimeMs, ...beside.values()].join('\0'))
     .digest('hex');
   const target = join(cacheDir, `${key.slice(0, 32)}.onnx`);
   if (existsSync(target)) return { path: target, weightsFolder };
   const graph = GraphFile.open(path);
+  const needed = names.includes('unfuse') && isFused(graph);
   try {
-    if (!patches[patch](graph)) return undefined;
+    if (names.filter((name) => patches[name](graph)).length === 0) return undefined;
     // onnxruntime follows no link out of the folder of weights: they are named by where they are.
     const locate = (location: string) => relative(weightsFolder, realpathSync(join(dirname(path), location)));
     writeWhole(target, (file) => graph.write(file, basename(path), locate));
     return { path: target, weightsFolder };
+  } catch (error) {
+    if (!needed) throw error;
+    const name = `${basename(dirname(path))}/${basename(path)}`;
+    throw new ModelFolderError(
+      `${name} was optimised for a GPU and cannot be rewritten for the CPU: ${(error as Error).message}`,
+    );
   } finally {
     graph.close();
   }

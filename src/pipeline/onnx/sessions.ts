@@ -8,7 +8,7 @@ import type { Component } from '../folder/components.js';
 import type { ModelFolder } from '../folder/model-folder.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import { fromHalf, toHalf } from '../numbers/half.js';
-import { type PatchedGraph, patched } from './patch.js';
+import { type PatchedGraph, type PatchName, patched } from './patch.js';
 
 export const onnxruntimeVersion: string = env.versions.node ?? env.versions.common;
 
@@ -128,7 +128,10 @@ export type Sessions = Readonly<
     Partial<Record<'text_encoder' | 'text_encoder_2', Session>>
 >;
 
-/** Loads a folder's graphs, patched where that gives a timestep per row, a seeded draw, and places for textual inversions. */
+/**
+ * Loads a folder's graphs, patched where that gives a timestep per row, a seeded draw, places for textual inversions, or operators
+ * that the CPU has.
+ */
 export async function loadSessions({ graphs }: Pick<ModelFolder, 'graphs'>, device: DeviceOptions): Promise<Sessions> {
   const loaded: Partial<Record<Component, Session>> = {};
   try {
@@ -146,17 +149,25 @@ export async function loadSessions({ graphs }: Pick<ModelFolder, 'graphs'>, devi
 
 function loadSession(component: Component, graph: GraphSource, device: DeviceOptions): Promise<Session> {
   if (typeof graph !== 'string') return Session.load(component, graph.bytes, device, graph.folder);
-  const better = patchOf(component, graph, device.cacheDir);
+  const better = patchOf(component, graph, device);
   return Session.load(component, better?.path ?? graph, device, better?.weightsFolder);
 }
 
-function patchOf(component: Component, path: string, cacheDir: string): PatchedGraph | undefined {
+const exportersHabits: Readonly<Partial<Record<Component, PatchName>>> = {
+  unet: 'perRowTimestep',
+  vae_encoder: 'noiseAsInput',
+  text_encoder: 'tokenVectorsAsInput',
+  text_encoder_2: 'tokenVectorsAsInput',
+};
+
+/** @throws ModelFolderError when the graph cannot run on the device as it is, and cannot be rewritten */
+function patchOf(component: Component, path: string, { provider, cacheDir }: DeviceOptions): PatchedGraph | undefined {
+  const habit = exportersHabits[component];
+  const names: PatchName[] = [...(provider === 'cpu' ? ['unfuse' as const] : []), ...(habit ? [habit] : [])];
   try {
-    if (component === 'unet') return patched(path, 'perRowTimestep', cacheDir);
-    if (component === 'vae_encoder') return patched(path, 'noiseAsInput', cacheDir);
-    if (component !== 'vae_decoder') return patched(path, 'tokenVectorsAsInput', cacheDir);
-    return undefined;
+    return names.length > 0 ? patched(path, names, cacheDir) : undefined;
   } catch (error) {
+    if (error instanceof ModelFolderError) throw error;
     // The model runs without, and says what is lost: equal timesteps only share a call, the draw is not seeded, prompts take
     // no textual inversions.
     process.stderr.write(`${component} could not be patched: ${(error as Error).message}\n`);
