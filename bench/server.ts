@@ -47,8 +47,13 @@ export async function startServer(environment: Record<string, string>): Promise<
 }
 
 /** Resident memory of a process that runs on this machine. */
-export function residentMiB(pid: number): number {
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024;
+export const residentMiB = (pid: number): number => statusMiB(pid, 'VmRSS');
+
+/** The most that it ever had. */
+export const peakMiB = (pid: number): number => statusMiB(pid, 'VmHWM');
+
+function statusMiB(pid: number, key: string): number {
+  return Number(new RegExp(`^${key}:\\s+(\\d+) kB$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024;
 }
 
 export async function onePicture(): Promise<Buffer> {

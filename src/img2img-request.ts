@@ -2,6 +2,7 @@
 
 import type { SchedulerName } from './pipeline/schedulers/index.js';
 import type { Pixels } from './pixels.js';
+import type { PromptSyntax } from './prompt-syntax.js';
 
 export interface Img2ImgRequest {
   /** The starter in the size of the output: both sides multiples of the model's. */
@@ -12,6 +13,10 @@ export interface Img2ImgRequest {
   readonly loras?: readonly LoraUse[] | undefined;
   readonly prompt: string;
   readonly negativePrompt: string;
+  /** How both prompts are read; plain if absent. */
+  readonly promptSyntax?: PromptSyntax;
+  /** Prompts beyond the text encoder's limit go on in further chunks, instead of being cut. */
+  readonly longPrompts?: boolean;
   /** 0..1, the share of the schedule that is run. */
   readonly strength: number;
   readonly guidanceScale: number;

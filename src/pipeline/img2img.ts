@@ -5,12 +5,12 @@
 import { guidanceRows, type RowKind } from '../guidance.js';
 import type { Img2ImgRequest, Timings } from '../img2img-request.js';
 import type { Pixels } from '../pixels.js';
-import { type EncodedPrompt, zerosLike } from './encoded-prompt.js';
 import type { Model } from './model.js';
 import { guide } from './numbers/guide.js';
 import { inpaintingChannels, type Known, keepKnown, latentMask, pureNoise, restoreStarter } from './numbers/mask.js';
 import { TorchGenerator } from './numbers/noise.js';
-import { encodePrompts } from './prompt.js';
+import { type EncodedPrompt, zerosLike } from './prompts/encoded-prompt.js';
+import { encodePrompts, type Prompt } from './prompts/prompts.js';
 import { createSchedule } from './schedulers/index.js';
 import type { Scheduler, SchedulerConfig } from './schedulers/schedule.js';
 import { type Condition, guidanceEmbedding, runUnet, sharesTimestep, timeIds } from './unet.js';
@@ -55,8 +55,10 @@ export function rowsOf(generation: Generation): number {
 export async function prepare(model: Model, requests: readonly Img2ImgRequest[]): Promise<Generation[]> {
   const { family, schedulerConfig } = model.folder;
   const start = performance.now();
-  const texts = requests.flatMap((request) => guidanceRows(request, family).map((row) => textOf(request, row)));
-  const prompts = await encodePrompts(model, texts);
+  const prompts = await encodePrompts(
+    model,
+    requests.map((request) => guidanceRows(request, family).map((row) => promptOf(request, row))),
+  );
   const textEncode = performance.now() - start;
 
   const begun = requests.map((request) => ({
@@ -90,12 +92,10 @@ export async function prepare(model: Model, requests: readonly Img2ImgRequest[])
       scheduler,
       generator,
       shape: [latentChannels, height / vaeScale, width / vaeScale],
-      conditions: conditionsOf(model, request, prompts),
+      conditions: conditionsOf(model, request, prompts[i]!),
       droppedTokens: {
-        prompt: prompts.get(request.prompt)!.dropped,
-        negativePrompt: guidanceRows(request, family).includes('negative_prompt')
-          ? prompts.get(request.negativePrompt)!.dropped
-          : 0,
+        prompt: prompts[i]!.at(-1)!.dropped,
+        negativePrompt: prompts[i]!.at(-2)?.dropped ?? 0,
       },
       drawUnseeded: stepsRun > 0 && !drawIsSeeded(model),
       timings: { textEncode, vaeEncode: performance.now() - start - textEncode, denoise: 0, vaeDecode: 0 },
@@ -146,16 +146,13 @@ async function inpaintingInputs(
   return requests.map(({ pixels }, i) => inpaintingChannels(latentMask(masks[i]!, pixels.width, vaeScale), hidden[i]!));
 }
 
-function textOf({ prompt, negativePrompt }: Img2ImgRequest, row: RowKind): string {
-  return row === 'prompt' ? prompt : negativePrompt;
+function promptOf(request: Img2ImgRequest, row: RowKind): Prompt {
+  const { prompt, negativePrompt, promptSyntax: syntax = 'plain', longPrompts: long = false } = request;
+  return { text: row === 'prompt' ? prompt : negativePrompt, syntax, long };
 }
 
-/** One per row. */
-function conditionsOf(
-  model: Model,
-  request: Img2ImgRequest,
-  prompts: ReadonlyMap<string, EncodedPrompt>,
-): readonly Condition[] {
+/** One per row. @param prompts in the order of the rows: the prompt's is the last */
+function conditionsOf(model: Model, request: Img2ImgRequest, prompts: readonly EncodedPrompt[]): readonly Condition[] {
   const { folder, sessions } = model;
   const { width, height } = request.pixels;
   const { guidanceWidth } = folder;
@@ -167,11 +164,11 @@ function conditionsOf(
       : undefined,
     guidance,
   });
-  const prompt = prompts.get(request.prompt)!;
-  return guidanceRows(request, folder.family).map((row) => {
+  const prompt = prompts.at(-1)!;
+  return guidanceRows(request, folder.family).map((row, i) => {
     if (row === 'prompt') return condition(prompt, 6);
     const zeros = folder.zerosForEmptyPrompt && request.negativePrompt === '';
-    const negative = zeros ? zerosLike(prompt) : prompts.get(request.negativePrompt)!;
+    const negative = zeros ? zerosLike(prompt) : prompts[i]!;
     return condition({ ...negative, embeds: negative.negativeEmbeds }, 2.5);
   });
 }
@@ -179,8 +176,12 @@ function conditionsOf(
 /** True when two generations of a model can be rows of one UNet call. */
 export function canShareCall(model: Model, a: Generation, b: Generation): boolean {
   const sameTimestep = a.scheduler.timesteps[a.index] === b.scheduler.timesteps[b.index];
-  return a.shape.every((side, i) => side === b.shape[i]) && (sameTimestep || !sharesTimestep(model));
+  const sameShape = a.shape.every((side, i) => side === b.shape[i]) && promptLength(a) === promptLength(b);
+  return sameShape && (sameTimestep || !sharesTimestep(model));
 }
+
+/** In tokens: one for all rows of a generation. */
+const promptLength = ({ conditions }: Generation) => conditions[0]!.prompt.embeds.dims[0];
 
 /** Takes all generations one step further in one UNet call. None may be done, and all must be able to share a call. */
 export async function denoise(model: Model, generations: readonly Generation[]): Promise<void> {

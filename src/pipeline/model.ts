@@ -1,17 +1,17 @@
 // A loaded model: its folder's facts, its sessions and its tokenizers.
 
-import type { EncodedPrompt } from './encoded-prompt.js';
 import type { Component } from './folder/components.js';
 import { type ModelFolder, readModelFolder } from './folder/model-folder.js';
 import type { Folded } from './lora/fold.js';
 import { type DeviceOptions, loadSessions, type Sessions } from './onnx/sessions.js';
-import { PromptCache } from './prompt-cache.js';
-import { loadTokenizer, type Tokenize } from './tokenizer.js';
+import type { EncodedPrompt } from './prompts/encoded-prompt.js';
+import { PromptCache } from './prompts/prompt-cache.js';
+import { type ClipTokenizer, loadTokenizer } from './tokenizer.js';
 
 export interface Model {
   readonly folder: ModelFolder;
   readonly sessions: Sessions;
-  readonly tokenizers: Readonly<Partial<Record<'tokenizer' | 'tokenizer_2', Tokenize>>>;
+  readonly tokenizers: Readonly<Partial<Record<'tokenizer' | 'tokenizer_2', ClipTokenizer>>>;
   readonly promptCache: PromptCache<EncodedPrompt>;
   /** Of a model with LoRAs: the one that it was made from, whose sessions it shares where they leave a graph as it is. */
   readonly base?: Model;

@@ -1,4 +1,4 @@
-// CLIP's tokenizer: text -> a fixed number of ids, as transformers' fast tokenizer gives them. Reads tokenizer.json, or
+// CLIP's tokenizer: text -> ids, as transformers' fast tokenizer gives them. Reads tokenizer.json, or
 // vocab.json and merges.txt, which it turns into the same; the vocabulary follows from the merges where it is left out.
 
 import { basename, dirname } from 'node:path';
@@ -10,13 +10,16 @@ import { type Json, number, readJson } from './folder/configs.js';
 import { isThere, readText } from './folder/files.js';
 import { ModelFolderError, shown } from './folder/model-folder-error.js';
 
-export interface Tokens {
-  readonly ids: readonly number[]; // [maxTokens]
-  /** How many tokens did not fit and were left out. */
-  readonly dropped: number;
+export interface ClipTokenizer {
+  /** All of a text's, without start and end. */
+  encode(text: string): number[];
+  /** Start, these, end and padding. @param ids at most as many as there is room for @returns [maxTokens] */
+  frame(ids: readonly number[]): number[];
+  /** How many ids fit between start and end. */
+  readonly room: number;
+  /** The id of a comma that is a word of its own. */
+  readonly comma: number | undefined;
 }
-
-export type Tokenize = (text: string) => Tokens;
 
 /** Of one of its files; CLIP's largest has 3.6 MB. */
 const maxFileBytes = 32 * 2 ** 20;
@@ -29,7 +32,7 @@ const minTokens = 3;
  * @param padToken where the folder does not say it
  * @throws ModelFolderError for files that are missing, cut, or no tokenizer's
  */
-export function loadTokenizer(folder: string, maxTokens: number, padToken = '<|endoftext|>'): Tokenize {
+export function loadTokenizer(folder: string, maxTokens: number, padToken = '<|endoftext|>'): ClipTokenizer {
   const config = readPart(folder, 'tokenizer_config.json', {});
   const special = readPart(folder, 'special_tokens_map.json', {});
   const definition = definitionOf(folder);
@@ -60,12 +63,15 @@ export function loadTokenizer(folder: string, maxTokens: number, padToken = '<|e
     );
   }
 
-  return (text) => {
-    const all = encode(text);
-    const kept = all.slice(0, length - 2);
-    const ids = [ends.bos, ...kept, ends.eos];
-    while (ids.length < length) ids.push(ends.pad);
-    return { ids, dropped: all.length - kept.length };
+  return {
+    encode,
+    frame: (kept) => {
+      const ids = [ends.bos, ...kept, ends.eos];
+      while (ids.length < length) ids.push(ends.pad);
+      return ids;
+    },
+    room: length - 2,
+    comma: known(',</w>'),
   };
 }
 

@@ -1,9 +1,9 @@
 // One UNet call for the rows of many requests. Inputs by diffusers' names; conditions per family.
 // Sources: diffusers, pipeline_stable_diffusion*_img2img.py; Luo et al. 2023 for the guidance embedding.
 
-import type { EncodedPrompt } from './encoded-prompt.js';
 import type { Model } from './model.js';
 import { joinRows, type Row } from './onnx/rows.js';
+import type { EncodedPrompt } from './prompts/encoded-prompt.js';
 
 /** What a row is conditioned on. */
 export interface Condition {

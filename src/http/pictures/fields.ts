@@ -7,6 +7,7 @@ import { type LoraUse, schedulerNames } from '../../engine/host/engine.js';
 import { parseColour } from '../../image/colour.js';
 import { defaultQuality, type Format, formats } from '../../image/encode.js';
 import type { Fit } from '../../image/host/picture-reader.js';
+import { type PromptSyntax, promptSyntaxes } from '../../prompt-syntax.js';
 import { fieldProblem, Problem } from '../problems/problems.js';
 import { exampleInfluence, exampleNegativePrompt, examplePrompt } from './example.js';
 import { field, type SentOf, type ValuesOf } from './field.js';
@@ -20,7 +21,14 @@ const defaults = { strength: 0.75, fit: 'cover', background: 'white', format: 'p
 const text = (description: string, example: string) => (config: Config) =>
   Type.String({ maxLength: config.MAX_PROMPT_CHARS, default: '', description, examples: [example] });
 
-const flag = (description: string, more: { readonly notInSheets?: true } = {}) =>
+interface Told {
+  readonly notInSheets?: true;
+  readonly onV1?: true;
+  readonly told?: string;
+  readonly caption?: () => string;
+}
+
+const flag = (description: string, more: Told = {}) =>
   field({ ...more, schema: () => Type.Boolean({ default: false, description }), settle: (sent) => sent ?? false });
 
 const side = (description: string, which: 'width' | 'height') =>
@@ -40,6 +48,23 @@ export const fields = {
     onV1: true,
     caption: (value) => value && `negative prompt: ${value}`,
   }),
+  prompt_syntax: field({
+    schema: () =>
+      Type.Enum([...promptSyntaxes], {
+        type: 'string',
+        default: 'plain',
+        description:
+          "How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\\(` is a bracket, and `<lora:name>` is no word.",
+      }),
+    settle: (sent): PromptSyntax => sent ?? 'plain',
+    told: 'How the prompts were read',
+    onV1: true,
+    caption: () => '',
+  }),
+  long_prompts: flag(
+    "Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same.",
+    { told: 'Whether long prompts go on in chunks', onV1: true, caption: () => '' },
+  ),
   influence: field({
     schema: () =>
       Type.Number({
@@ -119,8 +144,10 @@ export const fields = {
         description: `LoRAs that change the model, by names from \`GET /loras\`, each with a scale from ${scaleRange.least} to ${scaleRange.most}, 1 if absent: \`name:0.8, other\`, or in JSON also a list of \`name\` and \`scale\`. At most ${MAX_LORAS}. A scale of 0 is as good as none.`,
         examples: ['watercolour:0.8'],
       }),
-    settle: (sent, { lora, maxLoras }): readonly LoraUse[] =>
-      readLoras(sent ?? '', maxLoras).map(({ name, scale }) => ({ name, scale, digest: lora(name).digest })),
+    settle: (sent, { sent: { prompt, prompt_syntax }, lora, maxLoras }): readonly LoraUse[] =>
+      readLoras(sent ?? '', prompt_syntax === 'weighted' ? String(prompt ?? '') : '', maxLoras).map(
+        ({ name, scale }) => ({ name, scale, digest: lora(name).digest }),
+      ),
     onV1: true,
   }),
   steps: field({

@@ -79,6 +79,8 @@ function requestOf(values: Values): Parameters['request'] {
     loras: usedLoras(values.lora),
     prompt: values.prompt,
     negativePrompt: values.negative_prompt,
+    promptSyntax: values.prompt_syntax,
+    longPrompts: values.long_prompts,
     strength: values.strength,
     guidanceScale: values.guidance,
     steps: values.steps,

@@ -3,6 +3,7 @@
 import type { Generated } from '../../engine/host/engine.js';
 import { guidanceRows } from '../../guidance.js';
 import type { Conversion, Starter } from '../../image/host/picture-reader.js';
+import { type ExtraNetwork, parsePrompt, wordsOf } from '../../prompt-syntax.js';
 import type { Sent } from './fields.js';
 import type { Parameters } from './parameters.js';
 import { unknownWords } from './unknown-words.js';
@@ -14,7 +15,9 @@ export const warningCodes = {
     'The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding.',
   prompt_words_unknown: "Words of the prompts are not in the model's vocabulary and may have no effect.",
   prompt_syntax_unused:
-    'A prompt has what other programs read as a weight or a LoRA, such as (word:1.3) or <lora:name>; here it is read as words.',
+    'A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs.',
+  prompt_weight_limited:
+    'Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest.',
   lora_keys_unused: 'The model has no place for some of the keys of its LoRAs.',
   vae_draw_unseeded: "The model's encoder draws by itself: the same seed does not give the same picture.",
   prompts_unused: 'No step ran, so that prompts and guidance had no effect.',
@@ -56,6 +59,10 @@ export function warningsFor(
 ): Warning[] {
   const { size, schedule, cropped } = parameters;
   const { strength, prompt, negativePrompt } = parameters.request;
+  const prompts = [
+    syntaxOf(prompt, parameters.values, ({ kind }) => kind === 'lora'),
+    syntaxOf(negativePrompt, parameters.values, () => false),
+  ];
   const guided = isGuided(parameters);
   const noStep = schedule.stepsRun === 0 && !untouched;
   const sizeAsked = sent.width !== undefined || sent.height !== undefined;
@@ -65,7 +72,8 @@ export function warningsFor(
     [(result?.droppedTokens.negativePrompt ?? 0) > 0, 'negative_prompt_truncated'],
     [negativePrompt !== '' && !guided && !noStep && !untouched, 'negative_prompt_unused'],
     [!noStep && !untouched && unknownOf(parameters).length > 0, 'prompt_words_unknown'],
-    [hasSyntax(prompt) || hasSyntax(negativePrompt), 'prompt_syntax_unused'],
+    [prompts.some(({ unused }) => unused), 'prompt_syntax_unused'],
+    [prompts.some(({ limited }) => limited), 'prompt_weight_limited'],
     [(result?.unusedLoraKeys ?? 0) > 0, 'lora_keys_unused'],
     [result?.drawUnseeded === true, 'vae_draw_unseeded'],
     [noStep && (prompt !== '' || negativePrompt !== ''), 'prompts_unused'],
@@ -85,15 +93,26 @@ export function warningsFor(
 const hasSyntax = (prompt: string) =>
   /\([^()]{1,200}:\s*-?\d*\.?\d+\s*\)|<(lora|lyco|hypernet):[^<>]{1,200}>/.test(prompt);
 
+/** What of a prompt's syntax has no effect, or less than it asks for. @param works whether an extra network has one */
+function syntaxOf(
+  prompt: string,
+  { prompt_syntax, long_prompts }: Parameters['values'],
+  works: (network: ExtraNetwork) => boolean,
+) {
+  if (prompt_syntax === 'plain') return { unused: hasSyntax(prompt), limited: false };
+  const { pieces, networks, changes, limited } = parsePrompt(prompt);
+  const breaks = !long_prompts && pieces.includes('break');
+  return { unused: !networks.every(works) || changes || breaks, limited };
+}
+
 const isGuided = ({ request, model }: Parameters) => guidanceRows(request, model).includes('negative_prompt');
 
 /** Of the prompts that are computed. */
-const unknownOf = (parameters: Parameters) =>
-  unknownWords(
-    parameters.model,
-    parameters.request.prompt,
-    isGuided(parameters) ? parameters.request.negativePrompt : '',
-  );
+function unknownOf(parameters: Parameters): string[] {
+  const { prompt, negativePrompt } = parameters.request;
+  const computed = isGuided(parameters) ? [prompt, negativePrompt] : [prompt];
+  return unknownWords(parameters.model, ...computed.map((text) => wordsOf(text, parameters.values.prompt_syntax)));
+}
 
 const maxNamed = 10;
 

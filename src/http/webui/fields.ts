@@ -2,6 +2,7 @@
 
 import { type Static, Type } from 'typebox';
 import type { Config } from '../../config.js';
+import { promptSyntaxes } from '../../prompt-syntax.js';
 import { readBoolean, readNumber } from './reading.js';
 import { samplers, schedules } from './samplers.js';
 
@@ -21,6 +22,15 @@ export function webuiBody({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
       }),
       prompt: text('What to move towards.', ['watercolor painting, pastel']),
       negative_prompt: text('What to move away from.', ['blurry, dark']),
+      prompt_syntax: Type.Optional(
+        Type.Enum([...promptSyntaxes], {
+          type: 'string',
+          default: 'weighted',
+          description:
+            "This server's own: `plain` reads all of the prompts as words, as the web UI does with its emphasis `None`.",
+        }),
+      ),
+      long_prompts: flag(true, "This server's own: false cuts prompts where the text encoder's limit is."),
       denoising_strength: Type.Optional(
         Type.Number({ minimum: 0, maximum: 1, default: 0.75, description: 'Our `strength`.' }),
       ),

@@ -6,6 +6,7 @@ export interface Readable {
   readonly type?: string;
   readonly properties?: Readonly<Record<string, Readable>>;
   readonly items?: Readable;
+  readonly enum?: readonly string[];
 }
 
 const truths = new Map([

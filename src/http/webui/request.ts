@@ -3,7 +3,6 @@
 import type { MaskReading } from '../../image/host/picture-reader.js';
 import type { ClientNames } from '../pictures/client-names.js';
 import { maxSeed, type Sent } from '../pictures/fields.js';
-import { lorasInPrompt } from '../pictures/lora-list.js';
 import type { Warning } from '../pictures/warnings.js';
 import { fieldProblem } from '../problems/problems.js';
 import type { WebuiBody } from './fields.js';
@@ -98,11 +97,11 @@ function translate(sent: WebuiBody, sampler: Sampler, schedule: Schedule, model:
     const detail = `The sampler ${sampler.name} has no ${schedule} schedule here.`;
     throw fieldProblem('unsupported_combination', 'scheduler', detail);
   }
-  const { prompt, loras } = lorasInPrompt(sent.prompt ?? '');
   return {
-    prompt,
-    ...(loras.length > 0 && { lora: loras }),
+    prompt: sent.prompt ?? '',
     negative_prompt: sent.negative_prompt ?? '',
+    prompt_syntax: sent.prompt_syntax ?? 'weighted',
+    long_prompts: sent.long_prompts ?? true,
     strength: sent.denoising_strength ?? 0.75,
     guidance: sent.cfg_scale ?? 7,
     steps: sent.steps ?? 50,

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { PromptCache } from '../../src/pipeline/prompt-cache.js';
+import { PromptCache } from '../../../src/pipeline/prompts/prompt-cache.js';
 
 t.test('the least recently used prompts leave when the bytes are used up', async (t) => {
   const cache = new PromptCache<number>(10);

@@ -1,12 +1,12 @@
 // What the text encoders make of a text, and how much memory that takes.
 
-import type { Row } from './onnx/rows.js';
+import type { Row } from '../onnx/rows.js';
 
 export interface EncodedPrompt {
   readonly embeds: Row; // [tokens, width of all encoders together]
   /** The same text as a negative prompt, which a clip skip leaves alone. */
   readonly negativeEmbeds: Row;
-  /** SDXL: the last encoder's pooled embedding. */
+  /** SDXL: the last encoder's pooled embedding, of the first chunk. */
   readonly pooled: Row | undefined; // [width]
   /** Tokens that did not fit. */
   readonly dropped: number;
@@ -18,6 +18,27 @@ const zeros = (row: Row): Row => ({ data: new Float32Array(row.data.length), dim
 export function zerosLike({ embeds, pooled }: EncodedPrompt): EncodedPrompt {
   const nothing = zeros(embeds);
   return { embeds: nothing, negativeEmbeds: nothing, pooled: pooled && zeros(pooled), dropped: 0 };
+}
+
+/**
+ * @param padding what it goes on with, over and over
+ * @param length in tokens: a multiple of the padding's
+ */
+export function lengthened(prompt: EncodedPrompt, padding: EncodedPrompt, length: number): EncodedPrompt {
+  const to = (own: Row, more: Row): Row => {
+    const width = own.dims[1]!;
+    const data = new Float32Array(length * width);
+    data.set(own.data);
+    for (let at = own.data.length; at < data.length; at += more.data.length) data.set(more.data, at);
+    return { data, dims: [length, width] };
+  };
+  if (prompt.embeds.dims[0] === length) return prompt;
+  const { embeds, negativeEmbeds } = prompt;
+  return {
+    ...prompt,
+    embeds: to(embeds, padding.embeds),
+    negativeEmbeds: to(negativeEmbeds, padding.negativeEmbeds),
+  };
 }
 
 export function bytesOf({ embeds, negativeEmbeds, pooled }: EncodedPrompt): number {

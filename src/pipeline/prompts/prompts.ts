@@ -1,0 +1,155 @@
+// Prompts -> what conditions the UNet. Sources: diffusers, encode_prompt of the Stable Diffusion and Stable Diffusion XL
+// pipelines; of prompts in chunks AUTOMATIC1111's web UI, sd_hijack_clip.py.
+
+import { type PromptSyntax, parsePrompt, plainPieces } from '../../prompt-syntax.js';
+import { aliases } from '../folder/signatures.js';
+import type { Model } from '../model.js';
+import { type Row, runInRows } from '../onnx/rows.js';
+import { type Chunks, chunksOf } from './chunks.js';
+import { emphasised } from './emphasis.js';
+import { bytesOf, type EncodedPrompt, lengthened } from './encoded-prompt.js';
+
+/** A text, and how it is read. */
+export interface Prompt {
+  readonly text: string;
+  readonly syntax: PromptSyntax;
+  /** In as many chunks as it takes, where the UNet's graph takes more than one. */
+  readonly long: boolean;
+}
+
+/**
+ * Each text is encoded once, and of those only what the cache does not have.
+ * @param requests the prompts of each, one for each of its rows in a UNet call
+ * @returns those, of one length within a request: shorter ones go on with the empty text's
+ */
+export async function encodePrompts(
+  model: Model,
+  requests: readonly (readonly Prompt[])[],
+): Promise<readonly EncodedPrompt[][]> {
+  const encoded = await encodeOnce(model, requests.flat());
+  const found = requests.map((prompts) => prompts.map((prompt) => encoded.get(keyOf(prompt))!));
+  if (found.every(areEven)) return found;
+  const empty: Prompt = { text: '', syntax: 'plain', long: false };
+  const padding = (await encodeOnce(model, [empty])).get(keyOf(empty))!;
+  return found.map((prompts) => {
+    const length = Math.max(...prompts.map(lengthOf));
+    return prompts.map((prompt) => lengthened(prompt, padding, length));
+  });
+}
+
+const lengthOf = ({ embeds }: EncodedPrompt) => embeds.dims[0]!;
+const areEven = (prompts: readonly EncodedPrompt[]) =>
+  prompts.every((each) => lengthOf(each) === lengthOf(prompts[0]!));
+const keyOf = ({ text, syntax, long }: Prompt) => `${syntax} ${long} ${text}`;
+
+async function encodeOnce(model: Model, prompts: readonly Prompt[]): Promise<ReadonlyMap<string, EncodedPrompt>> {
+  const encoded = new Map<string, EncodedPrompt>();
+  const missing = new Map<string, Prompt>();
+  for (const [key, prompt] of new Map(prompts.map((prompt) => [keyOf(prompt), prompt]))) {
+    const known = model.promptCache.get(key);
+    if (known) encoded.set(key, known);
+    else missing.set(key, prompt);
+  }
+  const fresh = await encode(model, [...missing.values()]);
+  for (const [i, key] of [...missing.keys()].entries()) {
+    const prompt = fresh[i]!;
+    encoded.set(key, prompt);
+    model.promptCache.set(key, prompt, bytesOf(prompt));
+  }
+  return encoded;
+}
+
+/** What one encoder makes of one prompt. */
+interface Encoding {
+  readonly tokens: number;
+  readonly dropped: number;
+  readonly embeds: Float32Array; // [tokens, width]
+  readonly negativeEmbeds: Float32Array;
+  readonly pooled: Float32Array | undefined; // [width]
+}
+
+async function encode(model: Model, prompts: readonly Prompt[]): Promise<EncodedPrompt[]> {
+  if (prompts.length === 0) return [];
+  const encoders: Encoding[][] = [];
+  for (const encoder of model.folder.textEncoders) encoders.push(await encodeWith(model, encoder, prompts));
+  const skips = model.folder.textEncoders.some(({ output, negativeOutput }) => output !== negativeOutput);
+  return prompts.map((_, i) => {
+    const own = encoders.map((encodings) => encodings[i]!);
+    const { tokens } = own[0]!;
+    const [pooled] = own.flatMap(({ pooled }) => pooled ?? []);
+    const join = (part: 'embeds' | 'negativeEmbeds') =>
+      joinWidths(
+        own.map((each) => each[part]),
+        tokens,
+      );
+    const embeds = join('embeds');
+    return {
+      embeds,
+      negativeEmbeds: skips ? join('negativeEmbeds') : embeds,
+      pooled: pooled && { data: pooled, dims: [pooled.length] },
+      dropped: Math.max(...own.map(({ dropped }) => dropped)),
+    };
+  });
+}
+
+/** The chunks of all prompts in one run. */
+async function encodeWith(
+  model: Model,
+  { component, output, negativeOutput, pooled, tokenizer }: Model['folder']['textEncoders'][number],
+  prompts: readonly Prompt[],
+): Promise<Encoding[]> {
+  const session = model.sessions[component]!;
+  const name = session.nameOf(aliases.input_ids);
+  const read = prompts.map((prompt) => chunksIn(model, prompt, tokenizer));
+  const chunks = read.flatMap(({ chunks }) => chunks);
+  const rows = chunks.map(({ ids }) => ({ [name]: { data: ids, dims: [ids.length] } }));
+  const wanted = pooled ? [output, negativeOutput, pooled] : [output, negativeOutput];
+  const outputs = await runInRows(session, rows, wanted);
+  let row = 0;
+  return read.map(({ chunks, dropped }) => {
+    const own = outputs.slice(row, row + chunks.length);
+    row += chunks.length;
+    const weighted = (which: number) =>
+      concat(own.map((outputs, i) => emphasised(outputs[which]!, chunks[i]!.weights)));
+    const embeds = weighted(0);
+    return {
+      tokens: chunks.length * chunks[0]!.ids.length,
+      dropped,
+      embeds,
+      negativeEmbeds: output === negativeOutput ? embeds : weighted(1),
+      pooled: own[0]![2], // of the first chunk and without weights, as there
+    };
+  });
+}
+
+function chunksIn({ sessions, tokenizers }: Model, prompt: Prompt, tokenizer: 'tokenizer' | 'tokenizer_2'): Chunks {
+  const pieces = prompt.syntax === 'weighted' ? parsePrompt(prompt.text).pieces : plainPieces(prompt.text);
+  const anyLength = typeof sessions.unet.shapeOf('encoder_hidden_states')[1] !== 'number';
+  return chunksOf(pieces, tokenizers[tokenizer]!, prompt.long && anyLength);
+}
+
+function concat(parts: readonly Float32Array[]): Float32Array {
+  if (parts.length === 1) return parts[0]!;
+  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let position = 0;
+  for (const part of parts) {
+    all.set(part, position);
+    position += part.length;
+  }
+  return all;
+}
+
+/** Concatenates the encoders' embeddings token by token. */
+function joinWidths(parts: readonly Float32Array[], tokens: number): Row {
+  const width = parts.reduce((sum, part) => sum + part.length / tokens, 0);
+  if (parts.length === 1) return { data: parts[0]!, dims: [tokens, width] };
+  const data = new Float32Array(tokens * width);
+  for (let token = 0, position = 0; token < tokens; token++) {
+    for (const part of parts) {
+      const own = part.length / tokens;
+      data.set(part.subarray(token * own, (token + 1) * own), position);
+      position += own;
+    }
+  }
+  return { data, dims: [tokens, width] };
+}
