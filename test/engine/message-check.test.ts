@@ -93,14 +93,18 @@ const wrong = [
 ];
 /** Where a wrong value is right after all. */
 const allowed: readonly [path: RegExp, values: readonly unknown[]][] = [
-  [/^(model|models\.0)\.(title|description|exporter|stamp|reason)$|^onnxruntime$|^message$/, ['', 'x'.repeat(200_000)]],
+  [
+    /^(model|models\.0|loras\.\d)\.(title|description|exporter|stamp|reason)$|triggerWords\.\d$|^onnxruntime$|^message$/,
+    ['', 'x'.repeat(200_000)],
+  ],
+  [/loraFamily$/, [null]],
   [/license$/, ['', 'x'.repeat(200_000), null]],
   [/^problem$/, ['', 'x'.repeat(200_000), undefined]],
-  [/(latentConsistency|guidanceEmbedded|loaded|drawUnseeded|models\.0\.runnable)$/, [true]],
+  [/(latentConsistency|guidanceEmbedded|loaded|drawUnseeded|models\.0\.runnable|loras\.0\.runnable)$/, [true]],
   [/(size\.\w+|defaults\.(steps|guidance))$/, [-1, 1.5]],
   [/(ms|bytes|freeBytes|textEncode|vaeEncode|denoise|vaeDecode|modelLoadMs|modelRunMs)$/, [1.5]],
   [/(maxRows|freeBytes|preview|capacities|memoryNeeds)$/, [undefined]],
-  [/(models|capacities|calls|memoryNeeds)$/, [[]]],
+  [/(models|loras|triggerWords|capacities|calls|memoryNeeds)$/, [[]]],
   [/schedulerConfig$/, [{}, new Map(), new Uint8Array(1)]],
   [/schedulerConfig\./, wrong],
 ];

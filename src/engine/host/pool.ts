@@ -1,12 +1,13 @@
 // The workers, one per device, and what runs on each. It knows places, not the queue in front of them.
 
 import { join } from 'node:path';
-import { rowBudgetFor } from '../shared/capacity.js';
+import { mostFolded, rowBudgetFor } from '../shared/capacity.js';
 import type { ExitCause } from '../shared/faults.js';
 import type { FromWorker, LoraEntry } from '../shared/messages.js';
 import { type AdmittedJob, remainingMs, runsAlone } from './admitted-job.js';
 import { type CatalogueEntry, digestsOf, mergeCatalogues } from './catalogue.js';
 import { type Device, deviceModule, type Gpu, parseDevices, threadsPerWorker } from './devices.js';
+import { Folds } from './folds.js';
 import { freeMemory } from './memory.js';
 import { WorkerProcess } from './worker-process.js';
 
@@ -63,6 +64,7 @@ const loadPenaltyMs = 10_000;
 
 export class Pool {
   readonly lanes: readonly Lane[];
+  readonly folds = new Folds(mostFolded);
 
   /** @throws Error with a sentence for devices that cannot be read */
   constructor(
@@ -169,7 +171,7 @@ export class Pool {
     for (const lane of this.lanes) {
       if (lane.worker.state !== 'ready' || !this.hasRoom(lane, job, now)) continue;
       const work = [...lane.jobs.values()].reduce((sum, other) => sum + remainingMs(other, now), 0);
-      cost.set(lane, work + (this.isLoaded(lane, job.message.model) ? 0 : loadPenaltyMs));
+      cost.set(lane, work + (this.isLoaded(lane, job) ? 0 : loadPenaltyMs));
     }
     return [...cost.keys()].sort((a, b) => cost.get(a)! - cost.get(b)!)[0];
   }
@@ -190,8 +192,9 @@ export class Pool {
     return others.reduce((sum, other) => sum + other.rows, job.rows) <= budget;
   }
 
-  private isLoaded(lane: Lane, name: string): boolean {
-    return lane.models.some((model) => model.name === name && model.runnable && model.loaded);
+  private isLoaded(lane: Lane, { message }: AdmittedJob): boolean {
+    const loaded = lane.models.some((model) => model.name === message.model && model.runnable && model.loaded);
+    return loaded && this.folds.has(lane.index, message);
   }
 }
 

@@ -148,7 +148,9 @@ export const fields = {
       readLoras(sent ?? '', prompt_syntax === 'weighted' ? String(prompt ?? '') : '', maxLoras).map(
         ({ name, scale }) => ({ name, scale, digest: lora(name).digest }),
       ),
+    swept: true,
     onV1: true,
+    caption: (loras) => loras.map(({ name, scale }) => `${name} ${scale}`).join(', '),
   }),
   steps: field({
     schema: ({ MAX_STEPS }) =>
