@@ -1256,7 +1256,7 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
-                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name>` is no word. Default: `plain`.
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
                      * @default plain
                      * @enum {string}
                      */
@@ -1372,7 +1372,7 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
-                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name>` is no word. Default: `plain`.
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
                      * @default plain
                      * @enum {string}
                      */
@@ -1671,7 +1671,7 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
-                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name>` is no word. Default: `plain`.
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
                      * @default plain
                      * @enum {string}
                      */
@@ -1803,7 +1803,7 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
-                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name>` is no word. Default: `plain`.
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
                      * @default plain
                      * @enum {string}
                      */
@@ -2334,7 +2334,7 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
-                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name>` is no word. Default: `plain`.
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
                      * @default plain
                      * @enum {string}
                      */
@@ -2448,7 +2448,7 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
-                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name>` is no word. Default: `plain`.
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
                      * @default plain
                      * @enum {string}
                      */

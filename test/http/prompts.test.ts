@@ -72,7 +72,7 @@ t.test('how prompts are read', async (t) => {
     ['a (red:1.3) [glass] \\(ink\\)', { prompt_syntax: 'weighted' }, []],
     ['a (red:1.3) glass', {}, ['prompt_syntax_unused']],
     ['red', { negative_prompt: '(blue:1.3)' }, ['prompt_syntax_unused']],
-    ['red <lora:style:0.8>', { prompt_syntax: 'weighted' }, ['prompt_syntax_unused']],
+    ['red <lyco:style:0.8>', { prompt_syntax: 'weighted' }, ['prompt_syntax_unused']],
     ['[red:blue:0.5]', { prompt_syntax: 'weighted' }, ['prompt_syntax_unused']],
     ['red BREAK blue', { prompt_syntax: 'weighted' }, ['prompt_syntax_unused']],
     ['red BREAK blue', { prompt_syntax: 'weighted', long_prompts: true }, []],

@@ -11,7 +11,7 @@ import { type PromptSyntax, promptSyntaxes } from '../../prompt-syntax.js';
 import { fieldProblem, Problem } from '../problems/problems.js';
 import { exampleInfluence, exampleNegativePrompt, examplePrompt } from './example.js';
 import { field, type SentOf, type ValuesOf } from './field.js';
-import { readLoras, type SentLoras, scaleRange } from './lora-list.js';
+import { lorasInPrompt, readLoras, type SentLoras, scaleRange } from './lora-list.js';
 
 /** Seeds are what torch's generator distinguishes. */
 export const maxSeed = 2 ** 32 - 1;
@@ -54,7 +54,7 @@ export const fields = {
         type: 'string',
         default: 'plain',
         description:
-          "How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\\(` is a bracket, and `<lora:name>` is no word.",
+          "How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\\(` is a bracket, and `<lora:name:0.8>` names a LoRA.",
       }),
     settle: (sent): PromptSyntax => sent ?? 'plain',
     told: 'How the prompts were read',
@@ -144,10 +144,11 @@ export const fields = {
         description: `LoRAs that change the model, by names from \`GET /loras\`, each with a scale from ${scaleRange.least} to ${scaleRange.most}, 1 if absent: \`name:0.8, other\`, or in JSON also a list of \`name\` and \`scale\`. At most ${MAX_LORAS}. A scale of 0 is as good as none.`,
         examples: ['watercolour:0.8'],
       }),
-    settle: (sent, { sent: { prompt, prompt_syntax }, lora, maxLoras }): readonly LoraUse[] =>
-      readLoras(sent ?? '', prompt_syntax === 'weighted' ? String(prompt ?? '') : '', maxLoras).map(
-        ({ name, scale }) => ({ name, scale, digest: lora(name).digest }),
-      ),
+    settle(sent, { sent: { prompt, prompt_syntax }, lora, maxLoras }): readonly LoraUse[] {
+      const inPrompt = prompt_syntax === 'weighted' ? lorasInPrompt(String(prompt ?? '')) : [];
+      const named = readLoras(sent ?? '', inPrompt, maxLoras);
+      return named.map(({ name, scale }) => ({ name, scale, digest: lora(name).digest }));
+    },
     swept: true,
     onV1: true,
     caption: (loras) => loras.map(({ name, scale }) => `${name} ${scale}`).join(', '),

@@ -5,6 +5,7 @@ import { guidanceRows } from '../../guidance.js';
 import type { Conversion, Starter } from '../../image/host/picture-reader.js';
 import { type ExtraNetwork, parsePrompt, wordsOf } from '../../prompt-syntax.js';
 import type { Sent } from './fields.js';
+import { isLora } from './lora-list.js';
 import type { Parameters } from './parameters.js';
 import { unknownWords } from './unknown-words.js';
 
@@ -59,10 +60,7 @@ export function warningsFor(
 ): Warning[] {
   const { size, schedule, cropped } = parameters;
   const { strength, prompt, negativePrompt } = parameters.request;
-  const prompts = [
-    syntaxOf(prompt, parameters.values, ({ kind }) => kind === 'lora'),
-    syntaxOf(negativePrompt, parameters.values, () => false),
-  ];
+  const prompts = [syntaxOf(prompt, parameters.values, isLora), syntaxOf(negativePrompt, parameters.values)];
   const guided = isGuided(parameters);
   const noStep = schedule.stepsRun === 0 && !untouched;
   const sizeAsked = sent.width !== undefined || sent.height !== undefined;
@@ -93,16 +91,16 @@ export function warningsFor(
 const hasSyntax = (prompt: string) =>
   /\([^()]{1,200}:\s*-?\d*\.?\d+\s*\)|<(lora|lyco|hypernet):[^<>]{1,200}>/.test(prompt);
 
-/** What of a prompt's syntax has no effect, or less than it asks for. @param works whether an extra network has one */
+/** What of a prompt's syntax has no effect, or less than it asks for. @param used which extra networks have one */
 function syntaxOf(
   prompt: string,
   { prompt_syntax, long_prompts }: Parameters['values'],
-  works: (network: ExtraNetwork) => boolean,
+  used: (network: ExtraNetwork) => boolean = () => false,
 ) {
   if (prompt_syntax === 'plain') return { unused: hasSyntax(prompt), limited: false };
   const { pieces, networks, changes, limited } = parsePrompt(prompt);
   const breaks = !long_prompts && pieces.includes('break');
-  return { unused: !networks.every(works) || changes || breaks, limited };
+  return { unused: !networks.every(used) || changes || breaks, limited };
 }
 
 const isGuided = ({ request, model }: Parameters) => guidanceRows(request, model).includes('negative_prompt');
