@@ -38,6 +38,7 @@ COPY assets ./assets
 COPY fonts ./fonts
 COPY models/paintbox ./models/paintbox
 COPY models/paintbox-lcm ./models/paintbox-lcm
+COPY models/*.generator.json ./models/
 
 FROM ${NODE_IMAGE} AS cpu
 ARG VERSION=unknown

@@ -1,4 +1,4 @@
-// npm run docs:settings writes README's table of settings from the schema.
+// npm run docs:settings writes docs/settings.md's table from the schema.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { argv } from 'node:process';
@@ -14,10 +14,10 @@ export function settingsMarkdown(): string {
 }
 
 if (import.meta.url === pathToFileURL(argv[1]!).href) {
-  const readme = new URL('../README.md', import.meta.url);
-  const text = readFileSync(readme, 'utf8');
+  const file = new URL('settings.md', import.meta.url);
+  const text = readFileSync(file, 'utf8');
   writeFileSync(
-    readme,
+    file,
     text.slice(0, text.indexOf(begin)) + settingsMarkdown() + text.slice(text.indexOf(end) + end.length),
   );
 }

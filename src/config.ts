@@ -61,6 +61,12 @@ const Settings = Type.Object({
         'Model folders that one worker keeps loaded, together; the longest unused leave for others. By default half of the free memory, shared out among the workers',
     }),
   ),
+  PRELOAD_MODELS: Type.String({
+    default: 'auto',
+    minLength: 1,
+    description:
+      'Models that are loaded before `/readyz` says so, beside the default one: names, comma-separated, `none`, or `auto` for the one of the fewest steps, with which the page at `/` begins. What does not fit into `MODEL_MEMORY_BYTES` is loaded at its first request',
+  }),
   STEP_TIMEOUT_MS: Type.Integer({
     default: 120_000,
     minimum: 100,
@@ -225,7 +231,7 @@ export function pairs(text: string): Map<string, string> {
   return new Map(list(text).map((item) => item.split('=').map((side) => side.trim()) as [string, string]));
 }
 
-/** Name, default and meaning of each setting, for the README's table. */
+/** Name, default and meaning of each setting, for the table of docs/settings.md. */
 export const settingsTable = Object.entries(
   Settings.properties as Record<string, { default?: unknown; description?: string }>,
 ).map(([name, schema]) => ({ name, default: String(schema.default ?? ''), description: schema.description ?? '' }));
@@ -256,12 +262,28 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
   return config;
 }
 
+/** What the models command reads. Of the server's settings that is one, so that no other one can stop it. */
+export function readModelsConfig(environment: NodeJS.ProcessEnv = process.env) {
+  const { MODELS_DIR, HF_ENDPOINT, HF_TOKEN } = environment;
+  return {
+    modelsDir: MODELS_DIR || defaultConfig.MODELS_DIR,
+    endpoint: HF_ENDPOINT || undefined,
+    token: HF_TOKEN?.trim() || undefined,
+  };
+}
+
 /** For one that is neither an address nor `address/bits`. */
 function isNoNetwork(item: string): boolean {
   const [address = '', bits, ...rest] = item.split('/');
   const family = isIP(address);
   const most = family === 6 ? 128 : 32;
   return family === 0 || rest.length > 0 || (bits !== undefined && !(/^\d{1,3}$/.test(bits) && Number(bits) <= most));
+}
+
+/** As the engine takes it. */
+export function preloadOf({ PRELOAD_MODELS }: Config): 'auto' | string[] {
+  if (PRELOAD_MODELS === 'auto') return 'auto';
+  return PRELOAD_MODELS === 'none' ? [] : list(PRELOAD_MODELS);
 }
 
 /** What the engine gets of the settings. */
@@ -277,6 +299,7 @@ export function engineSettings(config: Config): EngineSettings {
     maxPictureBytes: config.MAX_PICTURES_BYTES,
     stepTimeoutMs: config.STEP_TIMEOUT_MS,
     modelMemoryBytes: config.MODEL_MEMORY_BYTES,
+    preload: preloadOf(config),
     maxSteps: config.MAX_STEPS,
     workerModule: config.WORKER_MODULE,
   };

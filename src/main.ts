@@ -3,11 +3,12 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
-import { engineSettings, pairs, readConfig } from './config.js';
+import { engineSettings, pairs, preloadOf, readConfig } from './config.js';
 import { type CatalogueEntry, Engine } from './engine/host/engine.js';
 import { GpuTelemetry } from './engine/host/gpu-telemetry.js';
 import { openGpuSource } from './engine/shared/gpu/gpu-source.js';
 import { buildApp } from './http/app.js';
+import { exampleInfluence, examplePrompt } from './http/pictures/example.js';
 import { createLogger } from './log.js';
 
 const gpuPollMs = 5000;
@@ -26,9 +27,11 @@ const gpus = gpuSource && new GpuTelemetry(gpuSource, gpuPollMs);
 await gpus?.start(); // DEVICES=auto is about what it tells
 const engine = orExit(() => new Engine({ ...engineSettings(config), gpus }));
 // A line has the pid of this process already.
-engine.on('workerExit', ({ pid, ...details }) =>
-  logger.error({ ...details, workerPid: pid }, 'a worker ended; a new one is started'),
-);
+let lost = false;
+engine.on('workerExit', ({ pid, ...details }) => {
+  lost = true;
+  logger.error({ ...details, workerPid: pid }, 'a worker ended; a new one is started');
+});
 engine.on('workerKiller', (details) =>
   logger.error(details, 'a request is refused: each worker that ran it ended (request_kills_worker)'),
 );
@@ -39,10 +42,10 @@ const spans =
     ? undefined
     : (await import('./http/server/spans.js')).openSpans({ endpoint, version, logger });
 const build = { version, revision: config.REVISION };
-const { app, metricsApp } = await buildApp({ config, engine, gpus, spans, logger, lifecycle, build });
+const { app, metricsApp, shelf } = await buildApp({ config, engine, gpus, spans, logger, lifecycle, build });
 const listen = (server: typeof app, port: number) =>
   server
-    .listen({ host: config.HOST, port, listenTextResolver: () => 'listening' })
+    .listen({ host: config.HOST, port, listenTextResolver: () => (text ? 'loading the models' : 'listening') })
     .catch((error: Error) => exit(`The server cannot listen on port ${port}: ${error.message}.`));
 const url = await listen(app, config.PORT);
 if (metricsApp) await listen(metricsApp, config.METRICS_PORT!);
@@ -62,7 +65,8 @@ engine.on('models', (models) => {
   greet(url);
 });
 engine.on('ready', ({ models, pid, ...worker }) => {
-  logger.info(
+  // Until one ends, the greeting says it to a person.
+  logger[text && !lost ? 'debug' : 'info'](
     {
       ...worker,
       workerPid: pid,
@@ -104,9 +108,16 @@ function tellOf(models: readonly CatalogueEntry[]): void {
     return model.note === undefined ? [] : [`the model ${model.name}: ${model.note}`];
   });
   const strayed = [...pairs(config.MODEL_ALIASES)]
-    .filter(([, name]) => !models.some((model) => model.name === name))
+    .filter(([, name]) => ![...models, ...shelf.others].some((one) => one.name === name))
     .map(([alias, name]) => `MODEL_ALIASES has ${alias}=${name}, and there is no model ${name}`);
-  const now = new Set([...faults, ...strayed]);
+  const preload = preloadOf(config);
+  const unloaded = (preload === 'auto' ? [] : preload).flatMap((name) => {
+    const found = models.find((model) => model.name === name);
+    if (!found) return [`PRELOAD_MODELS has ${name}, and there is no such model`];
+    const waits = found.runnable && !found.loaded;
+    return waits ? [`PRELOAD_MODELS has ${name}, which does not fit into MODEL_MEMORY_BYTES beside the others`] : [];
+  });
+  const now = new Set([...faults, ...strayed, ...unloaded]);
   for (const sentence of now) if (!told.has(sentence)) logger.warn(sentence);
   told = now;
 }
@@ -115,9 +126,10 @@ function tellOf(models: readonly CatalogueEntry[]): void {
 function greet(address: string): void {
   if (greeted || !engine.status.ready) return;
   greeted = true;
-  const example = `curl -F image=@docs/pictures/still-life.jpg -F 'prompt=watercolor painting' -o picture.png ${address}/img2img`;
-  if (text) logger.info(`ready\n\n  server   ${address}\n  console  ${address}/docs\n  try      ${example}\n`);
-  else logger.info({ address, console: `${address}/docs`, example }, 'ready');
+  const page = `${address}/`;
+  const example = `curl -F image=@docs/pictures/cottage.png -F prompt=${examplePrompt} -F influence=${exampleInfluence} -o picture.png ${address}/img2img`;
+  if (text) logger.info(`ready\n\n  page     ${page}\n  console  ${address}/docs\n  try      ${example}\n`);
+  else logger.info({ address, page, console: `${address}/docs`, example }, 'ready');
 }
 
 /** Whoever starts the server wants a sentence, not a stack. */

@@ -27,7 +27,7 @@ t.test('a bad value is a sentence that names setting, value and limit', async (t
   for (const [environment, sentence] of cases) t.throws(() => readConfig(environment), { message: sentence });
 });
 
-t.test("README's table of settings is what the schema says (npm run docs:settings)", async (t) => {
-  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
-  t.ok(readme.includes(settingsMarkdown()));
+t.test("the documents' table of settings is what the schema says (npm run docs:settings)", async (t) => {
+  const page = readFileSync(new URL('../docs/settings.md', import.meta.url), 'utf8');
+  t.ok(page.includes(settingsMarkdown()));
 });

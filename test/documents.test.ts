@@ -16,6 +16,9 @@ const documents = [
   'docs/clients.md',
   'docs/deploy.md',
   'docs/metrics.md',
+  'docs/settings.md',
+  'docs/generators.md',
+  'docs/styles.md',
   'CHANGELOG.md',
   'CONTRIBUTING.md',
   'docs/models.md',
@@ -38,8 +41,13 @@ t.test('links of the documents lead to files, and their npm commands exist', asy
   }
 });
 
-t.test('README stays short', async (t) => {
-  t.ok(read('README.md').split('\n').length <= 150);
+t.test('README stays short, and a screen of it leads to the first picture', async (t) => {
+  const lines = read('README.md').split('\n');
+  t.ok(lines.length <= 75, `${lines.length} lines`);
+  const begin = lines.slice(0, 20).join('\n');
+  for (const part of ['npm ci && npm start', 'curl -F image=@docs/pictures/', '![', 'docs/showcase.jpg']) {
+    t.match(begin, part);
+  }
 });
 
 t.test('every alert has its chapter in docs/deploy.md, and no chapter has lost its alert', async (t) => {

@@ -21,6 +21,7 @@ export async function startApp(t: Test, environment: Record<string, string> = {}
     MODELS_DIR: `${root}models`,
     DEVICES: 'cpu',
     MAX_CONCURRENT: '1',
+    PRELOAD_MODELS: 'none', // a start loads what it needs
     REQUEST_TIMEOUT_MS: '600000',
     ...environment,
   });
@@ -80,6 +81,7 @@ export async function startService(t: Test, environment: Record<string, string> 
       PORT: '0',
       DEVICES: 'cpu',
       MAX_CONCURRENT: '1', // nothing to measure at start
+      PRELOAD_MODELS: 'none', // and one model to load
       REQUEST_TIMEOUT_MS: '600000', // on a busy machine no request is refused for what it would take
       LOG_FORMAT: 'json',
       ...environment,

@@ -13,6 +13,8 @@ import Fastify, {
 import { type Config, list } from '../config.js';
 import type { Engine } from '../engine/host/engine.js';
 import { PictureReader } from '../image/host/picture-reader.js';
+import { GeneratorFiles } from './generators/generator-files.js';
+import { Shelf } from './generators/shelf.js';
 import { loraRoutes } from './loras.js';
 import { decodeMetrics } from './metrics/decode-metrics.js';
 import { gpuMetrics, type ReadableTelemetry } from './metrics/gpu-metrics.js';
@@ -50,6 +52,9 @@ import { uploadBudget } from './server/upload-budget.js';
 import { sheetRoute } from './sheet/sheet.js';
 import { webuiShape } from './webui/answers.js';
 import { webuiRoutes } from './webui/webui.js';
+
+/** How soon a generator's file that came or changed is noticed, ms. */
+const generatorsLookMs = 1000;
 
 export interface AppOptions {
   readonly config: Config;
@@ -105,8 +110,15 @@ export async function buildApp(options: AppOptions) {
   app.addHook('onListen', async () => reader.start());
   app.addHook('onClose', () => reader.close());
   decodeMetrics(metrics.registry, reader);
-  const maker = pictureMaker(config, fields, { engine, reader, metrics });
-  const kitchen: Kitchen = { config, fields, maker, assertRoom: () => engine.assertRoom() };
+  const generators = new GeneratorFiles(config.MODELS_DIR, ({ name, reason }) =>
+    logger.warn(`the generator ${name} cannot be used: ${reason}`),
+  );
+  await generators.look();
+  app.addHook('onListen', async () => generators.watch(generatorsLookMs));
+  app.addHook('onClose', async () => generators.close());
+  const shelf = new Shelf(engine, generators, config.MAX_STEPS);
+  const maker = pictureMaker(config, fields, { engine, shelf, reader, metrics });
+  const kitchen: Kitchen = { config, fields, shelf, maker, assertRoom: () => engine.assertRoom() };
   decorate(app);
   app.removeContentTypeParser('text/plain');
   app.addSchema(ProblemBody);
@@ -164,13 +176,13 @@ export async function buildApp(options: AppOptions) {
   app.after(() => {
     img2imgRoute(app, kitchen);
     sheetRoute(app, kitchen);
-    modelRoutes(app, config, engine);
+    modelRoutes(app, config, shelf, generators);
     loraRoutes(app, engine);
     problemPages(app);
     app.register(
       async (scope) => {
         registerProblems(scope, count, openAiShape);
-        openAiRoutes(scope, kitchen, engine);
+        openAiRoutes(scope, kitchen);
       },
       { prefix: '/v1' },
     );
@@ -185,13 +197,13 @@ export async function buildApp(options: AppOptions) {
     if (config.METRICS_PORT === undefined) metricsRoute(app, metrics.registry);
   });
   const { registry } = metrics;
-  if (config.METRICS_PORT === undefined) return { app, metricsApp: undefined, registry };
+  if (config.METRICS_PORT === undefined) return { app, metricsApp: undefined, registry, shelf };
   const metricsApp: FastifyInstance = Fastify({ loggerInstance: logger, bodyLimit: smallBody, ...answersToAnything });
   metricsApp.addSchema(ProblemBody);
   registerProblems(metricsApp, () => {});
   gateBodies(metricsApp, budget);
   metricsRoute(metricsApp, registry);
-  return { app, metricsApp, registry };
+  return { app, metricsApp, registry, shelf };
 }
 
 /** What no route sees is answered with a problem document too. */

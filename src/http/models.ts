@@ -1,11 +1,13 @@
-// GET /models: the generators that this replica can serve, and those that it cannot, with the reason.
+// GET /models: the models and generators that this replica can serve, and those that it cannot, with the reason.
 
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { Config } from '../config.js';
-import { type CatalogueEntry, type Engine, type ModelInfo, schedulerNames } from '../engine/host/engine.js';
+import { type CatalogueEntry, type ModelInfo, schedulerNames } from '../engine/host/engine.js';
 import { kinds, loraFamilies, precisions } from '../model-facts.js';
-import { fieldProblem, problemResponses } from './problems/problems.js';
+import type { GeneratorFiles } from './generators/generator-files.js';
+import type { BrokenChoice, Choice, Shelf } from './generators/shelf.js';
+import { fieldProblem, Problem, problemResponses } from './problems/problems.js';
 
 const Model = Type.Object(
   {
@@ -57,7 +59,12 @@ const Model = Type.Object(
     ),
     limits: Type.Optional(
       Type.Object(
-        { steps: Type.Integer(), pixels: Type.Integer(), prompt_chars: Type.Integer() },
+        {
+          steps: Type.Integer(),
+          pixels: Type.Integer(),
+          prompt_chars: Type.Integer(),
+          guidance: Type.Optional(Type.Number({ description: 'Of a generator that has one' })),
+        },
         { description: 'The most that a request may ask for' },
       ),
     ),
@@ -66,23 +73,45 @@ const Model = Type.Object(
         steps: Type.Integer(),
         guidance: Type.Number(),
         scheduler: Type.Enum(schedulerNames, { type: 'string' }),
+        influence: Type.Optional(Type.Number({ description: 'Of a generator that has one; else it is 25' })),
       }),
+    ),
+    generator: Type.Optional(
+      Type.Object(
+        {
+          base: Type.String({ description: 'The model that runs' }),
+          prompt_prefix: Type.Optional(Type.String()),
+          prompt_suffix: Type.Optional(Type.String()),
+          negative_prompt: Type.Optional(Type.String({ description: 'Where a request has none' })),
+          loras: Type.Optional(
+            Type.Array(Type.Object({ name: Type.String(), scale: Type.Optional(Type.Number()) }), {
+              description: 'Where a request names none',
+            }),
+          ),
+          picture: Type.Optional(Type.String({ description: 'What it makes: an address relative to `/`' })),
+        },
+        {
+          description:
+            'Only for generators: a model with a way to use it. What a request says beats its `defaults`, not its `limits`',
+        },
+      ),
     ),
   },
   { $id: 'Model' },
 );
 
-export function modelRoutes(app: FastifyInstance, config: Config, engine: Engine): void {
+export function modelRoutes(app: FastifyInstance, config: Config, shelf: Shelf, files: GeneratorFiles): void {
   const limits = { steps: config.MAX_STEPS, pixels: config.MAX_PIXELS, prompt_chars: config.MAX_PROMPT_CHARS };
   const shown = (model: CatalogueEntry) =>
     model.runnable ? { ...model, row_budgets: rowBudgets(model), limits, lora_family: model.loraFamily } : model;
+  const all = () => [...shelf.models.map(shown), ...shelf.others.map((one) => shownGenerator(one, shown, limits))];
   app.addSchema(Model);
   app.get(
     '/models',
     {
       schema: {
         operationId: 'listModels',
-        summary: 'The models that this server can run',
+        summary: 'The models that this server can run, and generators over them',
         description: 'The first one that runs is the default.',
         tags: ['Models'],
         response: {
@@ -91,7 +120,7 @@ export function modelRoutes(app: FastifyInstance, config: Config, engine: Engine
         },
       },
     },
-    async () => ({ models: engine.models.map(shown) }),
+    async () => ({ models: all() }),
   );
   app.get<{ Params: { model: string } }>(
     '/models/:model',
@@ -109,17 +138,86 @@ export function modelRoutes(app: FastifyInstance, config: Config, engine: Engine
       },
     },
     async ({ params }) => {
-      if (engine.models.length === 0) engine.model(); // not ready, and it says why
-      const found = engine.models.find((model) => model.name === params.model);
+      if (shelf.models.length === 0) shelf.choose(); // not ready, and it says why
+      const found = all().find((model) => model.name === params.model);
       if (!found)
         throw fieldProblem(
           'model_not_found',
           'model',
           `There is no model ${JSON.stringify(params.model)}; see GET /models.`,
         );
-      return shown(found);
+      return found;
     },
   );
+  app.get<{ Params: { model: string } }>(
+    '/models/:model/picture',
+    {
+      schema: {
+        operationId: 'getGeneratorPicture',
+        summary: "A generator's picture",
+        description: 'What it makes, as its file names it.',
+        tags: ['Models'],
+        params: Type.Object({ model: Type.String() }),
+        response: {
+          200: { description: 'The picture', content: pictureContent },
+          ...problemResponses('unauthorized', 'not_found'),
+        },
+      },
+    },
+    async ({ params: { model } }, reply) => {
+      const picture = shelf.generator(model)?.picture;
+      const bytes = picture === undefined ? undefined : await files.picture(picture).catch(() => undefined);
+      if (!picture || !bytes) throw new Problem('not_found', `There is no picture of ${JSON.stringify(model)}.`);
+      return reply
+        .type(`image/${typeOf(picture)}`)
+        .header('x-content-type-options', 'nosniff')
+        .send(bytes);
+    },
+  );
+}
+
+const pictureContent = Object.fromEntries(
+  ['image/png', 'image/jpeg', 'image/webp'].map((type) => [type, { schema: Type.String({ format: 'binary' }) }]),
+);
+
+const typeOf = (file: string) => file.slice(file.lastIndexOf('.') + 1).replace(/^jpg$/, 'jpeg');
+
+function shownGenerator(
+  one: Choice | BrokenChoice,
+  shown: (model: ModelInfo) => object,
+  limits: { steps: number; pixels: number; prompt_chars: number },
+) {
+  const { name } = one;
+  if (!('model' in one) || !one.generator)
+    return { name, runnable: false, ...('reason' in one && { reason: one.reason }) };
+  const {
+    base,
+    digest,
+    picture,
+    prompt_prefix,
+    prompt_suffix,
+    negative_prompt,
+    loras,
+    defaults,
+    limits: own,
+  } = one.generator;
+  const influence = defaults.influence ?? (defaults.strength === undefined ? undefined : 100 * (1 - defaults.strength));
+  const { guidance, steps = limits.steps, pixels = limits.pixels } = own;
+  return {
+    ...shown(one.model),
+    ...{ name, digest },
+    defaults: { ...one.model.defaults, ...(influence !== undefined && { influence: Number(influence.toFixed(6)) }) },
+    limits: {
+      ...limits,
+      steps: Math.min(steps, limits.steps),
+      pixels: Math.min(pixels, limits.pixels),
+      ...(guidance !== undefined && { guidance }),
+    },
+    generator: {
+      ...{ base, prompt_prefix, prompt_suffix, negative_prompt, loras },
+      ...(picture !== undefined && { picture: `models/${encodeURIComponent(name)}/picture` }),
+    },
+  };
 }
 
 /** None while nothing was measured: the model is not loaded, or MAX_CONCURRENT decides. */

@@ -1,12 +1,13 @@
 // A loaded model: its folder's facts, its sessions and its tokenizers.
 
 import type { Component } from './folder/components.js';
-import { type ModelFolder, readModelFolder } from './folder/model-folder.js';
+import type { ModelFolder } from './folder/model-folder.js';
+import { inspectModel } from './inspect-model.js';
 import type { Folded } from './lora/fold.js';
 import { type DeviceOptions, loadSessions, type Sessions } from './onnx/sessions.js';
 import type { EncodedPrompt } from './prompts/encoded-prompt.js';
 import { PromptCache } from './prompts/prompt-cache.js';
-import { type ClipTokenizer, loadTokenizer } from './tokenizer.js';
+import type { ClipTokenizer } from './tokenizer.js';
 
 export interface Model {
   readonly folder: ModelFolder;
@@ -21,21 +22,6 @@ export interface Model {
 
 /** 140 prompts of Stable Diffusion 1.x. */
 const promptCacheBytes = 32 * 2 ** 20;
-
-/**
- * All of a model but its sessions: what can be known of it without onnxruntime.
- * @throws ModelFolderError with one sentence for whoever put the folder there
- */
-export function inspectModel(path: string, provider: DeviceOptions['provider']): Pick<Model, 'folder' | 'tokenizers'> {
-  const folder = readModelFolder(path, provider);
-  const tokenizers = Object.fromEntries(
-    folder.textEncoders.map(({ tokenizer, tokenizerSource, maxTokens }) => [
-      tokenizer,
-      loadTokenizer(tokenizerSource.folder, maxTokens, tokenizerSource.padToken),
-    ]),
-  );
-  return { folder, tokenizers };
-}
 
 /** @throws ModelFolderError with one sentence for whoever put the folder there */
 export async function loadModel(path: string, device: DeviceOptions): Promise<Model> {

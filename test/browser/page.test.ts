@@ -143,6 +143,25 @@ t.test('the page', { skip: missing('chromium') }, async (t) => {
     t.match(await page.textContent('#error-image'), /not a picture|format/);
   });
 
+  await browse(t, 'a generator brings what nobody chose, and its own prompt', url, async (t, page) => {
+    await ready(page);
+    const shown = () => Promise.all(['prompt', 'influence', 'guidance'].map((id) => page.inputValue(`#${id}`)));
+    t.strictSame(await shown(), ['comic', '60', '7.5']);
+    await page.selectOption('#model', { label: 'Stained glass' });
+    t.strictSame(await shown(), ['', '64', '7.5']);
+    await page.fill('#influence', '30');
+    await page.fill('#prompt', 'dark');
+    await page.selectOption('#model', { label: 'Comic' });
+    t.strictSame(await shown(), ['dark', '30', '7.5'], 'what somebody chose stays');
+    t.equal(await page.getAttribute('#prompt', 'placeholder'), 'comic, …, vivid');
+    await make(page);
+    t.match(await page.textContent('#caption'), 'dark · influence 30 · guidance 7.5');
+    await page.selectOption('#model', 'paintbox-lcm');
+    await page.fill('#influence', '80');
+    await page.click('#adopt');
+    t.strictSame([await page.inputValue('#model'), ...(await shown())], ['paintbox-comic', 'dark', '30', '7.5']);
+  });
+
   await browse(t, 'words that the model does not know are told beside the prompt', url, async (t, page) => {
     await ready(page);
     await page.fill('#prompt', 'a neon dragon');

@@ -72,7 +72,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The models that this server can run
+         * The models that this server can run, and generators over them
          * @description The first one that runs is the default.
          */
         get: operations["listModels"];
@@ -96,6 +96,26 @@ export interface paths {
          * @description What it can make, its defaults and limits, its licence and digest, or why it cannot run.
          */
         get: operations["getModel"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/models/{model}/picture": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A generator's picture
+         * @description What it makes, as its file names it.
+         */
+        get: operations["getGeneratorPicture"];
         put?: never;
         post?: never;
         delete?: never;
@@ -233,7 +253,7 @@ export interface paths {
         };
         /**
          * The models, for clients of OpenAI
-         * @description Those that can run, and the aliases of `MODEL_ALIASES`.
+         * @description Those that can run, generators among them, and the aliases of `MODEL_ALIASES`.
          */
         get: operations["listOpenAiModels"];
         put?: never;
@@ -393,7 +413,7 @@ export interface paths {
         };
         /**
          * The models
-         * @description Those that can run; the first is the default.
+         * @description Those that can run, and generators after them; the first is the default.
          */
         get: operations["webuiModels"];
         put?: never;
@@ -846,6 +866,14 @@ export interface components {
             steps: number;
             /** @description Noise scheduler */
             scheduler: string;
+            /** @description The prompt that ran, with what a generator adds to it */
+            prompt: string;
+            /** @description The negative prompt that ran, perhaps a generator's */
+            negative_prompt: string;
+            /** @description The model that a generator runs; only where one was chosen */
+            base_model?: string;
+            /** @description sha256 of the generator's file; only where one was chosen */
+            generator_digest?: string;
             /** @description Positions of the schedule that were run */
             steps_run: number;
             /** @description UNet calls for one picture */
@@ -928,6 +956,14 @@ export interface components {
                 steps: number;
                 /** @description Noise scheduler */
                 scheduler: string;
+                /** @description The prompt that ran, with what a generator adds to it */
+                prompt: string;
+                /** @description The negative prompt that ran, perhaps a generator's */
+                negative_prompt: string;
+                /** @description The model that a generator runs; only where one was chosen */
+                base_model?: string;
+                /** @description sha256 of the generator's file; only where one was chosen */
+                generator_digest?: string;
                 /** @description Positions of the schedule that were run */
                 steps_run: number;
                 /** @description UNet calls for one picture */
@@ -1059,12 +1095,32 @@ export interface components {
                 steps: number;
                 pixels: number;
                 prompt_chars: number;
+                /** @description Of a generator that has one */
+                guidance?: number;
             };
             defaults?: {
                 steps: number;
                 guidance: number;
                 /** @enum {string} */
                 scheduler: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
+                /** @description Of a generator that has one; else it is 25 */
+                influence?: number;
+            };
+            /** @description Only for generators: a model with a way to use it. What a request says beats its `defaults`, not its `limits` */
+            generator?: {
+                /** @description The model that runs */
+                base: string;
+                prompt_prefix?: string;
+                prompt_suffix?: string;
+                /** @description Where a request has none */
+                negative_prompt?: string;
+                /** @description Where a request names none */
+                loras?: {
+                    name: string;
+                    scale?: number;
+                }[];
+                /** @description What it makes: an address relative to `/` */
+                picture?: string;
             };
         };
         Lora: {
@@ -1280,7 +1336,7 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
-                    /** @description A name from `GET /models`. Absent means the first. */
+                    /** @description A name from `GET /models`, of a model or a generator. Absent means the first. */
                     model?: string;
                     /**
                      * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
@@ -1396,7 +1452,7 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
-                    /** @description A name from `GET /models`. Absent means the first. */
+                    /** @description A name from `GET /models`, of a model or a generator. Absent means the first. */
                     model?: string;
                     /**
                      * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
@@ -1485,6 +1541,10 @@ export interface operations {
                     "Img2img-Steps"?: string;
                     /** @description Noise scheduler */
                     "Img2img-Scheduler"?: string;
+                    /** @description The model that a generator runs; only where one was chosen */
+                    "Img2img-Base-Model"?: string;
+                    /** @description sha256 of the generator's file; only where one was chosen */
+                    "Img2img-Generator-Digest"?: string;
                     /** @description Positions of the schedule that were run */
                     "Img2img-Steps-Run"?: string;
                     /** @description UNet calls for one picture */
@@ -1692,7 +1752,7 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
-                    /** @description A name from `GET /models`. Absent means the first. */
+                    /** @description A name from `GET /models`, of a model or a generator. Absent means the first. */
                     model?: string;
                     /**
                      * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
@@ -1824,7 +1884,7 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
-                    /** @description A name from `GET /models`. Absent means the first. */
+                    /** @description A name from `GET /models`, of a model or a generator. Absent means the first. */
                     model?: string;
                     /**
                      * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
@@ -2091,6 +2151,49 @@ export interface operations {
             };
         };
     };
+    getGeneratorPicture: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The picture */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": string;
+                    "image/jpeg": string;
+                    "image/webp": string;
+                };
+            };
+            /** @description `unauthorized`: the key is missing or wrong. */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: there is no such route. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listLoras: {
         parameters: {
             query?: never;
@@ -2267,7 +2370,7 @@ export interface operations {
                     mask?: string;
                     /**
                      * @description What to move towards.
-                     * @example watercolor painting, pastel
+                     * @example comic
                      */
                     prompt: string;
                     /** @description A name from `GET /v1/models`, or an alias of `MODEL_ALIASES`. Absent means the first. */
@@ -2381,7 +2484,7 @@ export interface operations {
                     mask?: components["schemas"]["ImageReference"];
                     /**
                      * @description What to move towards.
-                     * @example watercolor painting, pastel
+                     * @example comic
                      */
                     prompt: string;
                     /** @description A name from `GET /v1/models`, or an alias of `MODEL_ALIASES`. Absent means the first. */
@@ -2513,6 +2616,10 @@ export interface operations {
                     "Img2img-Steps"?: string;
                     /** @description Noise scheduler */
                     "Img2img-Scheduler"?: string;
+                    /** @description The model that a generator runs; only where one was chosen */
+                    "Img2img-Base-Model"?: string;
+                    /** @description sha256 of the generator's file; only where one was chosen */
+                    "Img2img-Generator-Digest"?: string;
                     /** @description Positions of the schedule that were run */
                     "Img2img-Steps-Run"?: string;
                     /** @description UNet calls for one picture */
@@ -2761,7 +2868,7 @@ export interface operations {
                     /**
                      * @description What to move towards.
                      * @default
-                     * @example watercolor painting, pastel
+                     * @example comic
                      */
                     prompt?: string;
                     /**
@@ -2907,6 +3014,10 @@ export interface operations {
                     "Img2img-Steps"?: string;
                     /** @description Noise scheduler */
                     "Img2img-Scheduler"?: string;
+                    /** @description The model that a generator runs; only where one was chosen */
+                    "Img2img-Base-Model"?: string;
+                    /** @description sha256 of the generator's file; only where one was chosen */
+                    "Img2img-Generator-Digest"?: string;
                     /** @description Positions of the schedule that were run */
                     "Img2img-Steps-Run"?: string;
                     /** @description UNet calls for one picture */

@@ -6,7 +6,12 @@ import { ModelStore } from '../../src/engine/worker/model-store.js';
 import { type FamilyName, writeFolder } from '../pipeline/folders.js';
 
 /** A store of models that are not warmed up. Its folders: the names and families given. */
-function storeOf(t: Test, folders: Readonly<Record<string, FamilyName>> = {}, maxSteps?: number) {
+function storeOf(
+  t: Test,
+  folders: Readonly<Record<string, FamilyName>> = {},
+  maxSteps?: number,
+  modelMemoryBytes = Number.POSITIVE_INFINITY,
+) {
   const root = t.testdir();
   const modelsDir = join(root, 'models');
   for (const [name, family] of Object.entries(folders)) writeFolder(modelsDir, family, {}, name);
@@ -18,7 +23,7 @@ function storeOf(t: Test, folders: Readonly<Record<string, FamilyName>> = {}, ma
       provider: 'cpu',
       threads: 1,
       measureRows: false,
-      modelMemoryBytes: Number.POSITIVE_INFINITY,
+      modelMemoryBytes,
       maxSteps,
       digests: {},
     },
@@ -104,4 +109,32 @@ t.test('a default of more steps than the server allows is taken down to those, a
   await store.look();
   t.match(store.models[0], { defaults: { steps: 20 }, note: /^its default of 25 steps is more than MAX_STEPS 20 / });
   t.match(store.models[1], { defaults: { steps: 12 }, note: undefined });
+});
+
+const preloads: readonly [name: string, wanted: 'auto' | string[], loaded: string[], memory?: number][] = [
+  ['the model of the fewest steps', 'auto', ['a', 'c']],
+  ['none', [], ['a']],
+  ['those that are named', ['b', 'a'], ['a', 'b']],
+  ['one that is not there, beside others', ['nowhere', 'b'], ['a', 'b']],
+  ['what does not fit beside the default one', ['b', 'c'], ['a'], 1],
+  ['what cannot run', ['broken'], ['a']],
+];
+for (const [name, wanted, expected, memory] of preloads) {
+  t.test(`loaded before it is asked for: ${name}`, async (t) => {
+    const { store, modelsDir } = storeOf(t, { a: 'sd', b: 'sd', broken: 'sd', c: 'lcm' }, undefined, memory);
+    rmSync(join(modelsDir, 'broken/unet/model.onnx'));
+    await store.look();
+    await store.preload(wanted);
+    t.strictSame(
+      store.models.flatMap((model) => (model.runnable && model.loaded ? [model.name] : [])),
+      expected,
+    );
+  });
+}
+
+t.test('where no model can run, none is loaded before it is asked for', async (t) => {
+  const { store } = storeOf(t);
+  await store.look();
+  await store.preload('auto');
+  t.strictSame(store.models, []);
 });

@@ -26,10 +26,11 @@ t.test('words outside of the vocabulary, in order, each once', async (t) => {
 t.test('the shipped models name their words', async (t) => {
   const { url } = await startApp(t);
   const { models } = (await (await fetch(`${url}/models`)).json()) as {
-    models: { name: string; vocabulary: object }[];
+    models: { name: string; vocabulary: object; generator?: { base: string } }[];
   };
-  for (const { name, vocabulary } of models) {
-    t.strictSame(vocabulary, JSON.parse(readFileSync(`models/${name}/img2img.json`, 'utf8')).vocabulary, name);
+  for (const { name, vocabulary, generator } of models) {
+    const folder = generator?.base ?? name;
+    t.strictSame(vocabulary, JSON.parse(readFileSync(`models/${folder}/img2img.json`, 'utf8')).vocabulary, name);
   }
 
   const warningsOf = async (fields: Record<string, string | number>) => {

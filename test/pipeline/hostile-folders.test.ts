@@ -14,7 +14,7 @@ import {
 import { join } from 'node:path';
 import t from 'tap';
 import { stampFolder } from '../../src/pipeline/folder/folder-digest.js';
-import { inspectModel } from '../../src/pipeline/model.js';
+import { inspectModel } from '../../src/pipeline/inspect-model.js';
 import { bytesField, encodeMessage, varintField } from '../../src/pipeline/onnx/wire.js';
 import { moveWeights, node, rewriteGraph, writeFolder } from './folders.js';
 

@@ -132,9 +132,12 @@ t.test('folders that cannot run are told, and stop nothing', async (t) => {
   symlinkSync('/nowhere', join(dir, 'a-good-one', 'dangling'));
   mkdirSync(join(dir, 'notes'));
 
-  const { url, logged } = await startService(t, {
+  writeFileSync(join(dir, 'a-generator.generator.json'), '{"base": "a-good-one"}');
+  writeFileSync(join(dir, 'no-generator.generator.json'), '{}');
+  const { url, logged, log } = await startService(t, {
     MODELS_DIR: dir,
-    MODEL_ALIASES: 'gpt-image-1=nowhere',
+    MODEL_ALIASES: 'gpt-image-1=nowhere,gpt-image-2=a-generator',
+    PRELOAD_MODELS: 'nowhere',
     MAX_STEPS: '20',
   });
   const { models } = (await (await fetch(`${url}/models`)).json()) as {
@@ -151,6 +154,8 @@ t.test('folders that cannot run are told, and stop nothing', async (t) => {
       ['fancy', false],
       ['fancy-node', true],
       ['no-unet', false],
+      ['a-generator', true],
+      ['no-generator', false],
     ],
   );
   const reasons = Object.fromEntries(models.map(({ name, reason }) => [name, reason]));
@@ -159,9 +164,15 @@ t.test('folders that cannot run are told, and stop nothing', async (t) => {
     'the model no-unet cannot run: unet/model.onnx is missing, and unet/ holds no safetensors either',
     'the model a-good-one: its default of 25 steps is more than MAX_STEPS 20 of this server, which is taken instead',
     'MODEL_ALIASES has gpt-image-1=nowhere, and there is no model nowhere',
+    'PRELOAD_MODELS has nowhere, and there is no such model',
+    'the generator no-generator cannot be used: no-generator.generator.json: base is missing',
   ]) {
     t.match(await logged(({ msg }) => msg === sentence), { level: 40 });
   }
+  t.notOk(
+    log.some(({ msg }) => /gpt-image-2/.test(String(msg))),
+    'an alias may lead to a generator',
+  );
   t.equal(reasons['bad-json'], 'model_index.json is not a JSON object');
   t.match(reasons.fancy, /FancyScheduler is not supported/);
   t.match(reasons['0-thresholding'], /thresholding is not supported/);

@@ -27,6 +27,8 @@ export interface PoolSettings {
   readonly stepTimeoutMs: number;
   /** Bytes of weights that each worker may have loaded; absent for half of the free memory, shared out. */
   readonly modelMemoryBytes: number | undefined;
+  /** As ModelStore.preload takes it; absent for the default model alone. */
+  readonly preload?: 'auto' | readonly string[] | undefined;
   /** Of one request; absent where there is no limit. */
   readonly maxSteps?: number | undefined;
   /** What is known of the GPUs; absent without one. */
@@ -81,6 +83,7 @@ export class Pool {
       maxConcurrent,
       stepTimeoutMs,
       maxSteps,
+      preload = [],
     } = settings;
     const sharing = devices.filter(({ gpu }) => gpu === undefined).length;
     this.lanes = devices.map((device, index) => {
@@ -92,6 +95,7 @@ export class Pool {
           cacheDir,
           threads,
           maxSteps,
+          preload,
           measureRows: maxConcurrent === undefined,
           modelMemoryBytes:
             settings.modelMemoryBytes ?? this.freeOf(device) / 2 / (device.gpu === undefined ? sharing : 1),

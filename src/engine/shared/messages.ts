@@ -107,6 +107,8 @@ export interface StartMessage {
   readonly measureRows: boolean;
   /** Bytes of weights that may be loaded at the same time; a single larger model is loaded all the same. */
   readonly modelMemoryBytes: number;
+  /** As ModelStore.preload takes it. */
+  readonly preload: 'auto' | readonly string[];
   /** Of one request: a model's default is never more. */
   readonly maxSteps: number | undefined;
   /** Address of a module that puts another device in the place of the worker's own. */

@@ -3,10 +3,8 @@
 import { join } from 'node:path';
 import { type FoundModels, findModels } from '../../pipeline/folder/find-models.js';
 import { bytesOfModel, digestFolder, stampFolder } from '../../pipeline/folder/folder-digest.js';
-import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
+import { inspectModel, reasonOf } from '../../pipeline/inspect-model.js';
 import { familyForLoras } from '../../pipeline/lora/family.js';
-import { inspectModel } from '../../pipeline/model.js';
-import { UnsupportedSchedulerError } from '../../pipeline/schedulers/schedule.js';
 import type { BrokenModel, FolderDigest, ModelInfo } from '../shared/messages.js';
 
 export interface FoldersOptions {
@@ -113,7 +111,5 @@ function clamped(
 
 /** Whatever is wrong with a folder is the folder's, and never the worker's end. */
 export function broken(name: string, error: unknown): BrokenModel {
-  const expected = error instanceof ModelFolderError || error instanceof UnsupportedSchedulerError;
-  const message = String(error instanceof Error ? error.message : error).split('\n')[0]!;
-  return { name, runnable: false, reason: expected ? message : `it cannot be read: ${message}` };
+  return { name, runnable: false, reason: reasonOf(error) };
 }

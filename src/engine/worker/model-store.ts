@@ -95,6 +95,22 @@ export class ModelStore {
     }
   }
 
+  /**
+   * Loads these beside what is loaded, as far as there is room for them. One that is not there or does not load stops nothing.
+   * @param wanted names, or `auto` for the model of the fewest steps, the first of equals
+   */
+  preload(wanted: 'auto' | readonly string[]): Promise<void> {
+    return this.inTurn(async () => {
+      const runnable = this.models.filter((model) => model.runnable);
+      const [quickest] = runnable.sort((a, b) => a.defaults.steps - b.defaults.steps);
+      const names = wanted !== 'auto' ? wanted : quickest ? [quickest.name] : [];
+      for (const name of names.filter((each) => runnable.some((model) => model.name === each))) {
+        const inUse = new Set(this.loaded.keys());
+        if (inUse.size > 0 && this.hasRoomFor(name, inUse)) await this.load(name, inUse).catch(() => {}); // its entry says why
+      }
+    });
+  }
+
   private inTurn<T>(work: () => Promise<T>): Promise<T> {
     const turn = this.last.then(work, work);
     this.last = turn.catch(() => {});

@@ -91,6 +91,7 @@ async function start(options: StartMessage): Promise<void> {
   batchDevice = new WorkerDevice(store, folded, device, () => batch.running, send);
   batch = new Batch(batchDevice);
   await store.look();
+  await store.preload(options.preload);
   await loras.look();
   sendModels(store, loras);
   send(memoryReport(device));

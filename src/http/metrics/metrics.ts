@@ -1,4 +1,4 @@
-// Prometheus metrics (docs: README's table of routes). Labels come from closed sets, never from a request's text.
+// Prometheus metrics (docs/metrics.md has them all). Labels come from closed sets, never from a request's text.
 
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';

@@ -3,6 +3,7 @@
 import { type Static, Type } from 'typebox';
 import type { Config } from '../../config.js';
 import { schemasOf } from '../pictures/bodies.js';
+import { examplePrompt } from '../pictures/example.js';
 import type { FieldTable } from '../pictures/field.js';
 import type { Sent } from '../pictures/fields.js';
 
@@ -20,7 +21,7 @@ function ownFields(config: Config) {
       minLength: 1,
       maxLength: config.MAX_PROMPT_CHARS,
       description: 'What to move towards.',
-      examples: ['watercolor painting, pastel'],
+      examples: [examplePrompt],
     }),
     model: Type.Optional(
       Type.String({

@@ -3,7 +3,7 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { type Config, pairs } from '../../config.js';
-import type { Engine, ModelInfo } from '../../engine/host/engine.js';
+import type { Choice } from '../generators/shelf.js';
 import type { ClientNames } from '../pictures/client-names.js';
 import type { FieldTable } from '../pictures/field.js';
 import type { Sent } from '../pictures/fields.js';
@@ -30,12 +30,12 @@ import { sizeAsked } from './size.js';
 const responses = (...codes: ProblemCode[]) => responsesFor(codes, 'application/json', 'OpenAiError', openAiError);
 
 /** To be registered with the prefix /v1. */
-export function openAiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Engine): void {
-  const { config, fields } = kitchen;
+export function openAiRoutes(app: FastifyInstance, kitchen: Kitchen): void {
+  const { config, fields, shelf } = kitchen;
   const aliases = pairs(config.MODEL_ALIASES);
   const modelOf = (name?: string) => {
     try {
-      return engine.model(name === undefined ? undefined : (aliases.get(name) ?? name));
+      return shelf.choose(name === undefined ? undefined : (aliases.get(name) ?? name));
     } catch (error) {
       throw withAliasesNamed(error);
     }
@@ -75,9 +75,10 @@ export function openAiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Eng
     },
     understand(body) {
       refuse(body);
-      const model = modelOf(body.model);
-      const { size, adjusted } = sizeAsked(body.size ?? 'auto', model.size, config.MAX_PIXELS);
-      const sent = { ...translate(body, fields, model, config), ...size };
+      const choice = modelOf(body.model);
+      const maxPixels = Math.min(config.MAX_PIXELS, choice.generator?.limits.pixels ?? config.MAX_PIXELS);
+      const { size, adjusted } = sizeAsked(body.size ?? 'auto', choice.model.size, maxPixels);
+      const sent = { ...translate(body, fields, choice, config), ...size };
       return {
         order: {
           bodies: eachSeed(sent, body.n ?? 1, config.MAX_N),
@@ -94,14 +95,17 @@ export function openAiRoutes(app: FastifyInstance, kitchen: Kitchen, engine: Eng
   });
 
   const shown = (id: string) => ({ id, object: 'model' as const, created: 0, owned_by: 'img2img' });
-  const runnable = () => engine.models.filter((model) => model.runnable).map(({ name }) => name);
+  const runnable = () => [
+    ...shelf.models.filter((model) => model.runnable).map(({ name }) => name),
+    ...shelf.others.filter((one) => 'model' in one).map(({ name }) => name),
+  ];
   app.get(
     '/models',
     {
       schema: {
         operationId: 'listOpenAiModels',
         summary: 'The models, for clients of OpenAI',
-        description: 'Those that can run, and the aliases of `MODEL_ALIASES`.',
+        description: 'Those that can run, generators among them, and the aliases of `MODEL_ALIASES`.',
         tags: ['OpenAI'],
         response: {
           200: {
@@ -180,14 +184,15 @@ function refuse({ response_format, background }: EditBody): void {
 /** How OpenAI's quality, the work that is put in, changes a model's default steps. */
 const stepsFactor: Partial<Record<NonNullable<EditBody['quality']>, number>> = { low: 0.5, high: 2, hd: 2 };
 
-function translate(body: EditBody, table: FieldTable, model: ModelInfo, { MAX_STEPS }: Config): Sent {
+function translate(body: EditBody, table: FieldTable, { name, model, generator }: Choice, { MAX_STEPS }: Config): Sent {
   const factor = stepsFactor[body.quality ?? 'auto'] ?? 1;
   const shared = Object.entries(body).filter(([name]) => table[name]?.onV1);
   return {
     ...Object.fromEntries(shared),
     prompt: body.prompt,
-    model: model.name,
-    steps: body.steps ?? Math.min(Math.ceil(model.defaults.steps * factor), MAX_STEPS),
+    model: name,
+    steps:
+      body.steps ?? Math.min(Math.ceil(model.defaults.steps * factor), generator?.limits.steps ?? MAX_STEPS, MAX_STEPS),
     format: body.output_format ?? 'png',
     ...(body.output_format && body.output_format !== 'png' && { quality: Math.max(1, body.output_compression ?? 100) }),
   };

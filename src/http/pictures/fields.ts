@@ -123,8 +123,12 @@ export const fields = {
     onV1: true,
   }),
   model: field({
-    schema: () => Type.String({ minLength: 1, description: 'A name from `GET /models`. Absent means the first.' }),
-    settle: (_, { model }) => model.name,
+    schema: () =>
+      Type.String({
+        minLength: 1,
+        description: 'A name from `GET /models`, of a model or a generator. Absent means the first.',
+      }),
+    settle: (sent, { model }) => sent ?? model.name, // a generator's too
     told: 'Model',
     swept: true,
   }),

@@ -21,6 +21,7 @@ import {
   type Starter,
 } from '../../image/host/picture-reader.js';
 import type { Pixels } from '../../pixels.js';
+import { type Shelf, throughGenerator } from '../generators/shelf.js';
 import type { Metrics } from '../metrics/metrics.js';
 import { engineEnds } from '../problems/engine-ends.js';
 import type { ProblemCode } from '../problems/problem-codes.js';
@@ -82,6 +83,7 @@ export interface PictureMaker {
 /** What the making of pictures is made of. */
 export interface MakerParts {
   readonly engine: Engine;
+  readonly shelf: Shelf;
   readonly reader: PictureReader;
   readonly metrics: Metrics;
 }
@@ -89,7 +91,7 @@ export interface MakerParts {
 export function pictureMaker(
   config: Config,
   fields: FieldTable,
-  { engine, reader, metrics }: MakerParts,
+  { engine, shelf, reader, metrics }: MakerParts,
 ): PictureMaker {
   const holdLimits = limitsOf(fields, config);
   const among = (model: ModelInfo) => ({
@@ -102,13 +104,17 @@ export function pictureMaker(
       const start = performance.now();
       if (!image) throw fieldProblem('invalid_request', 'image', 'image is missing.');
       for (const body of bodies) holdLimits(body);
-      const models = bodies.map((body) => engine.model(body.model));
+      const choices = bodies.map((body) => shelf.choose(body.model));
       engine.assertRoom();
       const starter = reader.inspect(image, config.MAX_INPUT_PIXELS);
       const maskPicture = mask && inspectMask(reader, mask, starter, config.MAX_INPUT_PIXELS);
       const settled: Parameters[] = [];
-      for (const [i, body] of bodies.entries())
-        settled.push(await settle(fields, body, among(models[i]!), starter, config.MAX_PIXELS));
+      for (const [i, body] of bodies.entries()) {
+        const { model, generator } = choices[i]!;
+        const sent = throughGenerator(body, choices[i]!);
+        const maxPixels = Math.min(config.MAX_PIXELS, generator?.limits.pixels ?? config.MAX_PIXELS);
+        settled.push({ ...(await settle(fields, sent, among(model), starter, maxPixels)), generator });
+      }
       engine.assertRoom(
         settled.map(({ model, request, size }) => ({ model: model.name, request: { ...request, pixels: size } })),
         options.deadline,
@@ -233,11 +239,11 @@ async function finish(
   result: Generated,
 ): Promise<MadePicture> {
   const { values } = parameters;
-  const { embed_parameters, prompt, negative_prompt, strength } = values;
+  const { embed_parameters, strength } = values;
   const bytes = await encode(result.pixels, {
     ...values,
     source: strength === 1 ? 'trainedAlgorithmicMedia' : 'compositeWithTrainedAlgorithmicMedia',
-    parameters: embed_parameters ? { prompt, negative_prompt, ...ranParameters(parameters, result) } : undefined,
+    parameters: embed_parameters ? ranParameters(parameters, result) : undefined,
   });
   return {
     bytes,

@@ -9,13 +9,17 @@ import {
   UnsupportedSchedulerError,
 } from '../../engine/host/engine.js';
 import { coverCuts, outputSize, type Size } from '../../image/size.js';
+import type { Generator } from '../generators/generator.js';
 import { fieldProblem } from '../problems/problems.js';
 import type { FieldTable, Settling } from './field.js';
 import { maxSeed, type Sent, type Values } from './fields.js';
 import { usedLoras } from './lora-list.js';
 
 export interface Parameters {
+  /** What runs. */
   readonly model: ModelInfo;
+  /** What it runs through; absent for the model alone. */
+  readonly generator?: Generator | undefined;
   /** What the fields came to. */
   readonly values: Values;
   /** What of it is told, by the fields' names. */

@@ -12,6 +12,8 @@ import type { Parameters } from './parameters.js';
 import { warningBodies, warningCodes, warningsFor } from './warnings.js';
 
 interface Fact {
+  /** Too long for a header, or anything but ASCII. */
+  readonly onlyInJson?: true;
   readonly schema: TSchema & { readonly description?: string };
   /** @param result absent before anything ran */
   readonly of: (parameters: Parameters, result?: Generated) => unknown;
@@ -21,6 +23,24 @@ interface Fact {
 
 /** What is told beside the fields. */
 const facts: Readonly<Record<string, Fact>> = {
+  prompt: {
+    onlyInJson: true,
+    schema: Type.String({ description: 'The prompt that ran, with what a generator adds to it' }),
+    of: ({ values }) => values.prompt,
+  },
+  negative_prompt: {
+    onlyInJson: true,
+    schema: Type.String({ description: "The negative prompt that ran, perhaps a generator's" }),
+    of: ({ values }) => values.negative_prompt,
+  },
+  base_model: {
+    schema: Type.String({ description: 'The model that a generator runs; only where one was chosen' }),
+    of: ({ generator, model }) => generator && model.name,
+  },
+  generator_digest: {
+    schema: Type.String({ description: "sha256 of the generator's file; only where one was chosen" }),
+    of: ({ generator }) => generator?.digest,
+  },
   steps_run: {
     schema: Type.Integer({ description: 'Positions of the schedule that were run' }),
     of: ({ schedule }) => schedule.stepsRun,
@@ -55,12 +75,17 @@ const facts: Readonly<Record<string, Fact>> = {
   },
 };
 
+/** Absent where no generator was chosen. */
+const ofGenerators: ReadonlySet<string> = new Set(['base_model', 'generator_digest']);
+
 /** What ran, of one picture: the names in JSON; a header has the same with the prefix `Img2img-` and dashes. */
 export function ranSchema(table: FieldTable, config: Config) {
   return Type.Object({ ...toldSchemas(table, config), ...schemasOfFacts }, { $id: 'Ran', description: 'What ran' });
 }
 
-const schemasOfFacts = Object.fromEntries(Object.entries(facts).map(([name, { schema }]) => [name, schema]));
+const schemasOfFacts = Object.fromEntries(
+  Object.entries(facts).map(([name, { schema }]) => [name, ofGenerators.has(name) ? Type.Optional(schema) : schema]),
+);
 
 /** A value that is told has the type of its field, and no limits. */
 function toldSchemas(table: FieldTable, config: Config): Record<string, TSchema> {
@@ -101,7 +126,9 @@ export const sharedHeaders = {
 /** The schemas of the headers that tell what ran, for the OpenAPI document. */
 export function answerHeaders(table: FieldTable): Record<string, TSchema> {
   const fields = Object.entries(table).flatMap(([name, { told }]) => (told ? [[name, told] as const] : []));
-  const others = Object.entries(facts).map(([name, { schema }]) => [name, String(schema.description)] as const);
+  const others = Object.entries(facts)
+    .filter(([, { onlyInJson }]) => !onlyInJson)
+    .map(([name, { schema }]) => [name, String(schema.description)] as const);
   const told = [...fields, ...others].map(([name, meaning]) => [headerName(name), header(meaning)]);
   return { ...Object.fromEntries(told), ...sharedHeaders };
 }
@@ -110,6 +137,7 @@ export function answerHeaders(table: FieldTable): Record<string, TSchema> {
 export function writeHeaders(reply: FastifyReply, made: Made): void {
   const { parameters, result } = made.pictures[0]!;
   for (const [name, value] of Object.entries(ranParameters(parameters, result))) {
+    if (facts[name]?.onlyInJson) continue;
     // A field's text is its client's own and may hold anything; a header may not.
     const fact = facts[name];
     const text = fact ? (fact.inHeader?.(value as never) ?? String(value)) : encodeURIComponent(String(value));
@@ -191,7 +219,7 @@ export function dryRunBody(
   );
   return {
     dry_run: true,
-    model: parameters.model.name,
+    model: parameters.values.model,
     images: pictures.map((picture) => factsOf(picture.parameters)),
     parameters: ranParameters(parameters),
     estimate: { wait_ms: Math.round(waitMs), duration_ms: Math.round(durationMs), memory_bytes: memoryBytes ?? null },
@@ -204,7 +232,7 @@ export function madeBody(id: string, made: Made) {
   return {
     id,
     created: Math.floor(Date.now() / 1000),
-    model: parameters.model.name,
+    model: parameters.values.model,
     images: made.pictures.map(imageBody),
     parameters: ranParameters(parameters, result),
     timings: timingsOf(made),

@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type TObject, Type } from 'typebox';
 import type { Config } from '../../config.js';
 import type { Progress } from '../../engine/host/engine.js';
+import type { Shelf } from '../generators/shelf.js';
 import type { ProblemCode } from '../problems/problem-codes.js';
 import { smallBody } from '../server/body-gate.js';
 import { deadlineSignal, timeoutHeader } from '../server/deadline.js';
@@ -21,6 +22,8 @@ import { dryRunBody, writeHeaders, writeSharedHeaders } from './report.js';
 export interface Kitchen {
   readonly config: Config;
   readonly fields: FieldTable;
+  /** What the field `model` may name. */
+  readonly shelf: Shelf;
   readonly maker: PictureMaker;
   /** @throws EngineError when no picture can be made now anyway */
   readonly assertRoom: () => void;

@@ -2,6 +2,7 @@
 
 import { Type } from 'typebox';
 import type { Made, MadePicture } from '../pictures/making.js';
+import type { Parameters } from '../pictures/parameters.js';
 import type { ProblemCode } from '../problems/problem-codes.js';
 import { type Problem, type ProblemShape, responsesFor } from '../problems/problems.js';
 import type { WebuiBody } from './fields.js';
@@ -57,7 +58,7 @@ function echo(body: WebuiBody) {
 }
 
 function info({ batch_size = 1 }: WebuiBody, pictures: readonly MadePicture[], understood: Understood) {
-  const { request, size, model } = pictures[0]!.parameters;
+  const { request, size } = pictures[0]!.parameters;
   const seeds = pictures.map(({ parameters }) => parameters.request.seed);
   const all = <T>(value: T) => pictures.map(() => value);
   return {
@@ -78,8 +79,7 @@ function info({ batch_size = 1 }: WebuiBody, pictures: readonly MadePicture[], u
     batch_size,
     restore_faces: false,
     face_restoration_model: null,
-    sd_model_name: model.name,
-    sd_model_hash: model.digest.slice(0, 10),
+    ...checkpointOf(pictures[0]!.parameters),
     sd_vae_name: null,
     sd_vae_hash: null,
     seed_resize_from_w: -1,
@@ -96,9 +96,15 @@ function info({ batch_size = 1 }: WebuiBody, pictures: readonly MadePicture[], u
   };
 }
 
+/** As its list has it: a model, or a generator over one. */
+function checkpointOf({ values, model, generator }: Parameters) {
+  return { sd_model_name: values.model, sd_model_hash: (generator ?? model).digest.slice(0, 10) };
+}
+
 /** The web UI's one text for one picture, which its clients can read back. */
 function infotext({ parameters }: MadePicture, { sampler, schedule, version }: Understood): string {
-  const { request, size, model } = parameters;
+  const { request, size } = parameters;
+  const { sd_model_name, sd_model_hash } = checkpointOf(parameters);
   const facts: Record<string, string | number> = {
     Steps: request.steps,
     Sampler: sampler.name,
@@ -106,8 +112,8 @@ function infotext({ parameters }: MadePicture, { sampler, schedule, version }: U
     'CFG scale': request.guidanceScale,
     Seed: request.seed,
     Size: `${size.width}x${size.height}`,
-    'Model hash': model.digest.slice(0, 10),
-    Model: model.name,
+    'Model hash': sd_model_hash,
+    Model: sd_model_name,
     'Denoising strength': request.strength,
     Version: version,
   };

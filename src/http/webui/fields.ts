@@ -3,6 +3,7 @@
 import { type Static, Type } from 'typebox';
 import type { Config } from '../../config.js';
 import { promptSyntaxes } from '../../prompt-syntax.js';
+import { examplePrompt } from '../pictures/example.js';
 import { readBoolean, readNumber } from './reading.js';
 import { samplers, schedules } from './samplers.js';
 
@@ -20,7 +21,7 @@ export function webuiBody({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
         maxItems: 1,
         description: 'The starter picture; one.',
       }),
-      prompt: text('What to move towards.', ['watercolor painting, pastel']),
+      prompt: text('What to move towards.', [examplePrompt]),
       negative_prompt: text('What to move away from.', ['blurry, dark']),
       prompt_syntax: Type.Optional(
         Type.Enum([...promptSyntaxes], {

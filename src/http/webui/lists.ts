@@ -2,13 +2,13 @@
 
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
-import type { CatalogueEntry, Engine } from '../../engine/host/engine.js';
+import type { Shelf } from '../generators/shelf.js';
 import { fieldProblem, Problem } from '../problems/problems.js';
 import { webuiJson as json, label, webuiResponses as responses, webuiTags } from './answers.js';
 import { asksFor } from './fields.js';
 import { samplers, schedules } from './samplers.js';
 
-export function listRoutes(app: FastifyInstance, engine: Engine): void {
+export function listRoutes(app: FastifyInstance, shelf: Shelf): void {
   app.get(
     '/samplers',
     {
@@ -81,7 +81,7 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
       schema: {
         operationId: 'webuiModels',
         summary: 'The models',
-        description: 'Those that can run; the first is the default.',
+        description: 'Those that can run, and generators after them; the first is the default.',
         tags: webuiTags,
         response: {
           ...json(
@@ -102,7 +102,7 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
       },
     },
     async () =>
-      runnable(engine).map(({ name, digest }) => ({
+      checkpoints(shelf).map(({ name, digest }) => ({
         title: title({ name, digest }),
         model_name: name,
         hash: digest.slice(0, 10),
@@ -113,7 +113,7 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
   );
 
   const options = () => {
-    const model = engine.model();
+    const { model } = shelf.choose();
     return {
       sd_model_checkpoint: title(model),
       sd_checkpoint_hash: model.digest,
@@ -177,7 +177,7 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
       for (const [name, value] of Object.entries(sent)) {
         const same =
           name === 'sd_model_checkpoint'
-            ? checkpointName(engine, String(value)) === engine.model().name
+            ? checkpointName(shelf, String(value)) === shelf.choose().name
             : value === null || value === '' || !asksFor(value, [present[name]]);
         if (same) continue;
         const detail = `${name.slice(0, 60)} cannot be set: requests share no state here. Send override_settings with a request.`;
@@ -188,17 +188,21 @@ export function listRoutes(app: FastifyInstance, engine: Engine): void {
   );
 }
 
-const runnable = (engine: Engine) =>
-  engine.models.filter((model): model is Extract<CatalogueEntry, { runnable: true }> => model.runnable);
+/** What the web UI calls checkpoints: models, and generators over them. */
+const checkpoints = (shelf: Shelf): { name: string; digest: string }[] => [
+  ...shelf.models.flatMap((model) => (model.runnable ? [{ name: model.name, digest: model.digest }] : [])),
+  ...shelf.others.flatMap((one) =>
+    'model' in one && one.generator ? [{ name: one.name, digest: one.generator.digest }] : [],
+  ),
+];
 
 const title = ({ name, digest }: { name: string; digest: string }) => `${name} [${digest.slice(0, 10)}]`;
 
 /** A checkpoint's title, name or hash -> our name; what is none of them is left to be refused. */
-export function checkpointName(engine: Engine, checkpoint: string | undefined): string | undefined {
-  const known = runnable(engine).find(
-    (model) =>
-      checkpoint !== undefined &&
-      [title(model), model.name, model.digest, model.digest.slice(0, 10)].includes(checkpoint),
+export function checkpointName(shelf: Shelf, checkpoint: string | undefined): string | undefined {
+  if (checkpoint === undefined) return undefined;
+  const known = checkpoints(shelf).find((one) =>
+    [title(one), one.name, one.digest, one.digest.slice(0, 10)].includes(checkpoint),
   );
   return known?.name ?? checkpoint;
 }

@@ -1,12 +1,13 @@
 // What a request of the web UI asks for, in our words.
 
 import type { MaskReading } from '../../image/host/picture-reader.js';
+import type { Generator } from '../generators/generator.js';
 import type { ClientNames } from '../pictures/client-names.js';
 import { maxSeed, type Sent } from '../pictures/fields.js';
 import type { Warning } from '../pictures/warnings.js';
 import { fieldProblem } from '../problems/problems.js';
 import type { WebuiBody } from './fields.js';
-import { findSampler, type Sampler, type Schedule, samplers, schedulerOf, schedules } from './samplers.js';
+import { findSampler, type Sampler, type Schedule, samplerOf, samplers, schedulerOf, schedules } from './samplers.js';
 
 export interface WebuiRequest {
   readonly body: Sent;
@@ -31,14 +32,20 @@ const fits = ['fill', 'cover', 'extend'] as const;
 
 /**
  * @param model that the request names; absent for the default
+ * @param generator that it is; its defaults beat the web UI's
  * @throws Problem for what this server does not have
  */
-export function readRequest(sent: WebuiBody, maxN: number, model: string | undefined): WebuiRequest {
+export function readRequest(
+  sent: WebuiBody,
+  maxN: number,
+  model: string | undefined,
+  generator?: Generator,
+): WebuiRequest {
   refuseScripts(sent);
   const n = count(sent, maxN);
-  const { sampler, schedule } = samplerOf(sent);
+  const { sampler, schedule } = samplerAsked(sent, generator);
   const seed = seedOf(sent);
-  const body = { ...translate(sent, sampler, schedule, model), seed };
+  const body = { ...translate(sent, sampler, schedule, model, generator), seed };
   const warnings = seed === (sent.seed ?? -1) ? [] : (['seed_wrapped'] as const);
   return { body, n, maskReading: reading(sent), sampler, schedule, warnings };
 }
@@ -71,7 +78,9 @@ function seedOf({ seed = -1 }: WebuiBody): number {
   return seed === -1 ? seed : ((seed % count) + count) % count;
 }
 
-function samplerOf(sent: WebuiBody): { sampler: Sampler; schedule: Schedule } {
+function samplerAsked(sent: WebuiBody, generator?: Generator): { sampler: Sampler; schedule: Schedule } {
+  const usual = generator?.defaults.scheduler;
+  if (usual && (sent.sampler_name ?? sent.sampler_index) === undefined) return samplerOf(usual);
   const name = sent.sampler_name ?? sent.sampler_index ?? 'Euler';
   const found = findSampler(name);
   if (!found) {
@@ -91,25 +100,42 @@ function samplerOf(sent: WebuiBody): { sampler: Sampler; schedule: Schedule } {
   return { sampler: found.sampler, schedule };
 }
 
-function translate(sent: WebuiBody, sampler: Sampler, schedule: Schedule, model: string | undefined): Sent {
+function translate(
+  sent: WebuiBody,
+  sampler: Sampler,
+  schedule: Schedule,
+  model: string | undefined,
+  generator: Generator | undefined,
+): Sent {
   const scheduler = schedulerOf(sampler, schedule);
   if (!scheduler) {
     const detail = `The sampler ${sampler.name} has no ${schedule} schedule here.`;
     throw fieldProblem('unsupported_combination', 'scheduler', detail);
   }
   return {
+    ...usualOf(generator),
     prompt: sent.prompt ?? '',
-    negative_prompt: sent.negative_prompt ?? '',
+    ...(sent.negative_prompt && { negative_prompt: sent.negative_prompt }),
     prompt_syntax: sent.prompt_syntax ?? 'weighted',
     long_prompts: sent.long_prompts ?? true,
-    strength: sent.denoising_strength ?? 0.75,
-    guidance: sent.cfg_scale ?? 7,
-    steps: sent.steps ?? 50,
+    ...(sent.denoising_strength !== undefined && { strength: sent.denoising_strength }),
+    ...(sent.cfg_scale !== undefined && { guidance: sent.cfg_scale }),
+    ...(sent.steps !== undefined && { steps: sent.steps }),
     scheduler,
     width: sent.width ?? 512,
     height: sent.height ?? 512,
     fit: fits[sent.resize_mode ?? 0]!,
     ...(model !== undefined && { model }),
     format: 'png',
+  };
+}
+
+/** The web UI's defaults, but for those that a generator has, and within its limits. */
+function usualOf({ defaults = {}, limits = {} }: Partial<Pick<Generator, 'defaults' | 'limits'>> = {}): Sent {
+  const ownStrength = defaults.strength !== undefined || defaults.influence !== undefined;
+  return {
+    ...(!ownStrength && { strength: 0.75 }),
+    ...(defaults.guidance === undefined && { guidance: Math.min(7, limits.guidance ?? 7) }),
+    ...(defaults.steps === undefined && { steps: Math.min(50, limits.steps ?? 50) }),
   };
 }

@@ -50,6 +50,15 @@ export function findSampler(name: string): { sampler: Sampler; schedule: Schedul
   return sampler && { sampler, schedule };
 }
 
+/** The pair that is that scheduler of ours; one without any goes by its own name. */
+export function samplerOf(scheduler: SchedulerName): { sampler: Sampler; schedule: Schedule } {
+  for (const sampler of samplers) {
+    const [found] = Object.entries(sampler.schedulers).filter(([, name]) => name === scheduler);
+    if (found) return { sampler, schedule: found[0] as Schedule };
+  }
+  return { sampler: { name: scheduler, aliases: [], schedulers: { uniform: scheduler } }, schedule: 'uniform' };
+}
+
 /** @returns undefined where we have no such pair */
 export function schedulerOf(sampler: Sampler, schedule: Schedule): SchedulerName | undefined {
   return sampler.schedulers[schedule === 'automatic' ? (sampler.automatic ?? 'uniform') : schedule];

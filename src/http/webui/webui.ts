@@ -34,7 +34,7 @@ export function webuiRoutes(
   version: string,
   gpus: ReadableTelemetry | undefined,
 ): void {
-  const { config, fields } = kitchen;
+  const { config, fields, shelf } = kitchen;
   const json = webuiBody(config);
   const tasks = new Tasks();
   for (const schema of [WebuiMade, WebuiError]) app.addSchema(schema);
@@ -65,8 +65,8 @@ export function webuiRoutes(
     problems: responses,
     tidy: (body) => readBody(body, json),
     understand(sent, { caller }) {
-      const model = checkpointName(engine, sent.override_settings?.sd_model_checkpoint);
-      const asked = readRequest(sent, config.MAX_N, model);
+      const model = checkpointName(shelf, sent.override_settings?.sd_model_checkpoint);
+      const asked = readRequest(sent, config.MAX_N, model, shelf.generator(model));
       const task = tasks.begin(caller, sent.force_task_id, asked.n);
       return {
         order: {
@@ -211,7 +211,7 @@ export function webuiRoutes(
     },
   );
 
-  listRoutes(app, engine);
+  listRoutes(app, shelf);
   fixedListRoutes(app, engine, gpus);
 }
 

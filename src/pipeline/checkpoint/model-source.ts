@@ -8,8 +8,10 @@ import { checkFile, isThere } from '../folder/files.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import { PartConfig } from '../folder/schemas.js';
 import { type GraphFacts, graphFacts } from '../onnx/graph-facts.js';
+import { dataTypes } from '../onnx/graph-file.js';
 import { findSafetensors, readSafetensors } from '../safetensors/files.js';
-import { type WrittenPart, writePart } from './written-part.js';
+import type { Dtype } from '../safetensors/header.js';
+import { dtypesOf, type WrittenPart, writePart } from './written-part.js';
 
 /** A file's path, or a graph that we write. */
 export type GraphSource = string | WrittenPart;
@@ -17,10 +19,16 @@ export type GraphSource = string | WrittenPart;
 export interface Part {
   readonly graph: GraphSource;
   readonly facts: GraphFacts;
+  /** What holds its weights, such as unet/model.onnx. */
+  readonly file: string;
+  /** Of its weights, in safetensors' names. */
+  readonly dtypes: readonly Dtype[];
 }
 
 export interface ModelSource {
   readonly name: string;
+  /** For people. */
+  readonly layout: string;
   /**
    * @param file such as unet/config.json
    * @param schema of the keys that are read
@@ -28,6 +36,12 @@ export interface ModelSource {
    * @throws ModelFolderError when it is missing, no JSON object, or one that says what it must not
    */
   json(file: string, schema: object, absent?: Json): Json;
+  /**
+   * What decided a value of such a file, for people: the file itself where there is one.
+   * @param key and, for what is nested, the keys inside
+   * @returns undefined where nothing says it, so that a default counts
+   */
+  origin(file: string, key: readonly [string, ...string[]]): string | undefined;
   has(component: Component): boolean;
   /** @throws ModelFolderError when it is missing, broken or not supported */
   part(component: Component): Part;
@@ -49,8 +63,15 @@ const checkpointFolders: Readonly<Record<Component, string>> = {
   vae_decoder: 'vae',
 };
 
+const onnxDtypes: Readonly<Record<number, Dtype>> = {
+  [dataTypes.float32]: 'F32',
+  [dataTypes.float16]: 'F16',
+  [dataTypes.float64]: 'F64',
+};
+
 export class FolderSource implements ModelSource {
   readonly name: string;
+  readonly layout = "a folder in diffusers' layout";
 
   constructor(private readonly path: string) {
     this.name = basename(path);
@@ -60,6 +81,11 @@ export class FolderSource implements ModelSource {
     const json = readJson(this.path, file, absent);
     checkJson(file, json, schema);
     return json;
+  }
+
+  origin(file: string, key: readonly [string, ...string[]]): string | undefined {
+    const value = key.reduce((at: unknown, each) => (at as Json | undefined)?.[each], readJson(this.path, file, {}));
+    return (value ?? null) === null ? undefined : file;
   }
 
   has(component: Component): boolean {
@@ -78,7 +104,7 @@ export class FolderSource implements ModelSource {
     const tensors = about(weights, () => readSafetensors(this.path, weights));
     const config = `${name}/config.json`;
     const written = writePart(component, tensors, this.json(config, PartConfig), config);
-    return { graph: written, facts: written.facts };
+    return { graph: written, facts: written.facts, file: weights, dtypes: dtypesOf(tensors) };
   }
 
   tokenizer(name: 'tokenizer' | 'tokenizer_2'): TokenizerSource {
@@ -89,7 +115,8 @@ export class FolderSource implements ModelSource {
     checkFile(this.path, file);
     const graph = join(this.path, file);
     try {
-      return { graph, facts: graphFacts(graph) };
+      const facts = graphFacts(graph);
+      return { graph, facts, file, dtypes: [...facts.weightTypes].map((type) => onnxDtypes[type]!) };
     } catch (error) {
       throw new ModelFolderError(`${file} cannot be read: ${(error as Error).message}`);
     }

@@ -16,13 +16,14 @@ import {
   sampleSize,
   schedulerJson,
   settingsJson,
+  turbo,
 } from './family-defaults.js';
 import { checkIsModel, unetPrefix, vaePrefix } from './file-kind.js';
 import { fileExtension, fileModelName, settingsOf } from './file-names.js';
 import type { ModelSource, Part, TokenizerSource } from './model-source.js';
 import { openClip, openClipLayers, originalUnet, originalVae, transformersClip } from './original-layout.js';
 import { clipTextJson, unetJson, vaeJson } from './shapes.js';
-import { type Tensors, writePart } from './written-part.js';
+import { dtypesOf, type Tensors, writePart } from './written-part.js';
 
 type TextEncoder = 'text_encoder' | 'text_encoder_2';
 const scalingFactors: Readonly<Record<FileFamily, number>> = {
@@ -34,13 +35,18 @@ const scalingFactors: Readonly<Record<FileFamily, number>> = {
 
 export class SingleFileSource implements ModelSource {
   readonly name: string;
+  readonly layout = 'a single file in the original layout';
+  private readonly file: string;
   private readonly configs: Readonly<Record<string, Json>>;
+  /** File -> key -> what decided it. */
+  private readonly origins: Readonly<Record<string, Readonly<Record<string, string>>>>;
   private readonly tensors: Readonly<Partial<Record<'unet' | 'vae' | TextEncoder, Tensors>>>;
 
   /** @throws ModelFolderError when the file is broken, or no model that is supported */
   constructor(path: string) {
     const stem = basename(path, fileExtension);
     this.name = fileModelName(path);
+    this.file = basename(path);
     const { tensors, metadata } = headerOf(path);
     checkIsModel(tensors);
     const family = familyOf(tensors);
@@ -51,15 +57,16 @@ export class SingleFileSource implements ModelSource {
     this.tensors = { unet, vae, ...encoders };
 
     const settings = settingsBeside(path);
-    const told = `${stem} ${metadata.get('modelspec.title') ?? ''}`;
+    const settingsFile = basename(settingsOf(path));
     const facts: FileFacts = {
       family,
       inpaints: unet.get('conv_in.weight')?.shape[1] === 9,
-      turbo: settings.turbo ?? /turbo/i.test(told),
+      turbo: turbo(stem, { family, metadata, settings, settingsFile }),
       latentConsistency: unet.has('time_embedding.cond_proj.weight'),
       tensors,
       metadata,
       settings,
+      settingsFile,
     };
     const configs = Object.entries(encoders).map(([component, own]): [TextEncoder, Json] => [
       component as TextEncoder,
@@ -67,14 +74,30 @@ export class SingleFileSource implements ModelSource {
     ]);
     const pooledWidth = configs.find(([component]) => component === 'text_encoder_2')?.[1].projection_dim;
     const pooled = pooledWidth && { width: pooledWidth, timeIds: family === 'sdxl-refiner' ? 5 : 6 };
+    const scheduler = schedulerJson(facts);
+    const own = settingsJson(facts);
+    const size = sampleSize(facts);
     this.configs = {
       'model_index.json': pipelineJson(facts),
-      'scheduler/scheduler_config.json': schedulerJson(facts),
-      'unet/config.json': { ...unetJson(unet, pooled), sample_size: sampleSize(facts) },
+      'scheduler/scheduler_config.json': scheduler.json,
+      'unet/config.json': { ...unetJson(unet, pooled), sample_size: size.value },
       'vae/config.json': { ...vaeJson(vae), scaling_factor: scalingFactors[family] },
-      'img2img.json': settingsJson(facts),
+      'img2img.json': own.json,
       ...Object.fromEntries(configs.map(([component, config]) => [`${component}/config.json`, config])),
     };
+    this.origins = {
+      'model_index.json': { _class_name: keyOf[family], _name_or_path: facts.turbo.from },
+      'scheduler/scheduler_config.json': scheduler.origins,
+      'unet/config.json': { sample_size: size.from },
+      'vae/config.json': { scaling_factor: `the default of ${family}` },
+      'img2img.json': own.origins,
+    };
+  }
+
+  origin(file: string, [key, ...inside]: readonly [string, ...string[]]): string | undefined {
+    const value = inside.reduce((at: unknown, each) => (at as Json | undefined)?.[each], this.configs[file]?.[key]);
+    if (value === undefined) return undefined;
+    return this.origins[file]?.[key] ?? 'the shapes of its tensors';
   }
 
   json(file: string, schema: object, absent?: Json): Json {
@@ -93,7 +116,7 @@ export class SingleFileSource implements ModelSource {
     if (!tensors) throw new ModelFolderError(`it holds no ${component}`);
     const file = `${component.startsWith('vae') ? 'vae' : component}/config.json`;
     const written = writePart(component, tensors, this.json(file, PartConfig), file);
-    return { graph: written, facts: written.facts };
+    return { graph: written, facts: written.facts, file: this.file, dtypes: dtypesOf(tensors) };
   }
 
   /** open_clip pads with the token 0, OpenAI's CLIP with the end token. */
@@ -131,12 +154,21 @@ const xlClipPrefix = 'conditioner.embedders.0.transformer.';
 const xlOpenClipPrefix = 'conditioner.embedders.1.model.';
 const refinerPrefix = 'conditioner.embedders.0.model.';
 
+/** The first that a file has decides. */
+const familyPrefixes: readonly (readonly [prefix: string, family: FileFamily])[] = [
+  [xlOpenClipPrefix, 'sdxl'],
+  [refinerPrefix, 'sdxl-refiner'],
+  [openClipPrefix, 'sd2'],
+  [clipPrefix, 'sd1'],
+];
+const keyOf = Object.fromEntries(familyPrefixes.map(([prefix, family]) => [family, `the keys ${prefix}…`])) as Readonly<
+  Record<FileFamily, string>
+>;
+
 function familyOf(tensors: Tensors): FileFamily {
-  const has = (prefix: string) => [...tensors.keys()].some((name) => name.startsWith(prefix));
-  if (has(xlOpenClipPrefix)) return 'sdxl';
-  if (has(refinerPrefix)) return 'sdxl-refiner';
-  if (has(openClipPrefix)) return 'sd2';
-  if (has(clipPrefix)) return 'sd1';
+  const names = [...tensors.keys()];
+  const found = familyPrefixes.find(([prefix]) => names.some((name) => name.startsWith(prefix)));
+  if (found) return found[1];
   throw new ModelFolderError('it holds no text encoder that is known; take the version of the file that has one');
 }
 

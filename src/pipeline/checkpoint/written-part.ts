@@ -10,7 +10,7 @@ import type { WrittenGraph } from '../graphs/graph-writer.js';
 import type { WeightChanges } from '../graphs/low-rank.js';
 import { writeUNet } from '../graphs/unet.js';
 import { Weights } from '../graphs/weights.js';
-import type { TensorPlace } from '../safetensors/header.js';
+import type { Dtype, TensorPlace } from '../safetensors/header.js';
 import { clipTextConfig, klConfig, tinyConfig, unetConfig } from './part-configs.js';
 
 export type Tensors = ReadonlyMap<string, TensorPlace>;
@@ -19,6 +19,13 @@ export type Tensors = ReadonlyMap<string, TensorPlace>;
 export interface WrittenPart extends WrittenGraph {
   readonly tensors: Tensors;
   with(changes: WeightChanges): WrittenPart;
+}
+
+/** Of a part's weights, the one that most of them have first. */
+export function dtypesOf(tensors: Tensors): readonly Dtype[] {
+  const counts = new Map<Dtype, number>();
+  for (const { dtype } of tensors.values()) counts.set(dtype, (counts.get(dtype) ?? 0) + 1);
+  return [...counts].sort(([, a], [, b]) => b - a).map(([dtype]) => dtype);
 }
 
 /**

@@ -1,17 +1,14 @@
 // The JSON files of a model folder: bounded, and of each key that is read its type and range.
 
-import { Errors } from 'typebox/schema';
-import { requirement, type SchemaError } from '../../requirement.js';
+import { mistakesIn } from '../../json-mistakes.js';
 import { isThere, readText } from './files.js';
-import { ModelFolderError, shown } from './model-folder-error.js';
+import { ModelFolderError } from './model-folder-error.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: configs of many exporters; each key is checked by the schema of its file
 export type Json = Record<string, any>;
 
 /** Configs take a few kilobytes. */
 export const maxConfigBytes = 2 ** 20;
-/** Of one file's mistakes, how many are told. */
-const maxMistakes = 3;
 
 /**
  * @param absent what a missing file counts as
@@ -29,24 +26,8 @@ export function readJson(folder: string, file: string, absent?: Json, maxBytes =
  * @throws ModelFolderError that names the file, and of each mistake the key, the value and what it must be
  */
 export function checkJson(file: string, value: Json, schema: object): void {
-  const given = Object.fromEntries(Object.entries(value).filter(([, each]) => each !== null));
-  const [valid, errors] = Errors(schema, given);
-  if (valid) return;
-  const mistakes = new Set((errors as SchemaError[]).flatMap((error) => mistakesOf(error, given, schema)));
-  throw new ModelFolderError(`${file}: ${[...mistakes].slice(0, maxMistakes).join('; ')}`);
-}
-
-function mistakesOf(error: SchemaError, value: Json, schema: object): string[] {
-  const path = error.instancePath.split('/').slice(1);
-  if (error.keyword === 'boolean') return []; // says again what additionalProperties says
-  if (error.keyword === 'additionalProperties') {
-    const known = Object.keys(path.reduce((at: Json, key) => at.properties?.[key] ?? {}, schema).properties ?? {});
-    return (error.params.additionalProperties as string[])
-      .slice(0, maxMistakes)
-      .map((key) => `${shown([...path, key].join('.'))} is not known (known: ${known.join(', ')})`);
-  }
-  const found = path.reduce((at: unknown, key) => (at as Json)?.[key], value);
-  return [`${path.join('.')} is ${shown(found)}; it ${requirement(error)}`];
+  const mistakes = mistakesIn(value, schema);
+  if (mistakes.length > 0) throw new ModelFolderError(`${file}: ${mistakes.join('; ')}`);
 }
 
 function parseJson(text: string): unknown {

@@ -50,8 +50,9 @@ export function findModels(modelsDir: string, lorasDir = join(modelsDir, 'loras'
   return { paths: new Map(found.sort(([a], [b]) => (a < b ? -1 : 1))) };
 }
 
-const mayBeModel = (entry: Dirent) => entry.isDirectory() || entry.isSymbolicLink() || isCheckpoint(entry);
+/** What begins with a dot is somebody's own: a download's, or Git's. */
+const mayBeModel = (entry: Dirent) =>
+  !entry.name.startsWith('.') && (entry.isDirectory() || entry.isSymbolicLink() || isCheckpoint(entry));
 
-/** By its name. Files that begin with a dot are somebody's own: a download's. */
-const isCheckpoint = ({ name }: Dirent) =>
-  !name.startsWith('.') && (extname(name) === fileExtension || pickle.test(name));
+/** By its name. */
+const isCheckpoint = ({ name }: Dirent) => extname(name) === fileExtension || pickle.test(name);

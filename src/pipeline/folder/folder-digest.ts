@@ -17,6 +17,9 @@ export function stampFolder(path: string): string {
     .join('\n');
 }
 
+/** Bytes that a model's files take. @throws ModelFolderError */
+export const bytesOnDisk = (path: string): number => filesOf(path).reduce((sum, { stat }) => sum + stat.size, 0);
+
 /** Bytes that a model's weights take once they are loaded: of ONNX parts what their folders hold, nearly all of it weights. */
 export function bytesOfModel({ graphs }: Pick<ModelFolder, 'graphs'>): number {
   return Object.values(graphs).reduce((sum, graph) => {

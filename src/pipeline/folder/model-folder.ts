@@ -79,8 +79,7 @@ const noWords: Vocabulary = { styles: [], qualities: [], colours: [], other: [] 
  * @param provider that is to run it: some graphs run on CUDA only
  * @throws ModelFolderError when something is missing or not supported
  */
-export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFolder {
-  const source = openSource(path);
+export function readModelFolder(path: string, provider: 'cpu' | 'cuda', source = openSource(path)): ModelFolder {
   const index = source.json('model_index.json', ModelIndex);
   const className = String(index._class_name ?? 'unknown');
   const { architecture } = familyOf(className, false);
@@ -158,7 +157,8 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda'): ModelFo
 
 const encoderOutputs = ['latent_parameters', 'latents'] as const;
 
-function openSource(path: string): ModelSource {
+/** @throws ModelFolderError for what is neither a folder nor a model of one file */
+export function openSource(path: string): ModelSource {
   if (statSync(path).isDirectory()) return new FolderSource(path);
   if (path.endsWith(fileExtension)) return new SingleFileSource(path);
   throw new ModelFolderError(`${basename(path)} ${pickleRefusal}`);

@@ -49,12 +49,13 @@ export function writeClipText(weights: Weights, config: ClipTextConfig): Written
   }
   const last = g.layerNorm(h, 'text_model.final_layer_norm', width, epsilon);
   const inRows = (x: Value) => g.inRows(x, rows, [tokens, width]);
-  g.output('last_hidden_state', inRows(last), hiddenShape);
-  for (const [i, each] of hidden.entries()) g.output(`hidden_states.${i}`, inRows(each), hiddenShape);
+  // First, as exporters have it: optimum takes the pooled embedding by its place.
   if (projection !== undefined) {
     const pooled = pool(g, inRows(last), ids, config);
     g.output('text_embeds', project(g, pooled, width, projection), ['batch', projection]);
   }
+  g.output('last_hidden_state', inRows(last), hiddenShape);
+  for (const [i, each] of hidden.entries()) g.output(`hidden_states.${i}`, inRows(each), hiddenShape);
   weights.checkAllUsed(/position_ids$|^logit_scale$/);
   return g.finish(0);
 }

@@ -15,7 +15,20 @@ export interface WrittenGraph {
   readonly bytes: Uint8Array;
   /** What its weights take as float32, which they become when they are loaded. */
   readonly weightBytes: number;
+  /** The same graph over one file of weights beside it. @param location that file's name */
+  gathered(location: string): GatheredGraph;
 }
+
+export interface GatheredGraph {
+  readonly bytes: Uint8Array;
+  /** What the file of weights holds, and where; between them it is empty. */
+  readonly weights: readonly { readonly from: TensorPlace; readonly at: number }[];
+  /** Of the file of weights. */
+  readonly weightBytes: number;
+}
+
+/** Where weights begin in a file of their own: readers of any device take them from there. */
+const alignment = 64;
 
 /** The name of a value in the graph. */
 export type Value = string;
@@ -95,10 +108,37 @@ export class GraphWriter {
   /** @param halvings how often the graph halves its picture's sides */
   finish(halvings: number): WrittenGraph {
     const folder = commonFolder([...this.weights.values()].map(({ file }) => file));
-    const initializers = [...this.weights].map(([name, { dtype, shape, file, offset, length }]) => {
-      const location = relative(folder, file).split(sep).join('/');
-      const place = externalData({ location, offset: String(offset), length: String(length) });
-      return bytesField(5, encodeMessage([...tensorHead(name, weightTypes[dtype]!, shape), ...place]));
+    const bytes = this.encoded(({ file, offset }) => [relative(folder, file).split(sep).join('/'), offset]);
+    const byName = (values: readonly ValueInfo[]) => new Map(values.map((value) => [value.name, value]));
+    const facts = {
+      inputs: byName(this.inputs),
+      outputs: byName(this.outputs),
+      weightTypes: new Set([dataTypes.float32]),
+      cudaOnly: [],
+      halvings,
+    };
+    const elements = [...this.weights.values()].reduce((sum, { length, dtype }) => sum + length / dtypeBytes[dtype], 0);
+    return { folder, facts, bytes, weightBytes: 4 * elements, gathered: (location) => this.gathered(location) };
+  }
+
+  private gathered(location: string): GatheredGraph {
+    const weights: { from: TensorPlace; at: number }[] = [];
+    let end = 0;
+    const bytes = this.encoded((from) => {
+      const at = Math.ceil(end / alignment) * alignment;
+      weights.push({ from, at });
+      end = at + from.length;
+      return [location, at];
+    });
+    return { bytes, weights, weightBytes: end };
+  }
+
+  /** @param locate where a weight is found: a file, and the offset in it */
+  private encoded(locate: (place: TensorPlace) => readonly [location: string, offset: number]): Uint8Array {
+    const initializers = [...this.weights].map(([name, tensor]) => {
+      const [location, offset] = locate(tensor);
+      const place = externalData({ location, offset: String(offset), length: String(tensor.length) });
+      return bytesField(5, encodeMessage([...tensorHead(name, weightTypes[tensor.dtype]!, tensor.shape), ...place]));
     });
     const graph = [
       ...this.nodes,
@@ -109,22 +149,12 @@ export class GraphWriter {
       ...this.outputs.map((each) => bytesField(12, encodeValueInfo(each))),
     ];
     const imports = [[varintField(2, opset)], [bytesField(1, 'com.microsoft'), varintField(2, 1)]];
-    const bytes = encodeMessage([
+    return encodeMessage([
       varintField(1, irVersion),
       bytesField(2, 'img2img'),
       bytesField(7, encodeMessage(graph)),
       ...imports.map((each) => bytesField(8, encodeMessage(each))),
     ]);
-    const byName = (values: readonly ValueInfo[]) => new Map(values.map((value) => [value.name, value]));
-    const facts = {
-      inputs: byName(this.inputs),
-      outputs: byName(this.outputs),
-      weightTypes: new Set([dataTypes.float32]),
-      cudaOnly: [],
-      halvings,
-    };
-    const elements = [...this.weights.values()].reduce((sum, { length, dtype }) => sum + length / dtypeBytes[dtype], 0);
-    return { folder, facts, bytes, weightBytes: 4 * elements };
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { readJson } from '../folder/configs.js';
+import { type Json, readJson } from '../folder/configs.js';
 import { checkFile } from '../folder/files.js';
 import { ModelFolderError, shown } from '../folder/model-folder-error.js';
 import { readHeader, type TensorPlace } from './header.js';
@@ -13,29 +13,41 @@ const indexName = /^(?:diffusion_pytorch_model|model|pytorch_model)(?:\.(\w+))?\
 const shardName = /^[\w.-]+\.safetensors$/;
 /** What torch saves by itself. */
 export const pickle = /\.(?:bin|ckpt|pt|pth)$/;
-const largestIndex = 16 * 2 ** 20;
+/** Bytes. */
+export const largestIndex = 16 * 2 ** 20;
 
 export const pickleRefusal =
   'is a pickle, which can run programs when it is read, so it is not: save the model as .safetensors (diffusers: save_pretrained with safe_serialization)';
 
+export interface WeightsFile {
+  readonly name: string;
+  /** '' for full precision. */
+  readonly variant: string;
+}
+
+/** Those of these files that hold a part's whole weights: full precision before `fp16` before other variants. */
+export function weightsFiles(names: readonly string[]): WeightsFile[] {
+  const files = [...names].sort().flatMap((name) => {
+    const match = singleName.exec(name) ?? indexName.exec(name);
+    return match ? [{ name, variant: match[1] ?? match[2] ?? '' }] : [];
+  });
+  const order = ['', 'fp16'];
+  const rank = (variant: string) => (order.includes(variant) ? order.indexOf(variant) : order.length);
+  return files.sort((a, b) => rank(a.variant) - rank(b.variant));
+}
+
 /**
- * The file that holds a part's weights: full precision before `fp16` before other variants.
+ * The file that holds a part's weights.
  * @param root of the model
  * @param part its folder, such as unet
  * @returns such as unet/model.safetensors; undefined when there is none
  * @throws ModelFolderError when there are pickles only
  */
 export function findSafetensors(root: string, part: string): string | undefined {
-  const names = readdirSync(join(root, part)).sort();
-  const candidates = names.flatMap((name) => {
-    const match = singleName.exec(name) ?? indexName.exec(name);
-    return match ? [{ name, variant: match[1] ?? match[2] ?? '' }] : [];
-  });
-  const order = ['', 'fp16'];
-  const rank = (variant: string) => (order.includes(variant) ? order.indexOf(variant) : order.length);
-  candidates.sort((a, b) => rank(a.variant) - rank(b.variant));
-  if (candidates[0]) return `${part}/${candidates[0].name}`;
-  const refused = names.find((name) => pickle.test(name));
+  const names = readdirSync(join(root, part));
+  const [first] = weightsFiles(names);
+  if (first) return `${part}/${first.name}`;
+  const refused = names.sort().find((name) => pickle.test(name));
   if (refused) throw new ModelFolderError(`${part}/${refused} ${pickleRefusal}`);
   return undefined;
 }
@@ -48,7 +60,7 @@ export function findSafetensors(root: string, part: string): string | undefined 
  */
 export function readSafetensors(root: string, file: string): ReadonlyMap<string, TensorPlace> {
   if (!file.endsWith('.json')) return tensorsOf(root, file);
-  const map = weightMap(root, file);
+  const map = weightMap(readJson(root, file, undefined, largestIndex));
   const part = dirname(file);
   const shards = new Map([...new Set(map.values())].map((shard) => [shard, shardOf(root, part, shard)]));
   const tensors = new Map<string, TensorPlace>();
@@ -66,7 +78,6 @@ function tensorsOf(root: string, file: string): ReadonlyMap<string, TensorPlace>
 }
 
 function shardOf(root: string, part: string, shard: string): ReadonlyMap<string, TensorPlace> {
-  if (!shardName.test(shard)) throw new RangeError(`its index names the file ${shown(shard)}`);
   try {
     return tensorsOf(root, `${part}/${shard}`);
   } catch (error) {
@@ -75,12 +86,17 @@ function shardOf(root: string, part: string, shard: string): ReadonlyMap<string,
   }
 }
 
-/** Tensor -> shard. */
-function weightMap(root: string, file: string): ReadonlyMap<string, string> {
-  const { weight_map: map } = readJson(root, file, undefined, largestIndex);
+/**
+ * Tensor -> shard.
+ * @param index what the file of the index says
+ * @throws RangeError when that is none, or names files that cannot lie beside it
+ */
+export function weightMap({ weight_map: map }: Json): ReadonlyMap<string, string> {
   const entries = typeof map === 'object' && map !== null ? Object.entries(map) : [];
   if (entries.length === 0 || entries.some(([, shard]) => typeof shard !== 'string')) {
     throw new RangeError('its index has no weight_map of tensors to files');
   }
+  const wrong = entries.find(([, shard]) => !shardName.test(shard as string));
+  if (wrong) throw new RangeError(`its index names the file ${shown(wrong[1])}`);
   return new Map(entries as [string, string][]);
 }

@@ -57,11 +57,11 @@ export function fieldError(field, detail) {
  */
 export function adopt(fields) {
   const before = byId('model').value;
-  for (const name of [...texts, ...numbers]) {
-    if (name !== 'guidance') byId(name).value = fields[name] ?? '';
-  }
   byId('model').value = fields.model ?? before;
-  if (byId('model').value !== before) byId('model').dispatchEvent(new Event('change'));
+  if (byId('model').value !== before) byId('model').dispatchEvent(new Event('change')); // which brings its own values
+  for (const name of [...texts, ...numbers]) {
+    if (name !== 'guidance' && name !== 'model') byId(name).value = fields[name] ?? '';
+  }
   if (fields.guidance !== undefined) setGuidance(Number(fields.guidance));
   byId('embed_parameters').checked = fields.embed_parameters === true;
   const side = ['width', 'height'].find((name) => fields[name] !== undefined);

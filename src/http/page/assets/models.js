@@ -8,15 +8,29 @@ import { offerWords } from './words.js';
 /**
  * @typedef {{ native: number, multiple: number, min: number, max: number }} Sizes sides in pixels
  * @typedef {{ name: string, title: string, runnable: boolean, reason?: string, size: Sizes,
- *   limits: { steps: number, pixels: number, prompt_chars: number },
- *   defaults: { steps: number, guidance: number, scheduler: string },
- *   vocabulary?: Record<string, string[]> }} Model as GET /models lists it
+ *   limits: { steps: number, pixels: number, prompt_chars: number, guidance?: number },
+ *   defaults: { steps: number, guidance: number, scheduler: string, influence?: number },
+ *   generator?: { base: string, prompt_prefix?: string, prompt_suffix?: string, negative_prompt?: string },
+ *   vocabulary?: Record<string, string[]> }} Model as GET /models lists it, generators too
  */
 
 /** @type {Model[]} */
 let models = [];
-/** Whether the guidance is somebody's choice; else it follows the model. */
-let guidanceChosen = false;
+/**
+ * What controls were given that follow the model. One that has another value is somebody's choice, and keeps it.
+ * @type {Record<string, string>}
+ */
+const given = Object.fromEntries(['prompt', 'influence', 'guidance'].map((id) => [id, byId(id).value]));
+const usual = { ...given };
+
+/** @param {string} id @param {number | string} value */
+function offer(id, value) {
+  if (byId(id).value === given[id]) {
+    byId(id).value = value;
+    byId(id).dispatchEvent(new Event('input'));
+    given[id] = byId(id).value; // a slider has steps
+  } else given[id] = String(value);
+}
 
 /** @returns {Model | undefined} */
 export const model = () => models.find(({ name }) => name === byId('model').value);
@@ -43,27 +57,38 @@ async function load() {
     say(broken ? `No model can run: ${broken.name}: ${broken.reason}.` : 'The server is loading its models…');
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
+  const option = (/** @type {Model} */ { name, title }) =>
+    element('option', { value: name, textContent: title, title: name });
+  const generators = models.filter(({ generator }) => generator).map(option);
   byId('model').replaceChildren(
-    ...models.map(({ name, title }) => element('option', { value: name, textContent: title, title: name })),
+    ...models.filter(({ generator }) => !generator).map(option),
+    ...(generators.length > 0 ? [element('optgroup', { label: 'Generators' }, ...generators)] : []),
   );
-  // The one with the fewest steps answers soonest.
+  // The one with the fewest steps answers soonest; it is loaded from the start.
   byId('model').value = models.reduce((best, one) => (one.defaults.steps < best.defaults.steps ? one : best)).name;
   followModel();
   say('');
 }
 
 function followModel() {
-  const chosen = model();
-  if (!chosen) return;
-  const { defaults, limits } = chosen;
-  if (!guidanceChosen) setGuidance(defaults.guidance);
+  const followed = model();
+  if (!followed) return;
+  const { defaults, limits, generator } = followed;
+  byId('guidance').max = 30;
+  offer('guidance', defaults.guidance);
+  byId('guidance').max = limits.guidance ?? 30;
+  offer('influence', defaults.influence ?? usual.influence ?? 50);
+  offer('prompt', generator ? '' : (usual.prompt ?? '')); // a generator brings its own
+  const whole = generator && [generator.prompt_prefix, '…', generator.prompt_suffix].join('');
+  byId('prompt').placeholder = whole ?? '';
+  byId('negative_prompt').placeholder = generator?.negative_prompt ?? '';
   byId('y_values').value = guidances(defaults.guidance).join(', ');
   byId('steps').placeholder = defaults.steps;
   byId('steps').max = limits.steps;
   byId('scheduler').options[0].textContent = `${defaults.scheduler}, the model's`;
   for (const id of ['prompt', 'negative_prompt']) byId(id).maxLength = limits.prompt_chars;
   offerSizes();
-  offerWords(chosen.vocabulary);
+  offerWords(followed.vocabulary);
 }
 
 /** About a model's own: less, that, more. @param {number} usual @returns {number[]} */
@@ -80,10 +105,10 @@ export function setGuidance(value) {
 
 /** The sizes that the model makes of the starter's aspect; the server computes the other side in the same way. */
 export function offerSizes() {
-  const chosen = model();
+  const offered = model();
   const picture = starter();
-  if (!chosen) return;
-  const { native, multiple, min, max } = chosen.size;
+  if (!offered) return;
+  const { native, multiple, min, max } = offered.size;
   const aspect = picture && picture.width > 0 ? picture.width / picture.height : 1;
   const fitting = (/** @type {number} */ side) => Math.min(Math.max(Math.round(side / multiple) * multiple, min), max);
   const sizeText = (/** @type {number} */ width, /** @type {number} */ height) => `${width} × ${height}`;
@@ -93,7 +118,7 @@ export function offerSizes() {
   const options = [element('option', { value: '', textContent: `${automatic} (auto)` })];
   for (let side = min; side <= max; side += step) {
     const [width, height] = aspect >= 1 ? [side, fitting(side / aspect)] : [fitting(side * aspect), side];
-    if (width * height > chosen.limits.pixels) continue;
+    if (width * height > offered.limits.pixels) continue;
     const value = aspect >= 1 ? `width=${width}` : `height=${height}`;
     options.push(element('option', { value, textContent: sizeText(width, height) }));
   }
@@ -102,6 +127,3 @@ export function offerSizes() {
 }
 
 byId('model').addEventListener('change', followModel);
-byId('guidance').addEventListener('input', (/** @type {Event} */ event) => {
-  if (event.isTrusted) guidanceChosen = true;
-});

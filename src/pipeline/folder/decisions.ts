@@ -1,0 +1,111 @@
+// All that was decided about a model, and what decided it: for whoever wonders why a model runs as it does.
+
+import type { ModelSource } from '../checkpoint/model-source.js';
+import type { Component } from './components.js';
+import { isThere } from './files.js';
+import type { ModelFolder } from './model-folder.js';
+
+export interface Decision {
+  readonly what: string;
+  readonly value: string | number | boolean | null;
+  /** For people: a file, a key of a file's metadata, a tensor, a default. */
+  readonly from: string;
+}
+
+export interface DecidedPart {
+  readonly part: Component;
+  /** What holds its weights. */
+  readonly file: string;
+  readonly format: 'onnx' | 'safetensors';
+  readonly dtypes: readonly string[];
+}
+
+const scheduler = 'scheduler/scheduler_config.json';
+const settings = 'img2img.json';
+const unet = 'unet/config.json';
+
+/** @param folder as it was read from the source */
+export function decisionsOf(source: ModelSource, folder: ModelFolder): Decision[] {
+  const { kind, defaults, size, schedulerConfig: schedule, latentScale, family } = folder;
+  const of = (file: string, ...key: [string, ...string[]]) => source.origin(file, key);
+  const ownDefault = `the default of ${kind}`;
+  const plain = 'the default of diffusers';
+  const fixed = size.min === size.max && typeof folder.graphs.unet === 'string' ? 'the graph of the UNet' : undefined;
+  const native = of(settings, 'size', 'native') ?? fixed ?? of(unet, 'sample_size') ?? ownDefault;
+  const sides = ['min', 'max', 'multiple'].some((key) => of(settings, 'size', key) !== undefined);
+  return [
+    { what: 'layout', value: source.layout, from: 'what lies there' },
+    { what: 'kind', value: kind, from: of('model_index.json', '_class_name') ?? plain },
+    { what: 'turbo', value: kind.endsWith('turbo'), from: turboFrom(source, folder) },
+    { what: 'inpainting', value: folder.inpaints, from: "the UNet's input channels" },
+    {
+      what: 'guidance embedded',
+      value: family.guidanceEmbedded,
+      from: 'whether the UNet takes timestep_cond',
+    },
+    {
+      what: 'prediction type',
+      value: schedule.prediction_type ?? 'epsilon',
+      from: of(scheduler, 'prediction_type') ?? plain,
+    },
+    {
+      what: 'zero terminal SNR',
+      value: schedule.rescale_betas_zero_snr ?? false,
+      from: of(scheduler, 'rescale_betas_zero_snr') ?? plain,
+    },
+    {
+      what: 'scheduler',
+      value: defaults.scheduler,
+      from: of(settings, 'defaults', 'scheduler') ?? of(scheduler, '_class_name') ?? ownDefault,
+    },
+    {
+      what: 'timestep spacing',
+      value: schedule.timestep_spacing ?? 'that of the scheduler',
+      from: of(scheduler, 'timestep_spacing') ?? plain,
+    },
+    { what: 'steps', value: defaults.steps, from: of(settings, 'defaults', 'steps') ?? ownDefault },
+    { what: 'guidance', value: defaults.guidance, from: of(settings, 'defaults', 'guidance') ?? ownDefault },
+    { what: 'native size', value: size.native, from: native },
+    {
+      what: 'sizes',
+      value: `${size.min} to ${size.max}, multiples of ${size.multiple}`,
+      from: sides ? of(settings, 'size')! : (fixed ?? 'the native size and the halvings of the UNet and the VAE'),
+    },
+    {
+      what: 'scaling factor',
+      value: latentScale.factor,
+      from:
+        of('vae/config.json', 'scaling_factor') ??
+        of('vae_decoder/config.json', 'scaling_factor') ??
+        of('vae_encoder/config.json', 'scaling_factor') ??
+        ownDefault,
+    },
+    ...folder.textEncoders.map(({ tokenizer, tokenizerSource }) => ({
+      what: tokenizer.replace('_', ' '),
+      value: tokenizerSource.padToken === undefined ? 'its own' : `CLIP's, padded with ${tokenizerSource.padToken}`,
+      from: tokenizerSource.padToken === undefined ? tokenizerFile(tokenizerSource.folder, tokenizer) : 'assets/clip',
+    })),
+    { what: 'title', value: folder.title, from: of(settings, 'title') ?? 'its name' },
+    { what: 'license', value: folder.license, from: of(settings, 'license') ?? 'nothing says it' },
+  ];
+}
+
+export function partsOf(source: ModelSource, { graphs }: ModelFolder): DecidedPart[] {
+  return (Object.keys(graphs) as Component[]).map((part) => {
+    const { file, dtypes, graph } = source.part(part);
+    return { part, file, dtypes, format: typeof graph === 'string' ? 'onnx' : 'safetensors' };
+  });
+}
+
+function turboFrom(source: ModelSource, { name, kind }: ModelFolder): string {
+  const said = source.origin(settings, ['turbo']);
+  if (said !== undefined) return said;
+  if (kind.endsWith('turbo'))
+    return /turbo/i.test(name) ? 'its name' : (source.origin('model_index.json', ['_name_or_path']) ?? 'its name');
+  return 'no word of it in its name';
+}
+
+const tokenizerFile = (folder: string, name: string): string =>
+  isThere(folder, 'tokenizer.json')
+    ? `${name}/tokenizer.json`
+    : `${name}/merges.txt${isThere(folder, 'vocab.json') ? ` and ${name}/vocab.json` : ''}`;

@@ -1,0 +1,30 @@
+// All of a model but its sessions: what can be known of it without onnxruntime.
+
+import { type ModelFolder, readModelFolder } from './folder/model-folder.js';
+import { ModelFolderError } from './folder/model-folder-error.js';
+import { UnsupportedSchedulerError } from './schedulers/schedule.js';
+import { type ClipTokenizer, loadTokenizer } from './tokenizer.js';
+
+export interface InspectedModel {
+  readonly folder: ModelFolder;
+  readonly tokenizers: Readonly<Partial<Record<'tokenizer' | 'tokenizer_2', ClipTokenizer>>>;
+}
+
+/** @throws ModelFolderError with one sentence for whoever put the model there */
+export function inspectModel(path: string, provider: 'cpu' | 'cuda'): InspectedModel {
+  const folder = readModelFolder(path, provider);
+  const tokenizers = Object.fromEntries(
+    folder.textEncoders.map(({ tokenizer, tokenizerSource, maxTokens }) => [
+      tokenizer,
+      loadTokenizer(tokenizerSource.folder, maxTokens, tokenizerSource.padToken),
+    ]),
+  );
+  return { folder, tokenizers };
+}
+
+/** Why a model cannot run, in one sentence: whatever is wrong with it is the model's. */
+export function reasonOf(error: unknown): string {
+  const expected = error instanceof ModelFolderError || error instanceof UnsupportedSchedulerError;
+  const message = String(error instanceof Error ? error.message : error).split('\n')[0]!;
+  return expected ? message : `it cannot be read: ${message}`;
+}
