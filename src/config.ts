@@ -21,6 +21,13 @@ const Settings = Type.Object({
     Type.Integer({ minimum: 0, maximum: 65535, description: 'Serve `/metrics` on a port of its own instead' }),
   ),
   MODELS_DIR: Type.String({ default: './models', minLength: 1, description: 'Folder of model folders' }),
+  EMBEDDINGS_DIR: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        'Folder of textual inversions (`.safetensors`), which prompts use by the names of their files; by default `embeddings` in `MODELS_DIR`',
+    }),
+  ),
   LORAS_DIR: Type.Optional(
     Type.String({
       minLength: 1,
@@ -290,6 +297,7 @@ export function preloadOf({ PRELOAD_MODELS }: Config): 'auto' | string[] {
 export function engineSettings(config: Config): EngineSettings {
   return {
     modelsDir: config.MODELS_DIR,
+    embeddingsDir: config.EMBEDDINGS_DIR,
     lorasDir: config.LORAS_DIR,
     cacheDir: config.CACHE_DIR,
     devices: config.DEVICES,

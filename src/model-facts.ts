@@ -15,6 +15,25 @@ export interface SizeRange {
   readonly max: number;
 }
 
+/** A textual inversion, by the name of its file; `reason` says why one cannot be used. */
+export type EmbeddingInfo =
+  | {
+      readonly name: string;
+      readonly runnable: true;
+      /** How many tokens it takes the place of. */
+      readonly vectors: number;
+      /** Of its vectors, for each text encoder that it is for. */
+      readonly widths: readonly number[];
+    }
+  | { readonly name: string; readonly runnable: false; readonly reason: string };
+
+/** Names of embeddings in the prompts of a picture. */
+export interface NamedEmbeddings {
+  readonly used: readonly string[];
+  /** Those that do not fit the model; they are words. */
+  readonly unfit: readonly string[];
+}
+
 export const vocabularyGroups = ['styles', 'qualities', 'colours', 'other'] as const;
 /** The words and phrases that a model knows by name; `other` has synonyms, and what fits nowhere else. */
 export type Vocabulary = Readonly<Record<(typeof vocabularyGroups)[number], readonly string[]>>;

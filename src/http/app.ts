@@ -13,6 +13,7 @@ import Fastify, {
 import { type Config, list } from '../config.js';
 import type { Engine } from '../engine/host/engine.js';
 import { PictureReader } from '../image/host/picture-reader.js';
+import { embeddingRoutes } from './embeddings.js';
 import { GeneratorFiles } from './generators/generator-files.js';
 import { Shelf } from './generators/shelf.js';
 import { loraRoutes } from './loras.js';
@@ -177,6 +178,7 @@ export async function buildApp(options: AppOptions) {
     img2imgRoute(app, kitchen);
     sheetRoute(app, kitchen);
     modelRoutes(app, config, shelf, generators);
+    embeddingRoutes(app, engine);
     loraRoutes(app, engine);
     problemPages(app);
     app.register(

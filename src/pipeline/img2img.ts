@@ -4,6 +4,7 @@
 
 import { guidanceRows, type RowKind } from '../guidance.js';
 import type { Img2ImgRequest, Timings } from '../img2img-request.js';
+import type { NamedEmbeddings } from '../model-facts.js';
 import type { Pixels } from '../pixels.js';
 import type { Model } from './model.js';
 import { guide } from './numbers/guide.js';
@@ -26,6 +27,8 @@ export interface Generation {
   /** The rows that it takes in a UNet call: negative prompt and prompt, or the prompt alone where nothing is guided. */
   readonly conditions: readonly Condition[];
   readonly droppedTokens: { readonly prompt: number; readonly negativePrompt: number };
+  /** Textual inversions that its prompts name. */
+  readonly embeddings: NamedEmbeddings;
   /** The VAE's encoder drew its sample by itself, so that the seed does not decide all of the picture. */
   readonly drawUnseeded: boolean;
   readonly timings: Timings;
@@ -97,6 +100,7 @@ export async function prepare(model: Model, requests: readonly Img2ImgRequest[])
         prompt: prompts[i]!.at(-1)!.dropped,
         negativePrompt: prompts[i]!.at(-2)?.dropped ?? 0,
       },
+      embeddings: namedIn(prompts[i]!),
       drawUnseeded: stepsRun > 0 && !drawIsSeeded(model),
       timings: { textEncode, vaeEncode: performance.now() - start - textEncode, denoise: 0, vaeDecode: 0 },
       known:
@@ -144,6 +148,12 @@ async function inpaintingInputs(
   );
   const { vaeScale } = model.folder;
   return requests.map(({ pixels }, i) => inpaintingChannels(latentMask(masks[i]!, pixels.width, vaeScale), hidden[i]!));
+}
+
+/** Each name once. */
+function namedIn(prompts: readonly EncodedPrompt[]): NamedEmbeddings {
+  const all = (which: keyof NamedEmbeddings) => [...new Set(prompts.flatMap(({ named }) => named[which]))];
+  return { used: all('used'), unfit: all('unfit') };
 }
 
 function promptOf(request: Img2ImgRequest, row: RowKind): Prompt {

@@ -1,5 +1,6 @@
 // A loaded model: its folder's facts, its sessions and its tokenizers.
 
+import type { EmbeddingLibrary } from './embeddings/library.js';
 import type { Component } from './folder/components.js';
 import type { ModelFolder } from './folder/model-folder.js';
 import { inspectModel } from './inspect-model.js';
@@ -14,6 +15,8 @@ export interface Model {
   readonly sessions: Sessions;
   readonly tokenizers: Readonly<Partial<Record<'tokenizer' | 'tokenizer_2', ClipTokenizer>>>;
   readonly promptCache: PromptCache<EncodedPrompt>;
+  /** Textual inversions that prompts may name; absent for none. */
+  readonly embeddings?: EmbeddingLibrary | undefined;
   /** Of a model with LoRAs: the one that it was made from, whose sessions it shares where they leave a graph as it is. */
   readonly base?: Model;
   /** Keys of its LoRAs that the model has no place for. */
@@ -24,10 +27,14 @@ export interface Model {
 const promptCacheBytes = 32 * 2 ** 20;
 
 /** @throws ModelFolderError with one sentence for whoever put the folder there */
-export async function loadModel(path: string, device: DeviceOptions): Promise<Model> {
+export async function loadModel(
+  path: string,
+  device: DeviceOptions,
+  embeddings?: EmbeddingLibrary | undefined,
+): Promise<Model> {
   const { folder, tokenizers } = inspectModel(path, device.provider);
   const promptCache = new PromptCache<EncodedPrompt>(promptCacheBytes);
-  return { folder, tokenizers, promptCache, sessions: await loadSessions(folder, device) };
+  return { folder, tokenizers, promptCache, embeddings, sessions: await loadSessions(folder, device) };
 }
 
 /**

@@ -257,7 +257,17 @@ t.test('a worker that says what no worker says is replaced, and nothing that it 
   const pixels = { data: new Uint8Array(3), width: 1, height: 1 };
   const timings = { textEncode: 1, vaeEncode: 1, denoise: 1, vaeDecode: 1 };
   const droppedTokens = { prompt: 0, negativePrompt: 0 };
-  const result = { pixels, drawUnseeded: false, droppedTokens, unetCalls: 1, modelLoadMs: 0, timings, modelRunMs: 1 };
+  const embeddings = { used: [], unfit: [] };
+  const result = {
+    pixels,
+    drawUnseeded: false,
+    droppedTokens,
+    embeddings,
+    unetCalls: 1,
+    modelLoadMs: 0,
+    timings,
+    modelRunMs: 1,
+  };
   for (const [bytes, cause] of [
     [framed(null), /^protocol: its type is undefined$/],
     [framed({ ...step, ms: 'long' }), /^protocol: step has a bad ms: it must be number$/],

@@ -30,10 +30,12 @@ const loras: readonly LoraEntry[] = [
 ];
 const timings = { textEncode: 1, vaeEncode: 1, denoise: 1, vaeDecode: 1 };
 const droppedTokens = { prompt: 0, negativePrompt: 0 };
+const embeddings = { used: [], unfit: [] };
 const result = {
   pixels,
   drawUnseeded: false,
   droppedTokens,
+  embeddings,
   unetCalls: 3,
   unusedLoraKeys: 0,
   modelLoadMs: 0,
@@ -44,6 +46,13 @@ const result = {
 /** One of each. */
 const messages: { [T in FromWorker['type']]: Extract<FromWorker, { type: T }> } = {
   models: { type: 'models', models: [info], loras, problem: undefined, onnxruntime: '1.30.0' },
+  embeddings: {
+    type: 'embeddings',
+    embeddings: [
+      { name: 'look', runnable: true, vectors: 2, widths: [768] },
+      { name: 'old.pt', runnable: false, reason: 'it is a pickle' },
+    ],
+  },
   ready: { type: 'ready' },
   model: { type: 'model', model: { name: 'tiny', runnable: false, reason: 'it is broken' } },
   busy: { type: 'busy', doing: 'run' },
@@ -94,17 +103,17 @@ const wrong = [
 /** Where a wrong value is right after all. */
 const allowed: readonly [path: RegExp, values: readonly unknown[]][] = [
   [
-    /^(model|models\.0|loras\.\d)\.(title|description|exporter|stamp|reason)$|triggerWords\.\d$|^onnxruntime$|^message$/,
+    /^(model|models\.0|embeddings\.1|loras\.\d)\.(title|description|exporter|stamp|reason)$|^onnxruntime$|^message$|triggerWords\.0$/,
     ['', 'x'.repeat(200_000)],
   ],
-  [/loraFamily$/, [null]],
   [/license$/, ['', 'x'.repeat(200_000), null]],
+  [/loraFamily$/, [null]],
   [/^problem$/, ['', 'x'.repeat(200_000), undefined]],
-  [/(latentConsistency|guidanceEmbedded|loaded|drawUnseeded|models\.0\.runnable|loras\.0\.runnable)$/, [true]],
+  [/(latentConsistency|guidanceEmbedded|loaded|drawUnseeded|(models|embeddings|loras)\.0\.runnable)$/, [true]],
   [/(size\.\w+|defaults\.(steps|guidance))$/, [-1, 1.5]],
   [/(ms|bytes|freeBytes|textEncode|vaeEncode|denoise|vaeDecode|modelLoadMs|modelRunMs)$/, [1.5]],
   [/(maxRows|freeBytes|preview|capacities|memoryNeeds)$/, [undefined]],
-  [/(models|loras|triggerWords|capacities|calls|memoryNeeds)$/, [[]]],
+  [/(models|capacities|calls|memoryNeeds|embeddings|widths|used|unfit|loras|triggerWords)$/, [[]]],
   [/schedulerConfig$/, [{}, new Map(), new Uint8Array(1)]],
   [/schedulerConfig\./, wrong],
 ];

@@ -20,7 +20,7 @@ t.test('the examples of docs/api.md', { skip: missing('curl') }, async (t) => {
     const { stdout } = await run('sh', ['-ec', code], { maxBuffer: 2 ** 26 });
     answers.push(stdout);
   }
-  const [json, stream, , dry] = answers;
+  const [json, stream, , , dry] = answers;
   t.match(JSON.parse(json!), { images: [{ seed: 7 }, { seed: 8 }], parameters: { seed: 7 } });
   const told = events(stream!);
   t.match(told[0], { event: 'queued' });
@@ -32,6 +32,7 @@ t.test('the examples of docs/api.md', { skip: missing('curl') }, async (t) => {
   t.match(JSON.parse(dry!), { dry_run: true, parameters: { steps: 40 } });
   for (const [file, format] of [
     ['masked.webp', 'webp'],
+    ['drawing.png', 'png'],
     ['sheet.png', 'png'],
     ['marked.png', 'png'],
   ]) {

@@ -1,8 +1,50 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import t from 'tap';
+import { writeSafetensors } from '../pipeline/safetensors/write.js';
 import { cottage, startApp } from '../start.js';
 
 const image = cottage.toString('base64');
 const quick = { seed: 1, width: 32, height: 32 };
+
+t.test('textual inversions are listed, and a model that cannot take them says so', async (t) => {
+  const folder = t.testdir();
+  const data = new Uint8Array(2 * 768 * 4);
+  writeSafetensors(join(folder, 'inky.safetensors'), { emb_params: { dtype: 'F32', shape: [2, 768], data } });
+  writeFileSync(join(folder, 'old.pt'), 'PK');
+  const { url } = await startApp(t, { MODELS_DIR: 'test/reference', THREADS: '1', EMBEDDINGS_DIR: folder });
+  const get = async (path: string) => (await fetch(`${url}${path}`)).json();
+  t.match(await get('/embeddings'), {
+    embeddings: [
+      { name: 'inky', runnable: true, vectors: 2, widths: [768] },
+      { name: 'old.pt', runnable: false, reason: /^it is a pickle/ },
+    ],
+  });
+  t.strictSame(await get('/sdapi/v1/embeddings'), {
+    loaded: { inky: { step: null, sd_checkpoint: null, sd_checkpoint_name: null, shape: 768, vectors: 2 } },
+    skipped: {},
+  });
+  const response = await fetch(`${url}/img2img`, {
+    method: 'POST',
+    body: JSON.stringify({ image, ...quick, steps: 2, prompt: 'red, inky' }),
+    headers: { 'content-type': 'application/json', accept: 'application/json' },
+  });
+  t.match(await response.json(), { warnings: [{ code: 'embedding_unused', detail: /Not used: inky\.$/ }] });
+
+  const ones = new Uint8Array(new Float32Array(16).fill(1).buffer);
+  writeSafetensors(join(folder, 'dropped.safetensors'), { '<new>': { dtype: 'F32', shape: [16], data: ones } });
+  rmSync(join(folder, 'old.pt'));
+  const used = await fetch(`${url}/img2img`, {
+    method: 'POST',
+    body: JSON.stringify({ image, ...quick, steps: 2, prompt: 'red, Dropped' }),
+    headers: { 'content-type': 'application/json' },
+  });
+  t.equal(used.headers.get('img2img-embeddings'), 'dropped', 'used at once');
+  t.notMatch(String(used.headers.get('img2img-warnings')), /embedding_unused/);
+  while (JSON.stringify(await get('/embeddings')).includes('old.pt')) await setTimeout(50);
+  t.match(await get('/embeddings'), { embeddings: [{ name: 'dropped', vectors: 1, widths: [16] }, { name: 'inky' }] });
+});
 
 t.test('how prompts are read', async (t) => {
   const { url } = await startApp(t, { MODELS_DIR: 'test/reference', THREADS: '1' });

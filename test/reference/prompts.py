@@ -1,4 +1,4 @@
-"""Writes prompts.json: what weighted and long prompts come to, in tokens and in embeddings, with transformers' text encoders and the
+"""Writes prompts.json: what weighted and long prompts, and names of textual inversions in them, come to, in tokens and in embeddings, with transformers' text encoders and the
 arithmetic of AUTOMATIC1111's web UI, written here again from its description. The weights follow from their names (checkpoints.py).
 
     python3 -m venv v && v/bin/pip install torch==2.15.0 transformers==4.57.6
@@ -19,6 +19,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 here = pathlib.Path(__file__).parent
 ROOM, BACKTRACK, MAX_CHUNKS = 75, 20, 8
+EMBEDDINGS = {"paint-look": 3, "Paint-look two": 2}  # names, and how many vectors each has
 EVERY = 499  # of the embeddings' numbers, to keep the file small
 
 
@@ -125,30 +126,56 @@ def chunks_of(clip, pieces, long):
             if long:
                 chunks, now, last_comma = chunks + [now], [], None
             continue
-        for token in clip(piece[0], add_special_tokens=False)["input_ids"]:
+        for token in named(clip, clip(piece[0], add_special_tokens=False)["input_ids"]):
+            many = EMBEDDINGS[token] if isinstance(token, str) else 1
             if token == comma:
                 last_comma = len(now)
             elif long and len(now) == ROOM and last_comma is not None and ROOM - last_comma <= BACKTRACK:
                 chunks, now, last_comma = chunks + [now[: last_comma + 1]], now[last_comma + 1 :], None
-            if len(now) == ROOM:
+            if long and len(now) + many > ROOM:
                 chunks, now, last_comma = chunks + [now], [], None
-            now = now + [(token, piece[1])]
+            now = now + [((token, i) if isinstance(token, str) else token, piece[1]) for i in range(many)]
     if now or not chunks:
-        chunks = chunks + [now]
+        chunks = chunks + ([now] if long else [now[:ROOM], now[ROOM:]])
     most = MAX_CHUNKS if long else 1
     return chunks[:most], sum(len(chunk) for chunk in chunks[most:])
 
 
-def encode(clip, model, pad, hidden, chunks):
+def named(clip, ids):
+    """Names of embeddings in the place of their tokens; the longest first."""
+    at, found = 0, []
+    while at < len(ids):
+        for name in sorted(EMBEDDINGS, key=len, reverse=True):
+            own = clip(name, add_special_tokens=False)["input_ids"]
+            if ids[at : at + len(own)] == own:
+                found.append(name)
+                at += len(own)
+                break
+        else:
+            found.append(ids[at])
+            at += 1
+    return found
+
+
+def encode(clip, model, pad, hidden, role, chunks):
     start, end = clip.bos_token_id, clip.eos_token_id
     parts, pooled = [], None
     for chunk in chunks:
-        ids = [start] + [token for token, _ in chunk] + [end]
+        ids = [start] + [0 if isinstance(token, tuple) else token for token, _ in chunk] + [end]
+        vectors = {i + 1: token for i, (token, _) in enumerate(chunk) if isinstance(token, tuple)}
+
+        def replace(table, inputs, output):
+            for position, (name, i) in vectors.items():
+                output[0, position] = values(f"{name} {role}", (EMBEDDINGS[name], output.shape[-1]))[i]
+            return output
+
+        hook = model.text_model.embeddings.token_embedding.register_forward_hook(replace)
         ids += [pad] * (ROOM + 2 - len(ids))
         weights = torch.tensor([1.0] + [weight for _, weight in chunk])
         weights = torch.cat([weights, torch.ones(ROOM + 2 - len(weights))])
         with torch.no_grad():
             out = model(torch.tensor([ids]), output_hidden_states=True)
+        hook.remove()
         z = out.hidden_states[-2][0] if hidden else out.last_hidden_state[0]
         weighted = z * weights[:, None]
         parts.append(weighted * (z.mean() / weighted.mean()))
@@ -159,10 +186,10 @@ def encode(clip, model, pad, hidden, chunks):
 clip = tokenizer()
 end, zero = clip.eos_token_id, 0
 families = {
-    "sd": [(encoder(CLIPTextModel, 128, "quick_gelu"), end, False)],
+    "sd": [(encoder(CLIPTextModel, 128, "quick_gelu"), end, False, "only")],
     "sdxl": [
-        (encoder(CLIPTextModel, 64, "quick_gelu"), end, True),
-        (encoder(CLIPTextModelWithProjection, 128, "gelu", projection_dim=128), zero, True),
+        (encoder(CLIPTextModel, 64, "quick_gelu"), end, True, "clip_l"),
+        (encoder(CLIPTextModelWithProjection, 128, "gelu", projection_dim=128), zero, True, "clip_g"),
     ],
 }
 many = ", ".join(f"a {colour} {thing}" for colour in ("red", "blue", "green", "golden") for thing in "house tree boat lake cloud hill".split())
@@ -182,6 +209,10 @@ prompts = [
     f"{'word ' * 74}, and so on",
     "x " * 700,
     "(all of it is weighted " * 3 + "x " * 100,
+    "a paint-look house",
+    "a (PAINT-LOOK:1.3), paint-look two and [paint-look] house, no paint-looks",
+    f"{'word ' * 73} paint-look house",
+    f"{'word ' * 64}, eight words a b c d paint-look house",
 ]
 cases = []
 for family, encoders in families.items():
@@ -192,13 +223,13 @@ for family, encoders in families.items():
             for long in (False, True):
                 pieces = weigh(prompt) if syntax == "weighted" else [[prompt, 1.0]]
                 chunks, dropped = chunks_of(clip, pieces, long)
-                parts = [encode(clip, model, pad, hidden, chunks) for model, pad, hidden in encoders]
+                parts = [encode(clip, model, pad, hidden, role, chunks) for model, pad, hidden, role in encoders]
                 embeds = torch.cat([part for part, _ in parts], dim=1)
                 pooled = parts[-1][1]
                 numbers = lambda tensor, every: [float(f"{x:.7g}") for x in tensor.flatten()[::every].tolist()]
                 case = {"family": family, "syntax": syntax, "long": long, "prompt": prompt, "dropped": dropped}
                 if family == "sd":
-                    case["chunks"] = [[[token for token, _ in chunk], [round(weight, 9) for _, weight in chunk]] for chunk in chunks]
+                    case["chunks"] = [[[0 if isinstance(token, tuple) else token for token, _ in chunk], [round(weight, 9) for _, weight in chunk]] for chunk in chunks]
                 case |= {"shape": list(embeds.shape), "embeds": numbers(embeds, EVERY)}
                 if pooled is not None:
                     case["pooled"] = numbers(pooled, 13)

@@ -3,6 +3,7 @@
 
 import { EventEmitter } from 'node:events';
 import { FairQueue } from '../../fair-queue.js';
+import type { EmbeddingInfo } from '../../model-facts.js';
 import type { Pixels } from '../../pixels.js';
 import { EngineError, type EngineErrorCode } from '../shared/errors.js';
 import type { ExitCause } from '../shared/faults.js';
@@ -75,6 +76,11 @@ export class Engine extends EventEmitter<EngineEvents> {
   /** All folders in MODELS_DIR, those that cannot run with the reason. Empty until a worker has looked. */
   get models(): readonly CatalogueEntry[] {
     return this.pool.models;
+  }
+
+  /** All textual inversions in EMBEDDINGS_DIR, those that cannot be used with the reason; as a worker last saw them. */
+  get embeddings(): readonly EmbeddingInfo[] {
+    return this.pool.lanes.find(({ embeddings }) => embeddings.length > 0)?.embeddings ?? [];
   }
 
   /** All files in LORAS_DIR, those that cannot be used with the reason. */
@@ -273,6 +279,9 @@ export class Engine extends EventEmitter<EngineEvents> {
         this.onnxruntime = message.onnxruntime;
         for (const model of message.models) this.forecast.learn(model);
         this.emit('models', this.models);
+        return;
+      case 'embeddings':
+        lane.embeddings = message.embeddings;
         return;
       case 'ready': {
         const { device, pid } = lane.worker;

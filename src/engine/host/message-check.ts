@@ -75,6 +75,11 @@ const modelInfo = object({
 
 const model = Type.Union([modelInfo, brokenModel]);
 
+const embedding = Type.Union([
+  object({ name, runnable: Type.Literal(true), vectors: positive, widths: Type.Array(positive) }),
+  object({ name, runnable: Type.Literal(false), reason: text }),
+]);
+
 const lora = Type.Union([
   object({
     name,
@@ -99,6 +104,7 @@ const result = object({
   pixels,
   drawUnseeded: Type.Boolean(),
   droppedTokens: object({ prompt: count, negativePrompt: count }),
+  embeddings: object({ used: Type.Array(name), unfit: Type.Array(name) }),
   unetCalls: count,
   unusedLoraKeys: count,
   modelLoadMs: amount,
@@ -116,6 +122,7 @@ const messages = {
     problem: Type.Union([text, nothing]),
     onnxruntime: text,
   }),
+  embeddings: object({ type: type('embeddings'), embeddings: Type.Array(embedding) }),
   ready: object({ type: type('ready') }),
   model: object({ type: type('model'), model }),
   busy: object({ type: type('busy'), doing: oneOf(['load', 'run', 'nothing']) }),

@@ -1,6 +1,7 @@
 // The workers, one per device, and what runs on each. It knows places, not the queue in front of them.
 
 import { join } from 'node:path';
+import type { EmbeddingInfo } from '../../model-facts.js';
 import { mostFolded, rowBudgetFor } from '../shared/capacity.js';
 import type { ExitCause } from '../shared/faults.js';
 import type { FromWorker, LoraEntry } from '../shared/messages.js';
@@ -13,6 +14,8 @@ import { WorkerProcess } from './worker-process.js';
 
 export interface PoolSettings {
   readonly modelsDir: string;
+  /** Of textual inversions; absent for `embeddings` in the folder of models. */
+  readonly embeddingsDir?: string | undefined;
   /** Absent for `loras` in the folder of models. */
   readonly lorasDir?: string | undefined;
   /** Where patched graphs are kept. */
@@ -44,6 +47,8 @@ export interface Lane {
   readonly jobs: Map<number, AdmittedJob>;
   /** What the worker last said of the model folders. */
   models: readonly CatalogueEntry[];
+  /** And of textual inversions. */
+  embeddings: readonly EmbeddingInfo[];
   /** And of the folder of LoRAs. */
   loras: readonly LoraEntry[];
   /** Why the worker found none. */
@@ -91,6 +96,7 @@ export class Pool {
         device,
         () => ({
           modelsDir,
+          embeddingsDir: settings.embeddingsDir ?? join(modelsDir, 'embeddings'),
           lorasDir,
           cacheDir,
           threads,
@@ -110,7 +116,9 @@ export class Pool {
         },
         stepTimeoutMs,
       );
-      const lane: Lane = { index, worker, jobs: new Map(), models: [], loras: [], problem: undefined };
+      const lane: Lane = {
+        ...{ index, worker, jobs: new Map(), models: [], embeddings: [], loras: [], problem: undefined },
+      };
       return lane;
     });
   }

@@ -1,7 +1,15 @@
 // What crosses the process boundary between the HTTP process and a worker. Plain data; pictures as raw RGB bytes.
 
 import type { Img2ImgRequest, Timings } from '../../img2img-request.js';
-import type { Kind, LoraFamily, Precision, SizeRange, Vocabulary } from '../../model-facts.js';
+import type {
+  EmbeddingInfo,
+  Kind,
+  LoraFamily,
+  NamedEmbeddings,
+  Precision,
+  SizeRange,
+  Vocabulary,
+} from '../../model-facts.js';
 import type { SchedulerName } from '../../pipeline/schedulers/index.js';
 import type { SchedulerConfig } from '../../pipeline/schedulers/schedule.js';
 import type { Pixels } from '../../pixels.js';
@@ -84,6 +92,8 @@ export interface Result {
   readonly drawUnseeded: boolean;
   /** Tokens of the prompts that did not fit the text encoder. */
   readonly droppedTokens: { readonly prompt: number; readonly negativePrompt: number };
+  /** Textual inversions that the prompts name. */
+  readonly embeddings: NamedEmbeddings;
   readonly unetCalls: number;
   /** Keys of its LoRAs that the model has no place for. */
   readonly unusedLoraKeys: number;
@@ -97,6 +107,7 @@ export interface Result {
 export interface StartMessage {
   readonly type: 'start';
   readonly modelsDir: string;
+  readonly embeddingsDir: string;
   readonly lorasDir: string;
   readonly cacheDir: string;
   readonly provider: Provider;
@@ -139,6 +150,8 @@ export type FromWorker =
       /** Why there are none. */
       readonly problem: string | undefined;
     }
+  /** All textual inversions, at the start and whenever their folder has changed. */
+  | { readonly type: 'embeddings'; readonly embeddings: readonly EmbeddingInfo[] }
   | { readonly type: 'ready' }
   /** What is known of one model has changed: it was loaded for its first request, or does not load. */
   | { readonly type: 'model'; readonly model: ModelInfo | BrokenModel }

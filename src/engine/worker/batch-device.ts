@@ -121,11 +121,12 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
       done.map(({ generation }) => generation.generation),
     );
     for (const [i, { id, generation: onDevice }] of done.entries()) {
-      const { droppedTokens, drawUnseeded, unetCalls, timings } = onDevice.generation;
+      const { droppedTokens, embeddings, drawUnseeded, unetCalls, timings } = onDevice.generation;
       const spent = modelRunMs(model) - onDevice.modelRunMsBefore;
       const result = {
         pixels: pictures[i]!,
         droppedTokens,
+        embeddings,
         drawUnseeded,
         unetCalls,
         unusedLoraKeys: model.unusedLoraKeys ?? 0,

@@ -1,5 +1,6 @@
 // The models of one worker: what is known of them, which are loaded, and which leaves when memory is short. Lives in the worker.
 
+import type { EmbeddingLibrary } from '../../pipeline/embeddings/library.js';
 import type { FoundModels } from '../../pipeline/folder/find-models.js';
 import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import { loadModel, type Model, releaseModel } from '../../pipeline/model.js';
@@ -9,6 +10,7 @@ import { broken, Folders, type FoldersOptions } from './folders.js';
 import type { Warmth } from './warm-up.js';
 
 export interface ModelStoreOptions extends FoldersOptions {
+  readonly embeddings?: EmbeddingLibrary;
   readonly cacheDir: string;
   readonly threads: number;
   readonly measureRows: boolean;
@@ -194,7 +196,7 @@ export class ModelStore {
     let model: Model | undefined;
     try {
       await this.makeRoomFor(name, inUse);
-      model = await loadModel(this.folders.pathOf(name), this.options);
+      model = await loadModel(this.folders.pathOf(name), this.options, this.options.embeddings);
       for (const [component, { loadMs }] of Object.entries(model.sessions)) {
         this.events.componentLoaded(name, component, loadMs);
       }

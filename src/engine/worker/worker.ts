@@ -4,6 +4,7 @@
 import { Socket } from 'node:net';
 import { constants, setPriority } from 'node:os';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { EmbeddingLibrary } from '../../pipeline/embeddings/library.js';
 import { removeLeftOvers } from '../../pipeline/onnx/graph-cache.js';
 import { onnxruntimeVersion } from '../../pipeline/onnx/sessions.js';
 import { Channel, channelFd } from '../shared/channel.js';
@@ -22,7 +23,10 @@ const lookAfterMs = { first: 500, most: 30_000 };
 
 let batch: Batch<OnDevice>;
 let batchDevice: WorkerDevice;
+let embeddings: EmbeddingLibrary;
 let stepping = false;
+/** The stamp of what was last said of them. */
+let embeddingsTold: string | undefined;
 
 dieWithParent(Number(process.argv[2]));
 
@@ -55,6 +59,15 @@ function sendModels({ models, problem }: ModelStore, { loras }: LoraStore): void
   send({ type: 'models', models, loras, problem, onnxruntime: onnxruntimeVersion });
 }
 
+/** Prompts look at their folder too: what is new is told when nothing is left to do. @returns whether anything was */
+function sendEmbeddings(): boolean {
+  embeddings.look();
+  if (embeddings.stamp === embeddingsTold) return false;
+  embeddingsTold = embeddings.stamp;
+  send({ type: 'embeddings', embeddings: embeddings.list });
+  return true;
+}
+
 /** Folders come, go and change while the worker runs. It looks at them while nothing else is to do, less and less often. */
 async function watchFolders(store: ModelStore, loras: LoraStore): Promise<never> {
   for (let delay = lookAfterMs.first; ; delay = Math.min(2 * delay, lookAfterMs.most)) {
@@ -62,8 +75,8 @@ async function watchFolders(store: ModelStore, loras: LoraStore): Promise<never>
     if (!batch.isIdle) continue;
     const changed = [await store.look(), await loras.look()].includes(true);
     if (batch.isIdle) send({ type: 'busy', doing: 'nothing' });
-    if (!changed) continue;
-    sendModels(store, loras);
+    if (changed) sendModels(store, loras);
+    if (!sendEmbeddings() && !changed) continue;
     delay = lookAfterMs.first;
   }
 }
@@ -73,16 +86,20 @@ async function start(options: StartMessage): Promise<void> {
   if (options.provider === 'cpu') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
   removeLeftOvers(options.cacheDir);
   const device = await openDevice(options);
-  const store = new ModelStore(options, {
-    loading: () => send({ type: 'busy', doing: 'load' }),
-    warmUp: async (model) => {
-      const warmth = await warmUp(model, { device, measureRows: options.measureRows });
-      await batchDevice.preparePreviews(model);
-      return warmth;
+  embeddings = new EmbeddingLibrary(options.embeddingsDir);
+  const store = new ModelStore(
+    { ...options, embeddings },
+    {
+      loading: () => send({ type: 'busy', doing: 'load' }),
+      warmUp: async (model) => {
+        const warmth = await warmUp(model, { device, measureRows: options.measureRows });
+        await batchDevice.preparePreviews(model);
+        return warmth;
+      },
+      changed: (model) => send({ type: 'model', model }),
+      componentLoaded: (model, component, ms) => send({ type: 'modelLoaded', model, component, ms }),
     },
-    changed: (model) => send({ type: 'model', model }),
-    componentLoaded: (model, component, ms) => send({ type: 'modelLoaded', model, component, ms }),
-  });
+  );
   const loras = new LoraStore(options.lorasDir, options.loraDigests);
   const inUse = () => new Set(batch.running.map(({ generation }) => generation.model));
   const folded = new FoldedModels(store, loras, options, inUse, (model, component, ms) =>
@@ -94,6 +111,7 @@ async function start(options: StartMessage): Promise<void> {
   await store.preload(options.preload);
   await loras.look();
   sendModels(store, loras);
+  sendEmbeddings();
   send(memoryReport(device));
   send({ type: 'busy', doing: 'nothing' });
   send({ type: 'ready' });
@@ -109,6 +127,7 @@ async function run(): Promise<void> {
     await nextTurn();
   }
   stepping = false;
+  sendEmbeddings();
   send({ type: 'busy', doing: 'nothing' });
 }
 

@@ -69,6 +69,10 @@ const facts: Readonly<Record<string, Fact>> = {
     schema: Type.Number({ description: 'Share of the starter that `fit=cover` cut off, 0 to 1' }),
     of: ({ cropped }) => Number(cropped.toFixed(2)),
   },
+  embeddings: {
+    schema: Type.String({ description: 'Textual inversions that the prompts use, comma-separated; absent for none' }),
+    of: (_, result) => result?.embeddings.used.join(', ') || undefined,
+  },
   engine: {
     schema: Type.String({ description: 'What equality of bytes can be expected of: runtime and device' }),
     of: (_, result) => result?.fingerprint,
@@ -193,7 +197,7 @@ export function dryRunSchema(table: FieldTable, config: Config) {
       dry_run: Type.Boolean({ description: 'Always true' }),
       model: Type.String(),
       images: Type.Array(Type.Object(imageFacts)),
-      parameters: Type.Omit(ranSchema(table, config), ['engine'], { description: 'What would run' }),
+      parameters: Type.Omit(ranSchema(table, config), ['engine', 'embeddings'], { description: 'What would run' }),
       estimate: Type.Object({
         wait_ms: Type.Number({ description: 'Until the first picture would begin' }),
         duration_ms: Type.Number({ description: 'Of all pictures, once they run' }),

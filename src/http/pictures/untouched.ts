@@ -36,6 +36,7 @@ function starterOf({ request }: Job): Generated {
     pixels: request.pixels,
     drawUnseeded: false,
     droppedTokens: { prompt: 0, negativePrompt: 0 },
+    embeddings: { used: [], unfit: [] },
     unetCalls: 0,
     unusedLoraKeys: 0,
     timings: { textEncode: 0, vaeEncode: 0, denoise: 0, vaeDecode: 0 },

@@ -10,8 +10,9 @@ import type { Parameters } from './parameters.js';
 import { unknownWords } from './unknown-words.js';
 
 export const warningCodes = {
-  prompt_truncated: 'The prompt has more tokens than the text encoder takes; its end was cut.',
-  negative_prompt_truncated: 'The negative prompt has more tokens than the text encoder takes; its end was cut.',
+  prompt_truncated: 'The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more.',
+  negative_prompt_truncated:
+    'The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more.',
   negative_prompt_unused:
     'The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding.',
   prompt_words_unknown: "Words of the prompts are not in the model's vocabulary and may have no effect.",
@@ -19,6 +20,8 @@ export const warningCodes = {
     'A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs.',
   prompt_weight_limited:
     'Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest.',
+  embedding_unused:
+    'A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words.',
   lora_keys_unused: 'The model has no place for some of the keys of its LoRAs.',
   vae_draw_unseeded: "The model's encoder draws by itself: the same seed does not give the same picture.",
   prompts_unused: 'No step ran, so that prompts and guidance had no effect.',
@@ -72,6 +75,7 @@ export function warningsFor(
     [!noStep && !untouched && unknownOf(parameters).length > 0, 'prompt_words_unknown'],
     [prompts.some(({ unused }) => unused), 'prompt_syntax_unused'],
     [prompts.some(({ limited }) => limited), 'prompt_weight_limited'],
+    [(result?.embeddings.unfit.length ?? 0) > 0, 'embedding_unused'],
     [(result?.unusedLoraKeys ?? 0) > 0, 'lora_keys_unused'],
     [result?.drawUnseeded === true, 'vae_draw_unseeded'],
     [noStep && (prompt !== '' || negativePrompt !== ''), 'prompts_unused'],
@@ -114,25 +118,32 @@ function unknownOf(parameters: Parameters): string[] {
 
 const maxNamed = 10;
 
-/** Warnings in words. @param pictures that they are about; what one of them has in its prompts is named */
-export function warningBodies(
-  warnings: readonly Warning[],
-  pictures: readonly Warned[],
-): { code: Warning; detail: string }[] {
-  return warnings.map((code) => ({ code, detail: `${warningCodes[code]}${namedIn(code, pictures)}` }));
-}
-
-interface Warned {
+/** What a warning may name. */
+interface Told {
   readonly parameters: Parameters;
   readonly result?: Generated;
 }
 
-function namedIn(code: Warning, pictures: readonly Warned[]): string {
+/** Warnings in words. @param pictures that they are about; what one of them has in its prompts is named */
+export function warningBodies(
+  warnings: readonly Warning[],
+  pictures: readonly Told[],
+): { code: Warning; detail: string }[] {
+  return warnings.map((code) => ({ code, detail: `${warningCodes[code]}${namedIn(code, pictures)}` }));
+}
+
+/** What a warning is about, of one picture. */
+const namesOf: Readonly<Partial<Record<Warning, (picture: Told) => readonly string[]>>> = {
+  prompt_words_unknown: ({ parameters }) => unknownOf(parameters),
+  embedding_unused: ({ result }) => result?.embeddings.unfit ?? [],
+};
+
+function namedIn(code: Warning, pictures: readonly Told[]): string {
   if (code === 'lora_keys_unused') {
     return ` Keys: ${Math.max(...pictures.map(({ result }) => result?.unusedLoraKeys ?? 0))}.`;
   }
-  if (code !== 'prompt_words_unknown') return '';
-  const words = [...new Set(pictures.flatMap(({ parameters }) => unknownOf(parameters)))];
-  const more = words.length > maxNamed ? `, and ${words.length - maxNamed} more` : '';
-  return ` Not known: ${words.slice(0, maxNamed).join(', ')}${more}.`;
+  const names = [...new Set(pictures.flatMap((picture) => namesOf[code]?.(picture) ?? []))];
+  if (names.length === 0) return '';
+  const more = names.length > maxNamed ? `, and ${names.length - maxNamed} more` : '';
+  return ` ${code === 'prompt_words_unknown' ? 'Not known' : 'Not used'}: ${names.slice(0, maxNamed).join(', ')}${more}.`;
 }

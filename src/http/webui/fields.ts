@@ -164,6 +164,8 @@ const neutralSettings = new Map<string, readonly unknown[]>(
     eta_noise_seed_delta: [0],
     img2img_color_correction: [false],
     samples_format: ['png'],
+    emphasis: ['Original'],
+    comma_padding_backtrack: [20],
   }),
 );
 

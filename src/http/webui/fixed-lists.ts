@@ -80,12 +80,13 @@ const lists = (engine: Engine, gpus: ReadableTelemetry | undefined): Readonly<Re
   embeddings: {
     operation: 'webuiEmbeddings',
     summary: 'The textual inversions',
-    description: 'Empty: there are none here.',
+    description:
+      'What a prompt takes by name; `skipped` is empty. The steps and models of their training are not known here.',
     schema: Type.Object({
       loaded: Type.Record(Type.String(), Embedding),
       skipped: Type.Record(Type.String(), Embedding),
     }),
-    answer: () => ({ loaded: {}, skipped: {} }),
+    answer: () => ({ loaded: embeddingsOf(engine), skipped: {} }),
   },
   scripts: {
     operation: 'webuiScripts',
@@ -130,6 +131,15 @@ const lists = (engine: Engine, gpus: ReadableTelemetry | undefined): Readonly<Re
     answer: () => ({ ram: ofProcess(), cuda: ofGpu(gpus) }),
   },
 });
+
+function embeddingsOf({ embeddings }: Engine) {
+  const unknown = { step: null, sd_checkpoint: null, sd_checkpoint_name: null };
+  return Object.fromEntries(
+    embeddings.flatMap((each) =>
+      each.runnable ? [[each.name, { ...unknown, shape: each.widths[0], vectors: each.vectors }] as const] : [],
+    ),
+  );
+}
 
 function ofProcess() {
   const total = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);

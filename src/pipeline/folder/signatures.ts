@@ -2,6 +2,7 @@
 
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { dataTypes, type ValueInfo } from '../onnx/graph-file.js';
+import { tokenInputs } from '../onnx/patch.js';
 import type { Component } from './components.js';
 import { ModelFolderError } from './model-folder-error.js';
 
@@ -13,8 +14,8 @@ export const aliases = {
 } as const;
 
 const known: Readonly<Record<Component, { required: readonly (readonly string[])[]; optional: readonly string[] }>> = {
-  text_encoder: { required: [aliases.input_ids], optional: [] },
-  text_encoder_2: { required: [aliases.input_ids], optional: [] },
+  text_encoder: { required: [aliases.input_ids], optional: Object.values(tokenInputs) },
+  text_encoder_2: { required: [aliases.input_ids], optional: Object.values(tokenInputs) },
   unet: {
     required: [['sample'], ['timestep'], ['encoder_hidden_states']],
     optional: ['timestep_cond', 'text_embeds', 'time_ids'],

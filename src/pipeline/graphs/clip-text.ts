@@ -1,6 +1,7 @@
 // CLIP's text model, with and without projection. Source: transformers, modeling_clip.py, CLIPTextTransformer.
 
 import { dataTypes } from '../onnx/graph-file.js';
+import { tokenInputs } from '../onnx/patch.js';
 import { attention } from './attention.js';
 import type { Value, WrittenGraph } from './graph-writer.js';
 import { type Activation, Layers } from './layers.js';
@@ -24,7 +25,8 @@ export interface ClipTextConfig {
 const lowest = -3.4028234663852886e38; // what transformers masks with
 
 /**
- * input_ids [batch, tokens] -> last_hidden_state, hidden_states.0 to .layers, and text_embeds of a model with a projection.
+ * input_ids [batch, tokens], and of textual inversions token_kept [batch, tokens, 1], 0 where a token's embedding gives way and
+ * else 1, and token_vectors [batch, tokens, width], what comes there and else 0 -> last_hidden_state, hidden_states.0 to .layers, and text_embeds of a model with a projection.
  */
 export function writeClipText(weights: Weights, config: ClipTextConfig): WrittenGraph {
   const g = new Layers(weights);
@@ -35,7 +37,10 @@ export function writeClipText(weights: Weights, config: ClipTextConfig): Written
   const rows = g.rowsOf(ids);
   const table = g.parameter('text_model.embeddings.token_embedding.weight', [config.vocabulary, width]);
   const positions = g.parameter('text_model.embeddings.position_embedding.weight', [tokens, width]);
-  const embedded = g.add(g.node('Gather', [table, ids]), positions);
+  const kept = g.input(tokenInputs.kept, dataTypes.float32, ['batch', tokens, 1]);
+  const vectors = g.input(tokenInputs.vectors, dataTypes.float32, ['batch', tokens, width]);
+  const own = g.add(g.node('Mul', [g.node('Gather', [table, ids]), kept]), vectors);
+  const embedded = g.add(own, positions);
   const mask = g.floats(
     Array.from({ length: tokens ** 2 }, (_, i) => (i % tokens > Math.floor(i / tokens) ? lowest : 0)),
     [tokens, tokens],

@@ -21,7 +21,7 @@ import {
 const model = { irVersion: 1, graph: 7, opsetImport: 8, functions: 25 } as const;
 const graph = { node: 1, initializer: 5, input: 11, output: 12, valueInfo: 13 } as const;
 const node = { input: 1, output: 2, name: 3, opType: 4, attribute: 5, domain: 7 } as const;
-const tensor = { dims: 1, dataType: 2, rawData: 9, externalData: 13, dataLocation: 14 } as const;
+const tensor = { dims: 1, dataType: 2, name: 8, rawData: 9, externalData: 13, dataLocation: 14 } as const;
 const external = 1; // TensorProto.DataLocation
 /** Smaller weights are shapes and counts, which onnxruntime wants inside the graph. */
 const referredBytes = 1024;
@@ -54,7 +54,9 @@ export interface ExternalData {
 }
 
 export interface Initializer {
+  readonly name: string;
   readonly dataType: number;
+  readonly dims: readonly number[];
   readonly externalData: ExternalData | undefined;
 }
 
@@ -264,20 +266,28 @@ const widths: Readonly<Record<number, number>> = { 1: 4, 4: 2, 5: 2, 6: 4, 7: 8,
 
 function initializer(message: Bytes): Initializer {
   let dataType = 0;
-  let count = 1;
+  let name = '';
+  const dims: number[] = [];
   const entries = new Map<string, string>();
   for (const field of fieldsOf(message)) {
     if (field.number === tensor.dataType) dataType = Number(field.value);
-    if (field.number === tensor.dims) for (const dim of varintsOf(field)) count *= Number(dim);
+    if (field.number === tensor.dims) for (const dim of varintsOf(field)) dims.push(Number(dim));
+    if (field.number === tensor.name) name = text(field.bytes);
     if (field.number === tensor.externalData) {
       const [key, value] = [...fieldsOf(read(field.bytes))].map(({ bytes }) => text(bytes));
       if (key !== undefined) entries.set(key, value ?? '');
     }
   }
   const location = entries.get('location');
-  if (location === undefined) return { dataType, externalData: undefined };
+  if (location === undefined) return { name, dataType, dims, externalData: undefined };
+  const count = dims.reduce((product, dim) => product * dim, 1);
   const length = entries.get('length') ?? count * (widths[dataType] ?? 0);
-  return { dataType, externalData: { location, end: wholeNumber(entries.get('offset') ?? 0) + wholeNumber(length) } };
+  return {
+    name,
+    dataType,
+    dims,
+    externalData: { location, end: wholeNumber(entries.get('offset') ?? 0) + wholeNumber(length) },
+  };
 }
 
 const wholeNumber = (value: string | number) => (/^\d{1,15}$/.test(String(value)) ? Number(value) : Number.NaN);

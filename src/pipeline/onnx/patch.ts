@@ -1,11 +1,19 @@
-// Small changes to a graph that exporters left out: one timestep per row, and a seeded draw inside the VAE's encoder.
+// Small changes to a graph that exporters left out: one timestep per row, a seeded draw inside the VAE's encoder, and vectors in
+// the place of tokens' embeddings.
 // The patched graph goes into a cache outside the model folder; all weights stay where they are.
 
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { writeWhole } from './graph-cache.js';
-import { GraphFile, type GraphNode } from './graph-file.js';
+import { dataTypes, GraphFile, type GraphNode } from './graph-file.js';
+import { fieldsOf, read, text } from './wire.js';
+
+/**
+ * Inputs of a text encoder for textual inversions, in the shape of the ids and one more: [..., 1], which is 0 where a token's
+ * embedding gives way and else 1, and [..., width], what comes there and else 0.
+ */
+export const tokenInputs = { kept: 'token_kept', vectors: 'token_vectors' } as const;
 
 /** Name of the input that a patched VAE encoder takes its draw from, shaped as its output. */
 export const noiseInput = 'img2img_noise';
@@ -13,7 +21,7 @@ export const noiseInput = 'img2img_noise';
 /** Changes a graph; false when it does not know the pattern and has changed nothing. */
 type Patch = (graph: GraphFile) => boolean;
 
-const patches = { perRowTimestep, noiseAsInput } satisfies Record<string, Patch>;
+const patches = { perRowTimestep, noiseAsInput, tokenVectorsAsInput } satisfies Record<string, Patch>;
 /** Part of a cached file's name: a change of a patch makes new files. */
 const version = 3;
 
@@ -108,4 +116,59 @@ function noiseAsInput(graph: GraphFile): boolean {
   graph.inputs.push({ name: noiseInput, dataType: output.dataType, shape: ['batch_size', '', '', ''] });
   graph.dropInnerShapes();
   return true;
+}
+
+/** What the ids look up in the vocabulary's table is kept or replaced. */
+function tokenVectorsAsInput(graph: GraphFile): boolean {
+  const ids = graph.inputs.find(({ name }) => name === 'input_ids');
+  if (ids?.shape?.length !== 2 || graph.inputs.length > 1) return false;
+  const found = lookUp(graph);
+  if (!found) return false;
+  const { gather, dataType, width } = found;
+  const embedded = gather.outputs[0]!;
+  const [looked, kept] = ['img2img_looked_up', 'img2img_kept'] as const;
+  gather.outputs = [looked];
+  const node = (opType: string, inputs: string[], output: string): GraphNode => ({
+    ...{ opType, inputs, outputs: [output], domain: '', rest: [] },
+  });
+  graph.nodes.splice(
+    graph.nodes.indexOf(gather) + 1,
+    0,
+    node('Mul', [looked, tokenInputs.kept], kept),
+    node('Add', [kept, tokenInputs.vectors], embedded),
+  );
+  graph.inputs.push(
+    { name: tokenInputs.kept, dataType, shape: [...ids.shape, 1] },
+    { name: tokenInputs.vectors, dataType, shape: [...ids.shape, width] },
+  );
+  return true;
+}
+
+/** Where the ids, as they are or in another shape or type, choose rows of a table of floats. */
+function lookUp(graph: GraphFile): { gather: GraphNode; dataType: number; width: number } | undefined {
+  const tables = new Map(
+    [...graph.initializers()]
+      .filter(({ dataType, dims }) => floats.includes(dataType) && dims.length === 2)
+      .map(({ name, dataType, dims }) => [name, { dataType, width: dims[1]! }]),
+  );
+  const ids = new Set(['input_ids']);
+  for (const node of graph.nodes) {
+    const [first = '', second = ''] = node.inputs;
+    const table = tables.get(first);
+    if (node.opType === 'Cast' && table) tables.set(node.outputs[0]!, { ...table, dataType: castsTo(node) });
+    if (['Cast', 'Reshape', 'Identity'].includes(node.opType) && ids.has(first)) ids.add(node.outputs[0]!);
+    if (node.opType === 'Gather' && table && floats.includes(table.dataType) && ids.has(second)) {
+      return { gather: node, ...table };
+    }
+  }
+  return undefined;
+}
+
+const floats: readonly number[] = [dataTypes.float32, dataTypes.float16];
+
+/** AttributeProto { 1 name, 3 i } */
+function castsTo({ rest }: GraphNode): number {
+  const attributes = rest.filter(({ number }) => number === 5).map(({ bytes }) => [...fieldsOf(read(bytes))]);
+  const to = attributes.find((fields) => fields.some(({ number, bytes }) => number === 1 && text(bytes) === 'to'));
+  return Number(to?.find(({ number }) => number === 3)?.value ?? 0n);
 }

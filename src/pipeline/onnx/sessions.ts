@@ -128,7 +128,7 @@ export type Sessions = Readonly<
     Partial<Record<'text_encoder' | 'text_encoder_2', Session>>
 >;
 
-/** Loads a folder's graphs, patched where that gives a timestep per row and a seeded draw. */
+/** Loads a folder's graphs, patched where that gives a timestep per row, a seeded draw, and places for textual inversions. */
 export async function loadSessions({ graphs }: Pick<ModelFolder, 'graphs'>, device: DeviceOptions): Promise<Sessions> {
   const loaded: Partial<Record<Component, Session>> = {};
   try {
@@ -154,9 +154,11 @@ function patchOf(component: Component, path: string, cacheDir: string): PatchedG
   try {
     if (component === 'unet') return patched(path, 'perRowTimestep', cacheDir);
     if (component === 'vae_encoder') return patched(path, 'noiseAsInput', cacheDir);
+    if (component !== 'vae_decoder') return patched(path, 'tokenVectorsAsInput', cacheDir);
     return undefined;
   } catch (error) {
-    // The model runs without, and says what is lost: equal timesteps only share a call, the draw is not seeded.
+    // The model runs without, and says what is lost: equal timesteps only share a call, the draw is not seeded, prompts take
+    // no textual inversions.
     process.stderr.write(`${component} could not be patched: ${(error as Error).message}\n`);
     return undefined;
   }

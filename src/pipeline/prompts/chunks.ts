@@ -2,6 +2,8 @@
 // Source: its sd_hijack_clip.py, tokenize_line, with the default comma_padding_backtrack of 20.
 
 import type { Piece } from '../../prompt-syntax.js';
+import type { Embedding } from '../embeddings/library.js';
+import type { FindEmbedding } from '../embeddings/names.js';
 import type { ClipTokenizer } from '../tokenizer.js';
 
 export interface Chunk {
@@ -9,6 +11,16 @@ export interface Chunk {
   readonly ids: readonly number[];
   /** One for each of the ids; 1 for start, end and padding. */
   readonly weights: readonly number[];
+  /** Where a vector of an embedding stands instead of a token. */
+  readonly replaced: readonly Replaced[];
+}
+
+export interface Replaced {
+  /** In the ids. */
+  readonly position: number;
+  readonly embedding: Embedding;
+  /** Which of its vectors. */
+  readonly vector: number;
 }
 
 export interface Chunks {
@@ -21,10 +33,17 @@ export interface Chunks {
 interface Token {
   readonly id: number;
   readonly weight: number;
+  readonly vector?: Omit<Replaced, 'position'>;
 }
+
+/** A token, or all vectors of an embedding that is named there. */
+type Word = readonly Token[];
 
 /** Of one prompt; 600 tokens of CLIP's. More of it is cut: a prompt's attention would outgrow that of the picture. */
 export const maxChunks = 8;
+
+/** What the ids say where an embedding's vector stands. */
+const placeholder = 0;
 
 /** A chunk that is full ends after its last comma, if no more tokens than these follow it. */
 const backtrack = 20;
@@ -32,22 +51,41 @@ const backtrack = 20;
 /**
  * @param long more than one chunk; else what does not fit is cut, and `break` is no more than a space
  */
-export function chunksOf(pieces: readonly Piece[], tokenizer: ClipTokenizer, long: boolean): Chunks {
-  const tokens = pieces.map((piece) =>
-    piece === 'break' ? piece : tokenizer.encode(piece.text).map((id): Token => ({ id, weight: piece.weight })),
+export function chunksOf(
+  pieces: readonly Piece[],
+  tokenizer: ClipTokenizer,
+  long: boolean,
+  find: FindEmbedding = () => undefined,
+): Chunks {
+  const words = pieces.map((piece) =>
+    piece === 'break' ? piece : wordsOf(tokenizer.encode(piece.text), piece.weight, find),
   );
-  const parted = long ? part(tokens, tokenizer) : cut(tokens, tokenizer.room);
+  const parted = long ? part(words, tokenizer) : cut(words, tokenizer.room);
   const kept = parted.slice(0, long ? maxChunks : 1);
   const dropped = parted.slice(kept.length).reduce((sum, chunk) => sum + chunk.length, 0);
   return { chunks: kept.map((chunk) => framed(chunk, tokenizer)), dropped };
 }
 
-function cut(tokens: readonly (readonly Token[] | 'break')[], room: number): Token[][] {
-  const all = tokens.flatMap((piece) => (piece === 'break' ? [] : piece));
+function wordsOf(ids: readonly number[], weight: number, find: FindEmbedding): Word[] {
+  const words: Word[] = [];
+  for (let i = 0; i < ids.length; ) {
+    const named = find(ids, i);
+    if (named) {
+      const { embedding } = named;
+      const vectors = Array.from({ length: embedding.vectors }, (_, vector) => ({ embedding, vector }));
+      words.push(vectors.map((vector) => ({ id: placeholder, weight, vector })));
+    } else words.push([{ id: ids[i]!, weight }]);
+    i += named?.ids.length ?? 1;
+  }
+  return words;
+}
+
+function cut(words: readonly (readonly Word[] | 'break')[], room: number): Token[][] {
+  const all = words.flatMap((piece) => (piece === 'break' ? [] : piece.flat()));
   return [all.slice(0, room), all.slice(room)];
 }
 
-function part(tokens: readonly (readonly Token[] | 'break')[], { room, comma }: ClipTokenizer): Token[][] {
+function part(words: readonly (readonly Word[] | 'break')[], { room, comma }: ClipTokenizer): Token[][] {
   const chunks: Token[][] = [];
   let chunk: Token[] = [];
   let lastComma = -1;
@@ -56,17 +94,17 @@ function part(tokens: readonly (readonly Token[] | 'break')[], { room, comma }: 
     chunk = begin;
     lastComma = -1;
   };
-  for (const piece of tokens) {
+  for (const piece of words) {
     if (piece === 'break') {
       next();
       continue;
     }
-    for (const token of piece) {
+    for (const word of piece) {
       const full = chunk.length === room;
-      if (token.id === comma) lastComma = chunk.length;
+      if (word[0]!.id === comma) lastComma = chunk.length;
       else if (full && lastComma !== -1 && chunk.length - lastComma <= backtrack) next(chunk.splice(lastComma + 1));
-      if (chunk.length === room) next();
-      chunk.push(token);
+      if (chunk.length + word.length > room) next();
+      chunk.push(...word);
     }
   }
   if (chunk.length > 0 || chunks.length === 0) next();
@@ -75,5 +113,9 @@ function part(tokens: readonly (readonly Token[] | 'break')[], { room, comma }: 
 
 function framed(tokens: readonly Token[], { frame }: ClipTokenizer): Chunk {
   const ids = frame(tokens.map(({ id }) => id));
-  return { ids, weights: ids.map((_, i) => tokens[i - 1]?.weight ?? 1) };
+  return {
+    ids,
+    weights: ids.map((_, i) => tokens[i - 1]?.weight ?? 1),
+    replaced: tokens.flatMap(({ vector }, i) => (vector ? [{ ...vector, position: i + 1 }] : [])),
+  };
 }

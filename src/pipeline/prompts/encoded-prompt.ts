@@ -1,5 +1,6 @@
 // What the text encoders make of a text, and how much memory that takes.
 
+import type { NamedEmbeddings } from '../../model-facts.js';
 import type { Row } from '../onnx/rows.js';
 
 export interface EncodedPrompt {
@@ -10,6 +11,8 @@ export interface EncodedPrompt {
   readonly pooled: Row | undefined; // [width]
   /** Tokens that did not fit. */
   readonly dropped: number;
+  /** Textual inversions that the text names. */
+  readonly named: NamedEmbeddings;
 }
 
 const zeros = (row: Row): Row => ({ data: new Float32Array(row.data.length), dims: row.dims });
@@ -17,7 +20,8 @@ const zeros = (row: Row): Row => ({ data: new Float32Array(row.data.length), dim
 /** What SDXL takes for an empty negative prompt (force_zeros_for_empty_prompt). */
 export function zerosLike({ embeds, pooled }: EncodedPrompt): EncodedPrompt {
   const nothing = zeros(embeds);
-  return { embeds: nothing, negativeEmbeds: nothing, pooled: pooled && zeros(pooled), dropped: 0 };
+  const named = { used: [], unfit: [] };
+  return { embeds: nothing, negativeEmbeds: nothing, pooled: pooled && zeros(pooled), dropped: 0, named };
 }
 
 /**

@@ -1,7 +1,10 @@
 // Prompts -> what conditions the UNet. Sources: diffusers, encode_prompt of the Stable Diffusion and Stable Diffusion XL
 // pipelines; of prompts in chunks AUTOMATIC1111's web UI, sd_hijack_clip.py.
 
+import type { NamedEmbeddings } from '../../model-facts.js';
 import { type PromptSyntax, parsePrompt, plainPieces } from '../../prompt-syntax.js';
+import { fits, vectorInputs } from '../embeddings/fit.js';
+import { embeddingFinder, type FindEmbedding } from '../embeddings/names.js';
 import { aliases } from '../folder/signatures.js';
 import type { Model } from '../model.js';
 import { type Row, runInRows } from '../onnx/rows.js';
@@ -26,6 +29,7 @@ export async function encodePrompts(
   model: Model,
   requests: readonly (readonly Prompt[])[],
 ): Promise<readonly EncodedPrompt[][]> {
+  model.embeddings?.look();
   const encoded = await encodeOnce(model, requests.flat());
   const found = requests.map((prompts) => prompts.map((prompt) => encoded.get(keyOf(prompt))!));
   if (found.every(areEven)) return found;
@@ -45,8 +49,9 @@ const keyOf = ({ text, syntax, long }: Prompt) => `${syntax} ${long} ${text}`;
 async function encodeOnce(model: Model, prompts: readonly Prompt[]): Promise<ReadonlyMap<string, EncodedPrompt>> {
   const encoded = new Map<string, EncodedPrompt>();
   const missing = new Map<string, Prompt>();
+  const inCache = (key: string) => (model.embeddings ? `${model.embeddings.stamp}\n${key}` : key);
   for (const [key, prompt] of new Map(prompts.map((prompt) => [keyOf(prompt), prompt]))) {
-    const known = model.promptCache.get(key);
+    const known = model.promptCache.get(inCache(key));
     if (known) encoded.set(key, known);
     else missing.set(key, prompt);
   }
@@ -54,7 +59,7 @@ async function encodeOnce(model: Model, prompts: readonly Prompt[]): Promise<Rea
   for (const [i, key] of [...missing.keys()].entries()) {
     const prompt = fresh[i]!;
     encoded.set(key, prompt);
-    model.promptCache.set(key, prompt, bytesOf(prompt));
+    model.promptCache.set(inCache(key), prompt, bytesOf(prompt));
   }
   return encoded;
 }
@@ -66,6 +71,7 @@ interface Encoding {
   readonly embeds: Float32Array; // [tokens, width]
   readonly negativeEmbeds: Float32Array;
   readonly pooled: Float32Array | undefined; // [width]
+  readonly named: NamedEmbeddings;
 }
 
 async function encode(model: Model, prompts: readonly Prompt[]): Promise<EncodedPrompt[]> {
@@ -88,6 +94,7 @@ async function encode(model: Model, prompts: readonly Prompt[]): Promise<Encoded
       negativeEmbeds: skips ? join('negativeEmbeds') : embeds,
       pooled: pooled && { data: pooled, dims: [pooled.length] },
       dropped: Math.max(...own.map(({ dropped }) => dropped)),
+      named: own[0]!.named,
     };
   });
 }
@@ -102,11 +109,14 @@ async function encodeWith(
   const name = session.nameOf(aliases.input_ids);
   const read = prompts.map((prompt) => chunksIn(model, prompt, tokenizer));
   const chunks = read.flatMap(({ chunks }) => chunks);
-  const rows = chunks.map(({ ids }) => ({ [name]: { data: ids, dims: [ids.length] } }));
+  const rows = chunks.map((chunk) => ({
+    [name]: { data: chunk.ids, dims: [chunk.ids.length] },
+    ...vectorInputs(model, component, chunk),
+  }));
   const wanted = pooled ? [output, negativeOutput, pooled] : [output, negativeOutput];
   const outputs = await runInRows(session, rows, wanted);
   let row = 0;
-  return read.map(({ chunks, dropped }) => {
+  return read.map(({ chunks, dropped, named }) => {
     const own = outputs.slice(row, row + chunks.length);
     row += chunks.length;
     const weighted = (which: number) =>
@@ -115,6 +125,7 @@ async function encodeWith(
     return {
       tokens: chunks.length * chunks[0]!.ids.length,
       dropped,
+      named,
       embeds,
       negativeEmbeds: output === negativeOutput ? embeds : weighted(1),
       pooled: own[0]![2], // of the first chunk and without weights, as there
@@ -122,10 +133,26 @@ async function encodeWith(
   });
 }
 
-function chunksIn({ sessions, tokenizers }: Model, prompt: Prompt, tokenizer: 'tokenizer' | 'tokenizer_2'): Chunks {
+function chunksIn(
+  model: Model,
+  prompt: Prompt,
+  which: 'tokenizer' | 'tokenizer_2',
+): Chunks & { readonly named: NamedEmbeddings } {
   const pieces = prompt.syntax === 'weighted' ? parsePrompt(prompt.text).pieces : plainPieces(prompt.text);
-  const anyLength = typeof sessions.unet.shapeOf('encoder_hidden_states')[1] !== 'number';
-  return chunksOf(pieces, tokenizers[tokenizer]!, prompt.long && anyLength);
+  const anyLength = typeof model.sessions.unet.shapeOf('encoder_hidden_states')[1] !== 'number';
+  const tokenizer = model.tokenizers[which]!;
+  const used = new Set<string>();
+  const unfit = new Set<string>();
+  const inLibrary = model.embeddings && embeddingFinder(model.embeddings, tokenizer);
+  const find: FindEmbedding = (ids, position) => {
+    const named = inLibrary?.(ids, position);
+    if (!named) return undefined;
+    const fit = fits(model, named.embedding);
+    (fit ? used : unfit).add(named.embedding.name);
+    return fit ? named : undefined;
+  };
+  const chunks = chunksOf(pieces, tokenizer, prompt.long && anyLength, find);
+  return { ...chunks, named: { used: [...used], unfit: [...unfit] } };
 }
 
 function concat(parts: readonly Float32Array[]): Float32Array {

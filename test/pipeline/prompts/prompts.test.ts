@@ -1,9 +1,11 @@
 // Weighted and long prompts against the numbers of test/reference/prompts.py.
 
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Img2ImgRequest } from '../../../src/img2img-request.js';
+import { EmbeddingLibrary } from '../../../src/pipeline/embeddings/library.js';
+import { embeddingFinder } from '../../../src/pipeline/embeddings/names.js';
 import { canShareCall, type Generation, prepare } from '../../../src/pipeline/img2img.js';
 import { loadModel, type Model } from '../../../src/pipeline/model.js';
 import { chunksOf } from '../../../src/pipeline/prompts/chunks.js';
@@ -12,7 +14,8 @@ import { PromptCache } from '../../../src/pipeline/prompts/prompt-cache.js';
 import { encodePrompts, type Prompt } from '../../../src/pipeline/prompts/prompts.js';
 import { type PromptSyntax, parsePrompt, plainPieces } from '../../../src/prompt-syntax.js';
 import { generate, type Case as PictureCase, reference, requestOf } from '../cases.js';
-import { type CheckpointFamily, writeCheckpointFolder } from '../checkpoints.js';
+import { type CheckpointFamily, values, writeCheckpointFolder } from '../checkpoints.js';
+import { type WrittenTensor, writeSafetensors } from '../safetensors/write.js';
 
 interface Case {
   readonly family: CheckpointFamily;
@@ -35,13 +38,35 @@ const parent = t.testdir();
 const options = { provider: 'cpu', threads: 1, cacheDir: join(parent, 'cache') } as const;
 const tiny = await loadModel(reference('tiny'), options);
 
+const vectors = (name: string, role: string, count: number, width: number): WrittenTensor => {
+  const shape = [count, width];
+  return { dtype: 'F32', shape, data: new Uint8Array(values(`${name} ${role}`, shape).buffer) };
+};
+
+/** Textual inversions as prompts.py has them, each in another layout. */
+function library(family: 'sd' | 'sdxl'): EmbeddingLibrary {
+  const folder = join(parent, `${family} embeddings`);
+  mkdirSync(folder);
+  for (const [name, count, key] of [
+    ['paint-look', 3, 'emb_params'],
+    ['Paint-look two', 2, '<paint-look-two>'],
+  ] as const) {
+    const both = { clip_l: vectors(name, 'clip_l', count, 64), clip_g: vectors(name, 'clip_g', count, 128) };
+    writeSafetensors(
+      join(folder, `${name}.safetensors`),
+      family === 'sdxl' ? both : { [key]: vectors(name, 'only', count, 128) },
+    );
+  }
+  return new EmbeddingLibrary(folder);
+}
+
 /** The largest difference to every so many of the numbers. */
 const off = (data: ArrayLike<number>, expected: readonly number[], every: number) =>
   Math.max(...expected.map((value, i) => Math.abs(value - data[i * every]!)));
 
 for (const family of ['sd', 'sdxl'] as const) {
   t.test(`${family}: weighted and long prompts come to the web UI's embeddings`, async (t) => {
-    const model = await loadModel(writeCheckpointFolder(join(parent, family), family), options);
+    const model = await loadModel(writeCheckpointFolder(join(parent, family), family), options, library(family));
     const own = cases.filter((c) => c.family === family);
     t.ok(own.length >= 30);
     for (const c of own) {
@@ -54,7 +79,8 @@ for (const family of ['sd', 'sdxl'] as const) {
       if (c.pooled) t.ok(off(encoded!.pooled!.data, c.pooled, 13) < 1e-4, `pooled, ${name}`);
       if (!chunks) continue;
       const pieces = syntax === 'plain' ? plainPieces(text) : parsePrompt(text).pieces;
-      const ours = chunksOf(pieces, model.tokenizers.tokenizer!, long).chunks;
+      const tokenizer = model.tokenizers.tokenizer!;
+      const ours = chunksOf(pieces, tokenizer, long, embeddingFinder(model.embeddings!, tokenizer)).chunks;
       const expected = chunks.map(([ids, weights]) => framed(model, ids, weights));
       t.strictSame(ours.map(rounded), expected.map(rounded), `tokens, ${name}`);
     }
