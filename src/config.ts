@@ -20,7 +20,14 @@ const Settings = Type.Object({
   METRICS_PORT: Type.Optional(
     Type.Integer({ minimum: 0, maximum: 65535, description: 'Serve `/metrics` on a port of its own instead' }),
   ),
-  MODELS_DIR: Type.String({ default: './models', minLength: 1, description: 'Folder of model folders' }),
+  MODELS_DIR: Type.String({ default: './models', minLength: 1, description: 'Folder of models' }),
+  DEFAULT_MODEL: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        'The model of requests that name none; the server does not start when it cannot run. Unset: `paintbox` where it runs, else the first by name that does',
+    }),
+  ),
   EMBEDDINGS_DIR: Type.Optional(
     Type.String({
       minLength: 1,
@@ -298,6 +305,7 @@ export function engineSettings(config: Config): EngineSettings {
   return {
     modelsDir: config.MODELS_DIR,
     embeddingsDir: config.EMBEDDINGS_DIR,
+    defaultModel: config.DEFAULT_MODEL,
     lorasDir: config.LORAS_DIR,
     cacheDir: config.CACHE_DIR,
     devices: config.DEVICES,

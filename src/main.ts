@@ -7,6 +7,7 @@ import { engineSettings, pairs, preloadOf, readConfig } from './config.js';
 import { type CatalogueEntry, Engine } from './engine/host/engine.js';
 import { GpuTelemetry } from './engine/host/gpu-telemetry.js';
 import { openGpuSource } from './engine/shared/gpu/gpu-source.js';
+import { onHangup } from './hangup.js';
 import { buildApp } from './http/app.js';
 import { exampleInfluence, examplePrompt } from './http/pictures/example.js';
 import { createLogger } from './log.js';
@@ -57,7 +58,8 @@ if (!['127.0.0.1', '::1', 'localhost'].includes(config.HOST) && config.API_KEYS 
 let told = new Set<string>();
 let greeted = false;
 engine.once('ready', () => {
-  if (!engine.status.ready) logger.error(engine.status.reason ?? 'no model can run');
+  const fault = engine.startFault;
+  if (fault !== undefined) exit(fault);
 });
 engine.on('ready', () => greet(url));
 engine.on('models', (models) => {
@@ -71,6 +73,7 @@ engine.on('ready', ({ models, pid, ...worker }) => {
       ...worker,
       workerPid: pid,
       models: models.filter(({ runnable }) => runnable).map(({ name }) => name),
+      defaultModel: engine.defaultModel,
       rowBudgets: Object.fromEntries(models.flatMap(rowBudgets)),
     },
     'a worker is ready',
@@ -81,7 +84,12 @@ if (gpus) {
 }
 engine.start();
 
-closeWithGrace({ delay: config.DRAIN_DEADLINE_MS, logger }, async ({ signal, err }) => {
+onHangup(() => {
+  logger.info('SIGHUP: looking at the models');
+  engine.look();
+});
+
+closeWithGrace({ delay: config.DRAIN_DEADLINE_MS, logger, skip: ['SIGHUP'] }, async ({ signal, err }) => {
   lifecycle.draining = true;
   if (err) logger.error({ err }, 'the server ends because of an error that nothing caught');
   else logger.info({ signal }, 'draining: readiness is off, requests that run are finished');

@@ -22,6 +22,7 @@ const Model = Type.Object(
     exporter: Type.Optional(Type.String({ description: 'Whose habits the graphs show' })),
     precision: Type.Optional(Type.Enum([...precisions], { type: 'string', description: 'Of the weights' })),
     runnable: Type.Boolean(),
+    default: Type.Optional(Type.Boolean({ description: 'Whether requests that name no model get it' })),
     reason: Type.Optional(Type.String({ description: 'Why it cannot run' })),
     note: Type.Optional(Type.String({ description: 'What this server changed of its defaults' })),
     title: Type.Optional(Type.String()),
@@ -103,7 +104,15 @@ const Model = Type.Object(
 export function modelRoutes(app: FastifyInstance, config: Config, shelf: Shelf, files: GeneratorFiles): void {
   const limits = { steps: config.MAX_STEPS, pixels: config.MAX_PIXELS, prompt_chars: config.MAX_PROMPT_CHARS };
   const shown = (model: CatalogueEntry) =>
-    model.runnable ? { ...model, row_budgets: rowBudgets(model), limits, lora_family: model.loraFamily } : model;
+    model.runnable
+      ? {
+          ...model,
+          default: model.name === shelf.defaultModel,
+          row_budgets: rowBudgets(model),
+          limits,
+          lora_family: model.loraFamily,
+        }
+      : model;
   const all = () => [...shelf.models.map(shown), ...shelf.others.map((one) => shownGenerator(one, shown, limits))];
   app.addSchema(Model);
   app.get(
@@ -112,7 +121,7 @@ export function modelRoutes(app: FastifyInstance, config: Config, shelf: Shelf, 
       schema: {
         operationId: 'listModels',
         summary: 'The models that this server can run, and generators over them',
-        description: 'The first one that runs is the default.',
+        description: 'The default is `DEFAULT_MODEL`, else paintbox where it runs, else the first that does.',
         tags: ['Models'],
         response: {
           200: { description: 'All models', ...json(Type.Object({ models: Type.Array(Type.Ref('Model')) })) },

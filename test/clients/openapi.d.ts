@@ -73,7 +73,7 @@ export interface paths {
         };
         /**
          * The models that this server can run, and generators over them
-         * @description The first one that runs is the default.
+         * @description The default is `DEFAULT_MODEL`, else paintbox where it runs, else the first that does.
          */
         get: operations["listModels"];
         put?: never;
@@ -845,7 +845,7 @@ export interface components {
              * @description Stable; for programs
              * @enum {string}
              */
-            code: "invalid_request" | "unauthorized" | "not_found" | "model_not_found" | "lora_not_found" | "method_not_allowed" | "not_acceptable" | "upload_too_large" | "unsupported_media_type" | "unsupported_picture" | "undecodable_picture" | "picture_too_large" | "size_not_supported" | "model_not_runnable" | "lora_not_runnable" | "too_large_for_device" | "unsupported_combination" | "overloaded" | "deadline_unattainable" | "rate_limited" | "internal" | "request_kills_worker" | "draining" | "not_ready" | "worker_lost" | "deadline_exceeded";
+            code: "invalid_request" | "unauthorized" | "not_found" | "model_not_found" | "lora_not_found" | "method_not_allowed" | "not_acceptable" | "upload_too_large" | "unsupported_media_type" | "unsupported_picture" | "undecodable_picture" | "picture_too_large" | "size_not_supported" | "model_not_runnable" | "lora_not_runnable" | "too_large_for_device" | "unsupported_combination" | "overloaded" | "deadline_unattainable" | "rate_limited" | "internal" | "request_kills_worker" | "draining" | "not_ready" | "model_changing" | "worker_lost" | "deadline_exceeded";
             request_id: string;
             /** @description One entry per bad field */
             errors?: {
@@ -1078,6 +1078,8 @@ export interface components {
              */
             precision?: "fp32" | "fp16" | "mixed";
             runnable: boolean;
+            /** @description Whether requests that name no model get it */
+            default?: boolean;
             /** @description Why it cannot run */
             reason?: string;
             /** @description What this server changed of its defaults */
@@ -1696,7 +1698,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `worker_lost`: the worker that ran the request ended. */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended. */
             503: {
                 headers: {
                     /** @description Seconds */
@@ -2081,7 +2083,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `worker_lost`: the worker that ran the request ended. */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended. */
             503: {
                 headers: {
                     /** @description Seconds */
@@ -2794,7 +2796,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `worker_lost`: the worker that ran the request ended. */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended. */
             503: {
                 headers: {
                     /** @description Seconds */
@@ -3193,7 +3195,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `worker_lost`: the worker that ran the request ended. */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended. */
             503: {
                 headers: {
                     /** @description Seconds */

@@ -16,7 +16,15 @@ const read = ({ request }: GenerateMessage) => {
 };
 
 /** A device that only writes down what it is asked to do. */
-function recorder({ budget = 8, admits = () => true }: { budget?: number; admits?: (id: number) => boolean } = {}) {
+function recorder({
+  budget = 8,
+  admits = () => true,
+  isLost = () => false,
+}: {
+  budget?: number;
+  admits?: (id: number) => boolean;
+  isLost?: (id: number) => boolean;
+} = {}) {
   const log: string[] = [];
   const device: BatchDevice<State> = {
     canAdmit: ({ id }) => admits(id),
@@ -26,6 +34,7 @@ function recorder({ budget = 8, admits = () => true }: { budget?: number; admits
       if (messages.some(({ request }) => request.prompt.startsWith('bad'))) throw new Error('bad prompt');
       return messages.map((message) => ({ id: message.id, ...read(message) }));
     },
+    lost: ({ id }) => (isLost(id) ? new Error('its model has changed') : undefined),
     canShareCall: (a, b) => a.shape === b.shape,
     rowsOf: ({ rows }) => rows,
     rowBudget: () => budget,
@@ -176,4 +185,15 @@ t.test('a request whose model has no room waits, and so do those behind it', asy
   room = true;
   await runToEnd(batch);
   t.strictSame(log.slice(3), ['finish 1', 'prepare 2', 'denoise 2', 'finish 2', 'prepare 3', 'denoise 3', 'finish 3']);
+});
+
+t.test('a request that cannot go on fails at the next step, and those beside it go on', async (t) => {
+  const gone = new Set<number>();
+  const { log, batch } = recorder({ isLost: (id) => gone.has(id) });
+  batch.add(message(1, '2'));
+  batch.add(message(2, '2'));
+  await batch.step();
+  gone.add(1);
+  await runToEnd(batch);
+  t.strictSame(log, ['prepare 1,2', 'denoise 1,2', 'failed 1: its model has changed', 'denoise 2', 'finish 2']);
 });

@@ -1,9 +1,9 @@
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, mkdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { BrokenModel, ModelInfo } from '../../src/engine/shared/messages.js';
 import { ModelStore } from '../../src/engine/worker/model-store.js';
-import { type FamilyName, writeFolder } from '../pipeline/folders.js';
+import { type FamilyName, type Variant, writeFolder } from '../pipeline/folders.js';
 
 /** A store of models that are not warmed up. Its folders: the names and families given. */
 function storeOf(
@@ -11,10 +11,11 @@ function storeOf(
   folders: Readonly<Record<string, FamilyName>> = {},
   maxSteps?: number,
   modelMemoryBytes = Number.POSITIVE_INFINITY,
+  variant: Variant = {},
 ) {
   const root = t.testdir();
   const modelsDir = join(root, 'models');
-  for (const [name, family] of Object.entries(folders)) writeFolder(modelsDir, family, {}, name);
+  for (const [name, family] of Object.entries(folders)) writeFolder(modelsDir, family, variant, name);
   const told: (ModelInfo | BrokenModel)[] = [];
   const store = new ModelStore(
     {
@@ -66,7 +67,7 @@ t.test('folders that come, go, change and come back are seen at the next look', 
   renameSync(join(modelsDir, 'b'), join(modelsDir, '..', 'b'));
   renameSync(join(modelsDir, 'a'), join(modelsDir, '..', 'a'));
   t.ok(await store.look());
-  t.strictSame(states(), { a: 'loaded' }, 'what is loaded stays');
+  t.strictSame(states(), {});
 });
 
 t.test('a component that was missing when its model was first asked for is no fault once it is back', async (t) => {
@@ -109,6 +110,81 @@ t.test('a default of more steps than the server allows is taken down to those, a
   await store.look();
   t.match(store.models[0], { defaults: { steps: 20 }, note: /^its default of 25 steps is more than MAX_STEPS 20 / });
   t.match(store.models[1], { defaults: { steps: 12 }, note: undefined });
+});
+
+/** What somebody does to a file of weights. */
+const changes: Record<string, { file: string; change(path: string): void }> = {
+  'weights beside a graph, written over': {
+    file: 'unet/model.onnx_data',
+    change: (path) => writeFileSync(path, 'zeros'),
+  },
+  'weights that are truncated': { file: 'vae_decoder/model.onnx_data', change: (path) => truncateSync(path, 10) },
+  'a graph in whose place another one was renamed': {
+    file: 'unet/model.onnx',
+    change: (path) => {
+      copyFileSync(path, `${path}.new`);
+      renameSync(`${path}.new`, path);
+    },
+  },
+  'a file that is gone': { file: 'vae_encoder/model.onnx', change: (path) => rmSync(path) },
+};
+
+t.test(
+  'a file that changes under a loaded model takes it out of service, until the files are whole again',
+  async (t) => {
+    for (const [name, { file, change }] of Object.entries(changes)) {
+      const { store, modelsDir, states, told } = storeOf(t, { a: 'sd' }, undefined, undefined, { weights: 'external' });
+      await store.look();
+      const model = await store.get('a', new Set());
+      t.equal(store.changeOf(model), undefined, `${name}: nothing has changed yet`);
+
+      const path = join(modelsDir, 'a', file);
+      copyFileSync(path, `${modelsDir}/../whole`);
+      change(path);
+      const reason = `${file} changed while the model was loaded; it is read again when its files stand still`;
+      t.match(store.changeOf(model), { message: reason }, name);
+      t.strictSame(states(), { a: reason });
+      t.match(told.at(-1), { name: 'a', runnable: false, changing: true });
+      t.match(
+        store.changeOf(model),
+        { message: /^its files changed while it was loaded/ },
+        'nor do others go on with it',
+      );
+
+      copyFileSync(`${modelsDir}/../whole`, path);
+      await store.look();
+      t.strictSame(states(), { a: 'loaded' }, `${name}: whole again`);
+      t.not(await store.get('a', new Set()), model);
+      t.ok(store.changeOf(model), 'what was loaded before stays out of service');
+    }
+  },
+);
+
+t.test('a config that changes under a loaded model is read when nothing runs', async (t) => {
+  const { store, modelsDir, states } = storeOf(t, { a: 'sd', b: 'lcm' });
+  await store.look();
+  const model = await store.get('a', new Set());
+  writeFileSync(join(modelsDir, 'a/img2img.json'), JSON.stringify({ title: 'New' }));
+  await store.look(() => false);
+  t.equal(store.changeOf(model), undefined, 'what runs goes on');
+  t.ok(await store.look());
+  t.match(store.models[0], { title: 'New', loaded: true });
+  t.strictSame(states(), { a: 'loaded', b: 'runnable' });
+});
+
+t.test('a model whose files are being written waits, and is read when they stand still', async (t) => {
+  const { store, modelsDir, states } = storeOf(t, { a: 'sd', b: 'lcm' });
+  const file = join(modelsDir, 'b/unet/model.onnx');
+  const writing = setInterval(() => appendFileSync(file, '.'), 20);
+  await store.look();
+  clearInterval(writing);
+  const waits = 'its files are being written; it is read again when its files stand still';
+  t.strictSame(states(), { a: 'loaded', b: waits });
+  t.ok(store.isWaiting);
+  writeFolder(modelsDir, 'lcm', {}, 'b');
+  t.ok(await store.look());
+  t.strictSame(states(), { a: 'loaded', b: 'runnable' });
+  t.notOk(store.isWaiting);
 });
 
 const preloads: readonly [name: string, wanted: 'auto' | string[], loaded: string[], memory?: number][] = [

@@ -81,6 +81,17 @@ const brokenFolders: Record<string, { breaks(path: string): void; reason: RegExp
     breaks: (path) => config(join(path, 'unet/config.json'), { class_embed_type: 'timestep' }),
     reason: /^unet\/config\.json has class_embed_type "timestep", which is not supported$/,
   },
+  'a UNet that also takes the latents of the starter': {
+    breaks: (path) => {
+      const [out = 0, , ...kernel] = unetTensors['conv_in.weight']!.shape;
+      const shape = [out, 8, ...kernel];
+      const data = new Uint8Array(4 * shape.reduce((a, b) => a * b, 1));
+      writeSafetensors(join(path, unetFile), { ...unetTensors, 'conv_in.weight': { dtype: 'F32', shape, data } });
+      config(join(path, 'unet/config.json'), { in_channels: 8 });
+    },
+    reason:
+      /^unet takes 8 channels, as InstructPix2Pix does, which is not supported \(supported: 4, and 9 for inpainting\)$/,
+  },
   'a block that is not known': {
     breaks: (path) => config(join(path, 'unet/config.json'), { down_block_types: ['KDownBlock2D', 'a', 'b', 'c'] }),
     reason: /^unet\/config\.json has down_block_types .*supported: CrossAttnDownBlock2D, DownBlock2D/,
@@ -165,13 +176,17 @@ t.test('what a file does not say comes from the settings beside it, else from it
     exporter: 'img2img',
     precision: 'fp32',
     schedulerConfig: { prediction_type: 'epsilon', set_alpha_to_one: false },
-    size: { native: 512, multiple: 64 },
+    size: { native: 512, multiple: 64, min: 64, max: 1024 },
     defaults: { scheduler: 'pndm', guidance: 7.5, steps: 25 },
     latentScale: { factor: 0.18215 },
   });
   t.match(read(as('sd-v', 'two')), { kind: 'sd-v', size: { native: 768 }, defaults: { scheduler: 'ddim' } });
   t.match(read(as('sd-v', 'two-turbo')), { kind: 'sd-turbo', size: { native: 512 }, defaults: { scheduler: 'euler' } });
-  t.match(read(as('sdxl', 'xl')), { kind: 'sdxl', size: { native: 1024, multiple: 32 }, zerosForEmptyPrompt: true });
+  t.match(read(as('sdxl', 'xl')), {
+    kind: 'sdxl',
+    size: { native: 1024, multiple: 32, min: 64, max: 2048 },
+    zerosForEmptyPrompt: true,
+  });
   t.match(read(as('sdxl', 'xl-turbo')), {
     kind: 'sdxl-turbo',
     size: { native: 512 },

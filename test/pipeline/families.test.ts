@@ -213,7 +213,7 @@ t.test('folders are told apart without loading them', async (t) => {
   t.match(of('sd-0'), { kind: 'sd', exporter: 'optimum-onnx', precision: 'fp32', encoderGives: 'latent_parameters' });
   t.match(of('sd-0'), {
     vaeScale: 2,
-    size: { native: 32, multiple: 4 },
+    size: { native: 32, multiple: 4, min: 32, max: 64 },
     defaults: { guidance: 7.5, scheduler: 'ddim' },
   });
   t.match(of('sdxl-0'), { kind: 'sdxl', zerosForEmptyPrompt: true, latentScale: { mean: [0.1, -0.2, 0.3, 0] } });

@@ -10,7 +10,7 @@ import type { ExitCause } from '../shared/faults.js';
 import type { FromWorker, LoraEntry, LoraInfo, ModelInfo } from '../shared/messages.js';
 import { Admission, type AdmissionSettings } from './admission.js';
 import { type AdmittedJob, deathsBeforeAlone } from './admitted-job.js';
-import { type CatalogueEntry, findLora, findModel } from './catalogue.js';
+import { type CatalogueEntry, cannotRun, findLora, findModel, startFault } from './catalogue.js';
 import { Forecast, pixelsOf, unknownWorkMs } from './forecast.js';
 import { type Lane, Pool, type PoolSettings } from './pool.js';
 import type {
@@ -73,6 +73,11 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.pool.start();
   }
 
+  /** Asks the workers to look at MODELS_DIR now. */
+  look(): void {
+    for (const { worker } of this.pool.lanes) worker.send({ type: 'look' });
+  }
+
   /** All folders in MODELS_DIR, those that cannot run with the reason. Empty until a worker has looked. */
   get models(): readonly CatalogueEntry[] {
     return this.pool.models;
@@ -97,13 +102,31 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   /**
-   * The model of that name, or the first that runs.
-   * @throws EngineError model_not_found, model_not_runnable, not_ready
+   * The model of that name; without a name DEFAULT_MODEL, else paintbox, else the first that runs.
+   * @throws EngineError model_not_found, model_not_runnable, model_changing, not_ready
    */
   model(name?: string): ModelInfo {
     const { models } = this;
-    if (!models.some((model) => model.runnable)) throw this.notReady();
-    return findModel(models, name);
+    if (!models.some((model) => model.runnable || model.changing)) throw this.notReady();
+    return findModel(models, name, this.settings.defaultModel);
+  }
+
+  /** The default's name; undefined while it cannot run. */
+  get defaultModel(): string | undefined {
+    try {
+      return this.model().name;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Why a server should not start with the models that it has, in a sentence. For when a worker has read them all. */
+  get startFault(): string | undefined {
+    return startFault(this.models, this.settings.defaultModel, this.modelsProblem);
+  }
+
+  private get modelsProblem(): string | undefined {
+    return this.pool.lanes.find((lane) => lane.problem !== undefined)?.problem;
   }
 
   /**
@@ -292,6 +315,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       case 'model':
         lane.models = lane.models.map((info) => (info.name === message.model.name ? message.model : info));
         this.forecast.learn(message.model);
+        if (!message.model.runnable) this.emit('models', this.models);
         return;
       case 'step': {
         const { model, pixels, rows, ms } = message;
@@ -348,7 +372,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       if (job.message.request.loras && modelLoadMs > 0) this.pool.folds.folded(job.message, modelLoadMs);
       if (!job.settled) job.resolve(message.result, lane.index);
     } else if (message.type === 'failed' && !job.settled) {
-      job.reject(new EngineError(message.code, message.message));
+      job.reject(failureOf(message, job.message.model));
     }
     this.dispatch();
   }
@@ -405,12 +429,17 @@ export class Engine extends EventEmitter<EngineEvents> {
       return new EngineError('not_ready', 'No worker stays alive; the log says why.', 30);
     }
     if (this.pool.hasReadyWorker) {
-      const problem = this.pool.lanes.find((lane) => lane.problem !== undefined)?.problem;
+      const problem = this.modelsProblem;
       const why = problem === undefined ? 'No model in this server can run; GET /models says why.' : `${problem}.`;
       return new EngineError('not_ready', why, 30);
     }
     return new EngineError('not_ready', 'The models are being loaded.', 2);
   }
+}
+
+function failureOf({ code, message }: Extract<FromWorker, { type: 'failed' }>, model: string): EngineError {
+  if (code !== 'model_changing' && code !== 'model_not_runnable') return new EngineError(code, message);
+  return cannotRun({ name: model, reason: message, changing: code === 'model_changing' });
 }
 
 function sameSize(a: Size, b: Size): boolean {

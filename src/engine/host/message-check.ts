@@ -39,7 +39,12 @@ const capacity = object({
   calls: Type.Array(object({ rows: positive, ms: amount })),
 });
 
-const brokenModel = object({ name, runnable: Type.Literal(false), reason: text });
+const brokenModel = object({
+  name,
+  runnable: Type.Literal(false),
+  reason: text,
+  changing: Type.Optional(Type.Boolean()),
+});
 
 const modelInfo = object({
   name,
@@ -145,7 +150,7 @@ const messages = {
   failed: object({
     type: type('failed'),
     id: count,
-    code: oneOf(['internal', 'model_not_runnable', 'lora_not_runnable', 'too_large_for_device']),
+    code: oneOf(['internal', 'model_not_runnable', 'model_changing', 'lora_not_runnable', 'too_large_for_device']),
     message: text,
   }),
   aborted: object({ type: type('aborted'), id: count }),

@@ -16,6 +16,8 @@ export interface PoolSettings {
   readonly modelsDir: string;
   /** Of textual inversions; absent for `embeddings` in the folder of models. */
   readonly embeddingsDir?: string | undefined;
+  /** The model of requests that name none; absent where none is chosen. */
+  readonly defaultModel?: string | undefined;
   /** Absent for `loras` in the folder of models. */
   readonly lorasDir?: string | undefined;
   /** Where patched graphs are kept. */
@@ -83,6 +85,7 @@ export class Pool {
     const module = deviceModule(settings.workerModule);
     const {
       modelsDir,
+      defaultModel,
       lorasDir = join(settings.modelsDir, 'loras'),
       cacheDir,
       maxConcurrent,
@@ -97,6 +100,7 @@ export class Pool {
         () => ({
           modelsDir,
           embeddingsDir: settings.embeddingsDir ?? join(modelsDir, 'embeddings'),
+          defaultModel,
           lorasDir,
           cacheDir,
           threads,

@@ -9,6 +9,8 @@ export const engineErrorCodes = [
   'request_kills_worker',
   'model_not_found',
   'model_not_runnable',
+  /** Its files are being written: a new try soon makes sense. */
+  'model_changing',
   'lora_not_found',
   'lora_not_runnable',
   'deadline_exceeded',

@@ -62,6 +62,8 @@ export interface BrokenModel {
   readonly name: string;
   readonly runnable: false;
   readonly reason: string;
+  /** Its files are being written: it is read again when they stand still. */
+  readonly changing?: boolean;
 }
 
 /** What a worker knows of one LoRA, by the name of its file. */
@@ -108,6 +110,8 @@ export interface StartMessage {
   readonly type: 'start';
   readonly modelsDir: string;
   readonly embeddingsDir: string;
+  /** DEFAULT_MODEL, which is loaded first; absent where none is named. */
+  readonly defaultModel: string | undefined;
   readonly lorasDir: string;
   readonly cacheDir: string;
   readonly provider: Provider;
@@ -138,7 +142,12 @@ export interface GenerateMessage {
   readonly wantsProgress: boolean;
   readonly preview: boolean;
 }
-export type ToWorker = StartMessage | GenerateMessage | { readonly type: 'abort'; readonly id: number };
+export type ToWorker =
+  | StartMessage
+  | GenerateMessage
+  | { readonly type: 'abort'; readonly id: number }
+  /** At the model folders, now. */
+  | { readonly type: 'look' };
 
 export type FromWorker =
   /** All models and LoRAs, at the start and whenever the folders have changed. */
@@ -182,7 +191,12 @@ export type FromWorker =
   | {
       readonly type: 'failed';
       readonly id: number;
-      readonly code: 'internal' | 'model_not_runnable' | 'lora_not_runnable' | 'too_large_for_device';
+      readonly code:
+        | 'internal'
+        | 'model_not_runnable'
+        | 'model_changing'
+        | 'lora_not_runnable'
+        | 'too_large_for_device';
       readonly message: string;
     }
   | { readonly type: 'aborted'; readonly id: number };

@@ -1,7 +1,7 @@
 // What a batch runs on: the pipeline with the models of the store, and what it tells the HTTP process about it.
 
 import { isDeepStrictEqual } from 'node:util';
-import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
+import { ModelChangingError, ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import * as img2img from '../../pipeline/img2img.js';
 import type { Model } from '../../pipeline/model.js';
 import { fitPreview, type PreviewMap, previewOf } from '../../pipeline/preview.js';
@@ -76,6 +76,10 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     }));
   }
 
+  lost({ model }: OnDevice): Error | undefined {
+    return this.store.changeOf(model);
+  }
+
   canShareCall(a: OnDevice, b: OnDevice): boolean {
     return a.model === b.model && img2img.canShareCall(a.model, a.generation, b.generation);
   }
@@ -120,6 +124,9 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
       model,
       done.map(({ generation }) => generation.generation),
     );
+    // A file that was written over meanwhile is in these pictures.
+    const change = this.store.changeOf(model);
+    if (change) throw change;
     for (const [i, { id, generation: onDevice }] of done.entries()) {
       const { droppedTokens, embeddings, drawUnseeded, unetCalls, timings } = onDevice.generation;
       const spent = modelRunMs(model) - onDevice.modelRunMsBefore;
@@ -144,16 +151,24 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     if (isOutOfMemory(error) && this.running().length > 0) throw error;
     const code = isOutOfMemory(error)
       ? 'too_large_for_device'
-      : error instanceof LoraError
-        ? 'lora_not_runnable'
-        : error instanceof ModelFolderError
-          ? 'model_not_runnable'
-          : 'internal';
+      : error instanceof ModelChangingError
+        ? 'model_changing'
+        : error instanceof LoraError
+          ? 'lora_not_runnable'
+          : error instanceof ModelFolderError
+            ? 'model_not_runnable'
+            : 'internal';
     this.send({ type: 'failed', id, code, message: error instanceof Error ? error.message : String(error) });
   }
 
   aborted(id: number): void {
     this.send({ type: 'aborted', id });
+  }
+
+  /** Called between steps. */
+  async releaseRetired(): Promise<void> {
+    const models = this.running().map(({ generation }) => generation.model);
+    await this.store.releaseRetired(new Set(models.flatMap((model) => [model, model.base ?? model])));
   }
 
   private modelsInUse(): Set<string> {

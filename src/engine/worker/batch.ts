@@ -16,6 +16,8 @@ export interface BatchDevice<G> {
   canPrepareTogether(a: GenerateMessage, b: GenerateMessage): boolean;
   /** Text encoding and VAE for newcomers that can be prepared together, in their order. */
   prepare(messages: readonly GenerateMessage[]): Promise<G[]>;
+  /** Why a generation cannot go on: its model is not what it was. */
+  lost(generation: G): Error | undefined;
   canShareCall(a: G, b: G): boolean;
   /** Rows that a generation takes in a UNet call. */
   rowsOf(generation: G): number;
@@ -62,6 +64,7 @@ export class Batch<G> {
   /** Between two UNet calls the VAE runs at most once, so that neither newcomers nor leavers stall the others for long. */
   async step(): Promise<void> {
     this.dropAborted();
+    this.dropLost();
     if (!(await this.finishDone())) await this.admit();
     await this.denoise();
   }
@@ -73,6 +76,15 @@ export class Batch<G> {
     this.waiting = this.waiting.filter(({ id }) => !this.abortedIds.has(id));
     this.inTurn = this.running.filter(({ id }) => !this.abortedIds.has(id));
     this.abortedIds.clear();
+  }
+
+  private dropLost(): void {
+    for (const one of this.running) {
+      const error = this.device.lost(one.generation);
+      if (!error) continue;
+      this.inTurn = this.running.filter((other) => other !== one);
+      this.device.failed(one.id, error);
+    }
   }
 
   /** @returns whether anything was done */

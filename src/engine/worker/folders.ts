@@ -1,8 +1,10 @@
 // What a worker reads of models, folders and files, and when it is worth reading them again. Lives in the worker.
 
-import { join } from 'node:path';
+import { basename, join, relative } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type FoundModels, findModels } from '../../pipeline/folder/find-models.js';
-import { bytesOfModel, digestFolder, stampFolder } from '../../pipeline/folder/folder-digest.js';
+import { bytesOfModel, digestFolder, lastWritten, stampFolder } from '../../pipeline/folder/folder-digest.js';
+import { ModelChangingError } from '../../pipeline/folder/model-folder-error.js';
 import { inspectModel, reasonOf } from '../../pipeline/inspect-model.js';
 import { familyForLoras } from '../../pipeline/lora/family.js';
 import type { BrokenModel, FolderDigest, ModelInfo } from '../shared/messages.js';
@@ -17,6 +19,9 @@ export interface FoldersOptions {
   /** Digests of folders that did not change since, by name: hashing gigabytes takes long. */
   readonly digests: Readonly<Record<string, FolderDigest>>;
 }
+
+/** What was written in this time, ms, may be written still: it is looked at again after a pause, ms. */
+const recently = { ms: 2000, pauseMs: 250 };
 
 export class Folders {
   /** Also of those that have gone, until they are forgotten. */
@@ -60,6 +65,21 @@ export class Folders {
     this.bytes.delete(name);
   }
 
+  /** Those of them whose files are being written: what was written a moment ago is another one after a pause. */
+  async changing(names: readonly string[]): Promise<ReadonlySet<string>> {
+    const recent = names.filter((name) => this.wasWrittenRecently(name));
+    if (recent.length === 0) return new Set();
+    const before = recent.map((name) => this.stampOf(name));
+    await sleep(recently.pauseMs);
+    return new Set(recent.filter((name, i) => this.stampOf(name) !== before[i]));
+  }
+
+  /** What a file of a model is called in sentences. */
+  nameOf(name: string, file: string): string {
+    const inside = relative(this.pathOf(name), file);
+    return inside === '' || inside.startsWith('..') ? basename(file) : inside;
+  }
+
   /** Never fails: whatever is wrong with a folder is the folder's. */
   async read(name: string): Promise<ModelInfo | BrokenModel> {
     this.stamps.set(name, this.stampOf(name));
@@ -89,6 +109,15 @@ export class Folders {
     };
   }
 
+  /** By this machine's clock; a volume whose clock is another one is believed to stand still. */
+  private wasWrittenRecently(name: string): boolean {
+    try {
+      return Math.abs(Date.now() - lastWritten(this.pathOf(name))) < recently.ms;
+    } catch {
+      return false;
+    }
+  }
+
   /** What cannot be listed has a stamp too. */
   private stampOf(name: string): string {
     try {
@@ -111,5 +140,6 @@ function clamped(
 
 /** Whatever is wrong with a folder is the folder's, and never the worker's end. */
 export function broken(name: string, error: unknown): BrokenModel {
-  return { name, runnable: false, reason: reasonOf(error) };
+  const changing = error instanceof ModelChangingError;
+  return { name, runnable: false, reason: reasonOf(error), ...(changing && { changing }) };
 }

@@ -2,15 +2,19 @@
 
 import type { EmbeddingLibrary } from '../../pipeline/embeddings/library.js';
 import type { FoundModels } from '../../pipeline/folder/find-models.js';
-import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
+import { ModelChangingError, ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import { loadModel, type Model, releaseModel } from '../../pipeline/model.js';
 import { rowBudgetFor } from '../shared/capacity.js';
+import { defaultFirst } from '../shared/default-model.js';
 import type { BrokenModel, ModelInfo } from '../shared/messages.js';
 import { broken, Folders, type FoldersOptions } from './folders.js';
+import { LoadedModels } from './loaded-models.js';
 import type { Warmth } from './warm-up.js';
 
 export interface ModelStoreOptions extends FoldersOptions {
   readonly embeddings?: EmbeddingLibrary;
+  /** The model of requests that name none; absent where none is chosen. */
+  readonly defaultModel?: string | undefined;
   readonly cacheDir: string;
   readonly threads: number;
   readonly measureRows: boolean;
@@ -32,12 +36,15 @@ export interface ModelStoreEvents {
   componentLoaded(model: string, component: string, ms: number): void;
 }
 
+const beingWritten = ModelChangingError.because('its files are being written');
+
 export class ModelStore {
   beside: Beside = { bytes: 0, bytesInUse: 0, makeRoom: async () => {} };
   private readonly catalogue = new Map<string, ModelInfo | BrokenModel>();
   private readonly folders: Folders;
-  /** The longest unused first. */
-  private readonly loaded = new Map<string, Model>();
+  private readonly loaded = new LoadedModels();
+  /** What was loaded until its files changed. */
+  private readonly again = new Set<string>();
   private loadedMs = 0;
   private loadingSince: number | undefined;
   private found: FoundModels = { paths: new Map() };
@@ -52,7 +59,7 @@ export class ModelStore {
   }
 
   get models(): (ModelInfo | BrokenModel)[] {
-    return [...this.catalogue.values()];
+    return [...this.catalogue.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   /** Time that has gone into loading models so far, ms: a clock that stands still while none is loaded. */
@@ -65,29 +72,54 @@ export class ModelStore {
     return this.found.problem;
   }
 
+  /** Whether a model is not read because its files are being written. */
+  get isWaiting(): boolean {
+    return this.models.some((model) => !model.runnable && model.changing);
+  }
+
   /**
-   * Looks at the folders, and reads those that are new or have changed; while none can run, all of them. What is loaded stays
-   * as it is. Loads the first that can be loaded when none is.
+   * Looks at the folders, and reads those that are new or have changed; while none can run, all of them. Loads again what was
+   * loaded and has changed, and the default, or the first that can be loaded, when none is.
+   * @param isIdle whether nothing runs: else what is loaded is left alone, and nothing is loaded
    * @returns whether anything is known that was not known before
    */
-  look(): Promise<boolean> {
+  look(isIdle = () => true): Promise<boolean> {
     return this.inTurn(async () => {
       const before = JSON.stringify([this.found.problem, this.models]);
       this.found = this.folders.find();
       const hopeless = !this.models.some(({ runnable }) => runnable);
+      if (isIdle()) this.retireChanged();
+      if (isIdle()) await this.releaseRetired(new Set());
       for (const name of [...this.catalogue.keys()].filter((each) => !this.found.paths.has(each))) {
         if (!this.loaded.has(name)) this.forget(name);
       }
-      for (const name of this.found.paths.keys()) {
-        if (!this.loaded.has(name) && (hopeless || this.folders.hasChanged(name))) await this.read(name);
-      }
-      if (this.loaded.size === 0) await this.loadFirst();
+      const names = [...this.found.paths.keys()];
+      await this.read(names.filter((name) => !this.loaded.has(name) && (hopeless || this.folders.hasChanged(name))));
+      if (isIdle()) await this.loadAgain();
       return JSON.stringify([this.found.problem, this.models]) !== before;
     });
   }
 
+  private retireChanged(): void {
+    for (const name of this.loaded.names) {
+      if (this.found.paths.has(name) && !this.folders.hasChanged(name)) continue;
+      this.loaded.retire(name);
+      this.again.add(name);
+    }
+  }
+
+  private async loadAgain(): Promise<void> {
+    for (const name of this.again) {
+      const info = this.catalogue.get(name);
+      if (info && !info.runnable && info.changing) continue;
+      this.again.delete(name);
+      if (info?.runnable) await this.load(name, new Set()).catch(() => {}); // told by its place in the catalogue
+    }
+    if (this.loaded.size === 0) await this.loadFirst();
+  }
+
   private async loadFirst(): Promise<void> {
-    for (const { name, runnable } of this.models) {
+    for (const { name, runnable } of defaultFirst(this.models, this.options.defaultModel)) {
       if (!runnable) continue;
       const loads = await this.load(name, new Set()).then(
         () => true,
@@ -107,7 +139,7 @@ export class ModelStore {
       const [quickest] = runnable.sort((a, b) => a.defaults.steps - b.defaults.steps);
       const names = wanted !== 'auto' ? wanted : quickest ? [quickest.name] : [];
       for (const name of names.filter((each) => runnable.some((model) => model.name === each))) {
-        const inUse = new Set(this.loaded.keys());
+        const inUse = new Set(this.loaded.names);
         if (inUse.size > 0 && this.hasRoomFor(name, inUse)) await this.load(name, inUse).catch(() => {}); // its entry says why
       }
     });
@@ -131,7 +163,7 @@ export class ModelStore {
   }
 
   /** Bytes that are left for what is loaded beside the models. @param names of models that stay; all if absent */
-  bytesLeft(names: Iterable<string> = this.loaded.keys()): number {
+  bytesLeft(names: Iterable<string> = this.loaded.names): number {
     return this.options.modelMemoryBytes - this.bytesOf(names);
   }
 
@@ -173,21 +205,42 @@ export class ModelStore {
    * @throws ModelFolderError
    */
   async get(name: string, inUse: ReadonlySet<string>): Promise<Model> {
-    const loaded = this.loaded.get(name);
-    if (loaded) {
-      this.loaded.delete(name);
-      this.loaded.set(name, loaded);
-      return loaded;
-    }
-    return this.inTurn(() => this.load(name, inUse));
+    const loaded = this.loaded.use(name);
+    if (!loaded) return this.inTurn(() => this.load(name, inUse));
+    const change = this.changeOf(loaded);
+    if (change) throw change;
+    return loaded;
+  }
+
+  /**
+   * Takes a model out of service when one of the files that its weights are in has changed since it was loaded: written over, a
+   * mapped file gives pictures of zeros, and truncated, it kills the process that reads it.
+   * @returns why nothing may run on the model any more
+   */
+  changeOf(model: Model): ModelChangingError | undefined {
+    const { name } = model.folder;
+    if (!this.loaded.serves(model.base ?? model))
+      return ModelChangingError.because('its files changed while it was loaded');
+    const file = this.loaded.changedFile(name);
+    if (file === undefined) return undefined;
+    const change = ModelChangingError.because(`${this.folders.nameOf(name, file)} changed while the model was loaded`);
+    this.loaded.retire(name);
+    this.again.add(name);
+    this.tell(broken(name, change));
+    return change;
+  }
+
+  /** @param inUse what something still runs on */
+  releaseRetired(inUse: ReadonlySet<Model>): Promise<void> {
+    return this.loaded.releaseRetired(inUse);
   }
 
   private async load(name: string, inUse: ReadonlySet<string>): Promise<Model> {
-    const loaded = this.loaded.get(name);
+    const loaded = this.loaded.use(name);
     if (loaded) return loaded;
-    if (this.folders.hasChanged(name)) await this.read(name);
+    if (this.folders.hasChanged(name)) await this.read([name]);
     const info = this.catalogue.get(name);
-    if (!info?.runnable) throw new ModelFolderError(info?.reason ?? `there is no model ${name}`);
+    if (!info?.runnable) throw refusal(info, name);
     return this.timed(() => this.loadNow(info, inUse));
   }
 
@@ -201,30 +254,30 @@ export class ModelStore {
         this.events.componentLoaded(name, component, loadMs);
       }
       const warmth = await this.events.warmUp(model);
-      this.loaded.set(name, model);
+      if (this.folders.hasChanged(name)) throw ModelChangingError.because('its files changed while it was loaded');
+      this.loaded.add(model);
       this.tell({ ...info, loaded: true, ...warmth });
       return model;
     } catch (error) {
       const told = broken(name, error);
       this.tell(told);
-      this.folders.failed(name);
+      if (!told.changing) this.folders.failed(name);
       if (model) await releaseModel(model);
-      throw new ModelFolderError(told.reason);
+      throw refusal(told, name);
     }
   }
 
   private async makeRoomFor(name: string, inUse: ReadonlySet<string>): Promise<void> {
-    const fits = () => this.bytesOf([...this.loaded.keys(), name]) + this.beside.bytes <= this.options.modelMemoryBytes;
+    const fits = () => this.bytesOf([...this.loaded.names, name]) + this.beside.bytes <= this.options.modelMemoryBytes;
     await this.beside.makeRoom(fits);
     await this.leave((unused) => inUse.has(unused), fits);
   }
 
   private async leave(stays: (name: string) => boolean, fits: () => boolean): Promise<void> {
-    for (const [unused, model] of this.loaded) {
+    for (const unused of this.loaded.names) {
       if (fits()) return;
       if (stays(unused)) continue;
-      this.loaded.delete(unused);
-      await releaseModel(model);
+      await this.loaded.release(unused);
       const info = this.catalogue.get(unused);
       if (info?.runnable) this.tell({ ...info, loaded: false });
     }
@@ -234,13 +287,23 @@ export class ModelStore {
     return [...new Set(names)].reduce((sum, name) => sum + this.folders.bytesOf(name), 0);
   }
 
-  private async read(name: string): Promise<void> {
-    this.events.loading();
-    this.catalogue.set(name, await this.folders.read(name));
+  private async read(names: readonly string[]): Promise<void> {
+    const changing = await this.folders.changing(names);
+    for (const name of names) {
+      this.events.loading();
+      const info = changing.has(name) ? broken(name, beingWritten) : await this.folders.read(name);
+      this.catalogue.set(name, info);
+    }
   }
 
   private tell(info: ModelInfo | BrokenModel): void {
     this.catalogue.set(info.name, info);
     this.events.changed(info);
   }
+}
+
+/** What cannot run is refused as what it is in the catalogue. */
+function refusal(info: BrokenModel | undefined, name: string): ModelFolderError {
+  if (!info) return new ModelFolderError(`there is no model ${name}`);
+  return info.changing ? new ModelChangingError(info.reason) : new ModelFolderError(info.reason);
 }

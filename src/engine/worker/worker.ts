@@ -3,8 +3,10 @@
 
 import { Socket } from 'node:net';
 import { constants, setPriority } from 'node:os';
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { EmbeddingLibrary } from '../../pipeline/embeddings/library.js';
+
 import { removeLeftOvers } from '../../pipeline/onnx/graph-cache.js';
 import { onnxruntimeVersion } from '../../pipeline/onnx/sessions.js';
 import { Channel, channelFd } from '../shared/channel.js';
@@ -14,6 +16,7 @@ import { Batch } from './batch.js';
 import { memoryReport, type OnDevice, WorkerDevice } from './batch-device.js';
 import { openDevice } from './device.js';
 import { FoldedModels } from './folded-models.js';
+import { FolderWatch } from './folder-watch.js';
 import { LoraStore } from './lora-store.js';
 import { ModelStore } from './model-store.js';
 import { dieWithParent } from './parent-death.js';
@@ -24,6 +27,7 @@ const lookAfterMs = { first: 500, most: 30_000 };
 let batch: Batch<OnDevice>;
 let batchDevice: WorkerDevice;
 let embeddings: EmbeddingLibrary;
+let folderWatch: FolderWatch;
 let stepping = false;
 /** The stamp of what was last said of them. */
 let embeddingsTold: string | undefined;
@@ -52,6 +56,9 @@ function receive(message: ToWorker): void {
       break;
     case 'abort':
       batch.abort(message.id);
+      break;
+    case 'look':
+      folderWatch?.ask();
   }
 }
 
@@ -68,16 +75,17 @@ function sendEmbeddings(): boolean {
   return true;
 }
 
-/** Folders come, go and change while the worker runs. It looks at them while nothing else is to do, less and less often. */
+const isIdle = () => !stepping && batch.isIdle;
+
+/** Folders come, go and change while the worker runs. It looks at them less and less often, and seldom while it has work. */
 async function watchFolders(store: ModelStore, loras: LoraStore): Promise<never> {
   for (let delay = lookAfterMs.first; ; delay = Math.min(2 * delay, lookAfterMs.most)) {
-    await sleep(delay, undefined, { ref: false });
-    if (!batch.isIdle) continue;
-    const changed = [await store.look(), await loras.look()].includes(true);
-    if (batch.isIdle) send({ type: 'busy', doing: 'nothing' });
+    const asked = await folderWatch.next(delay);
+    if (!isIdle() && !asked && !store.isWaiting && delay < lookAfterMs.most) continue;
+    const changed = [await store.look(isIdle), await loras.look()].includes(true);
+    if (isIdle()) send({ type: 'busy', doing: 'nothing' });
     if (changed) sendModels(store, loras);
-    if (!sendEmbeddings() && !changed) continue;
-    delay = lookAfterMs.first;
+    if ([sendEmbeddings(), changed, asked, store.isWaiting].includes(true)) delay = lookAfterMs.first / 2;
   }
 }
 
@@ -96,10 +104,14 @@ async function start(options: StartMessage): Promise<void> {
         await batchDevice.preparePreviews(model);
         return warmth;
       },
-      changed: (model) => send({ type: 'model', model }),
+      changed: (model) => {
+        send({ type: 'model', model });
+        if (!model.runnable && model.changing) folderWatch.ask();
+      },
       componentLoaded: (model, component, ms) => send({ type: 'modelLoaded', model, component, ms }),
     },
   );
+  folderWatch = new FolderWatch(options.modelsDir);
   const loras = new LoraStore(options.lorasDir, options.loraDigests);
   const inUse = () => new Set(batch.running.map(({ generation }) => generation.model));
   const folded = new FoldedModels(store, loras, options, inUse, (model, component, ms) =>
@@ -124,6 +136,7 @@ async function run(): Promise<void> {
   while (!batch.isIdle) {
     send({ type: 'busy', doing: 'run' });
     await batch.step();
+    await batchDevice.releaseRetired();
     await nextTurn();
   }
   stepping = false;

@@ -34,14 +34,19 @@ export class Shelf {
   private readonly checked = new WeakMap<Generator, { readonly stamp: string; readonly problem: string | undefined }>();
 
   constructor(
-    private readonly engine: Pick<Engine, 'models' | 'model' | 'lora'>,
+    private readonly engine: Pick<Engine, 'models' | 'model' | 'lora' | 'defaultModel'>,
     private readonly generators: { readonly found: readonly (Generator | BrokenGenerator)[] },
     private readonly maxSteps: number,
   ) {}
 
-  /** The engine's, those that cannot run among them; the first that runs is the default. */
+  /** The engine's, those that cannot run among them. */
   get models(): readonly CatalogueEntry[] {
     return this.engine.models;
+  }
+
+  /** The name of the model of requests that name none; undefined while it cannot run. */
+  get defaultModel(): string | undefined {
+    return this.engine.defaultModel;
   }
 
   /** What there is beside the models; none while the models are not known. */

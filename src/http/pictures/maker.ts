@@ -61,6 +61,7 @@ export const makingProblems = [
   'request_kills_worker',
   'draining',
   'not_ready',
+  'model_changing',
   'worker_lost',
   'deadline_exceeded',
 ] as const satisfies readonly ProblemCode[];

@@ -17,6 +17,7 @@ export const engineEnds: Readonly<
   model_not_found: { problem: 'model_not_found', outcome: null },
   shutting_down: { problem: 'draining', outcome: null },
   model_not_runnable: { problem: 'model_not_runnable', outcome: 'error' },
+  model_changing: { problem: 'model_changing', outcome: 'error' },
   lora_not_found: { problem: 'lora_not_found', outcome: null },
   lora_not_runnable: { problem: 'lora_not_runnable', outcome: 'error' },
   worker_lost: { problem: 'worker_lost', outcome: 'error' },

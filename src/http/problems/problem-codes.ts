@@ -137,6 +137,12 @@ export const problemCodes = {
     meaning: 'models are being loaded, or no worker is up',
     rejectedAs: 'not_ready',
   },
+  model_changing: {
+    status: 503,
+    title: 'Model changing',
+    meaning: "the model's files are being written; it is read again when they stand still",
+    rejectedAs: null,
+  },
   worker_lost: {
     status: 503,
     title: 'Worker lost',

@@ -244,9 +244,10 @@ export function toProblem(error: FastifyError | Error, sent?: unknown): Problem 
   if (error instanceof EngineError) {
     const code = engineEnds[error.code].problem;
     const detail = code === 'internal' ? internalDetail : error.message;
+    const { retryAfter } = error;
     const field = /^(model|lora)_/.exec(error.code)?.[1];
-    if (field !== undefined) return fieldProblem(code, field, detail);
-    return new Problem(code, detail, { retryAfter: error.retryAfter });
+    const errors = field && [{ pointer: `#/${field}`, detail }];
+    return new Problem(code, detail, { retryAfter, ...(errors && { errors }) });
   }
   if ('validation' in error && error.validation) return validationProblem(error.validation, sent);
   const { code = '', statusCode = 500 } = error as FastifyError;

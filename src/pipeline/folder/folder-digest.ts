@@ -4,19 +4,24 @@ import { createHash } from 'node:crypto';
 import { createReadStream, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { settingsOf } from '../checkpoint/file-names.js';
+import { stampOf } from './file-stamps.js';
 import type { ModelFolder } from './model-folder.js';
-import { ModelFolderError } from './model-folder-error.js';
+import { ModelChangingError, ModelFolderError } from './model-folder-error.js';
 
 /** What a folder may hold at most: whoever points at a whole disk is told so. */
 const most = { files: 10_000, bytes: 256 * 2 ** 30, depth: 16 };
 
-/** Names, sizes and times of a model's files: while they stay, so does the digest. @throws ModelFolderError */
+/** Names, inodes, sizes and times of a model's files: while they stay, so does the digest. @throws ModelFolderError */
 export function stampFolder(path: string): string {
   return filesOf(path)
-    .map(({ name, stat }) => `${name} ${stat.size} ${stat.mtimeMs}`)
+    .map(({ name, stat }) => `${name} ${stampOf(stat)}`)
     .join('\n');
 }
 
+/** When one of its files was last written, ms since 1970. @throws ModelFolderError */
+export function lastWritten(path: string): number {
+  return filesOf(path).reduce((last, { stat }) => Math.max(last, stat.mtimeMs), 0);
+}
 /** Bytes that a model's files take. @throws ModelFolderError */
 export const bytesOnDisk = (path: string): number => filesOf(path).reduce((sum, { stat }) => sum + stat.size, 0);
 
@@ -30,7 +35,7 @@ export function bytesOfModel({ graphs }: Pick<ModelFolder, 'graphs'>): number {
 
 /**
  * sha256 over the names and bytes of all files of a model: the same digest, the same model.
- * @throws ModelFolderError when they change meanwhile
+ * @throws ModelChangingError when they change meanwhile
  */
 export async function digestFolder(path: string): Promise<string> {
   const before = stampFolder(path);
@@ -40,7 +45,7 @@ export async function digestFolder(path: string): Promise<string> {
     for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
   }
   if (stampFolder(path) === before) return hash.digest('hex');
-  throw new ModelFolderError('its files change while they are read; it is tried again when they stay as they are');
+  throw ModelChangingError.because('its files change while they are read');
 }
 
 interface ModelFile {

@@ -36,6 +36,8 @@ export interface ModelFolder {
   readonly precision: Precision;
   /** The graphs, by component; a text encoder may be absent. */
   readonly graphs: Readonly<Partial<Record<Component, GraphSource>>>;
+  /** What they are read from and point into: while a model is loaded, these files must stay as they are. */
+  readonly files: readonly string[];
   /** Those that there are, in the order in which their embeddings are joined. */
   readonly textEncoders: readonly TextEncoderFacts[];
   readonly schedulerConfig: SchedulerConfig;
@@ -130,6 +132,7 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda', source =
     exporter: typeof graphs.unet === 'string' ? exporterOf(facts) : 'img2img',
     precision: precisionOf(Object.values(facts)),
     graphs,
+    files: [...new Set(Object.values(facts).flatMap(({ files }) => files))],
     textEncoders: textEncoders
       .filter((component) => present.includes(component))
       .map((component) => textEncoderFacts(source, component, facts[component], family, settings.clip_skip ?? 0)),

@@ -6,6 +6,9 @@ import { type Json, number } from './configs.js';
 import { ModelFolderError, shown } from './model-folder-error.js';
 import { maxSide, type Settings } from './schemas.js';
 
+/** Of pictures that a model makes unless its settings say otherwise, pixels. */
+const smallestSide = 64;
+
 /** Every halving of a picture's sides doubles what they must be multiples of. */
 const maxHalvings = 7;
 
@@ -17,7 +20,8 @@ export function halvings(config: Json, facts: GraphFacts): number {
 }
 
 /**
- * What the settings say, else what the graph and its config do: SD's UNets halve sides three times, SDXL's twice.
+ * What the settings say, else what the graph and its config do: SD's UNets halve sides three times, SDXL's twice. Where nothing
+ * names sizes, every multiple from 64 pixels, or from the native side where that is smaller, to twice the native side.
  * @throws ModelFolderError for sides that are too large or contradict each other
  */
 export function sizeRange(
@@ -40,8 +44,9 @@ export function sizeRange(
   const sampleSize = number(config.sample_size) ?? (architecture === 'sdxl' ? 128 : 64);
   const native = settings.native ?? sampleSize * vaeScale;
   const multiple = settings.multiple ?? vaeScale * 2 ** halvings(config, facts);
-  const min = settings.min ?? Math.max(multiple, native / 2);
-  return checked({ native, multiple, min, max: settings.max ?? native * 2 }, vaeScale);
+  const min = settings.min ?? Math.max(1, Math.ceil(Math.min(smallestSide, native) / multiple)) * multiple;
+  const max = settings.max ?? Math.max(native, Math.floor((2 * native) / multiple) * multiple);
+  return checked({ native, multiple, min, max }, vaeScale);
 }
 
 function checked(size: SizeRange, vaeScale: number): SizeRange {
@@ -79,7 +84,8 @@ export function inpaints(facts: GraphFacts, config: Json): boolean {
   const latents = latentChannels(facts, config);
   if (typeof channels !== 'number' || channels === latents) return false;
   if (channels === 2 * latents + 1) return true;
+  const what = channels === 2 * latents ? ', as InstructPix2Pix does' : '';
   throw new ModelFolderError(
-    `unet takes ${channels} channels, which is not supported (supported: ${latents}, and ${2 * latents + 1} for inpainting)`,
+    `unet takes ${channels} channels${what}, which is not supported (supported: ${latents}, and ${2 * latents + 1} for inpainting)`,
   );
 }

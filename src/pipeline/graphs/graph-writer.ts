@@ -107,7 +107,8 @@ export class GraphWriter {
 
   /** @param halvings how often the graph halves its picture's sides */
   finish(halvings: number): WrittenGraph {
-    const folder = commonFolder([...this.weights.values()].map(({ file }) => file));
+    const files = [...new Set([...this.weights.values()].map(({ file }) => file))];
+    const folder = commonFolder(files);
     const bytes = this.encoded(({ file, offset }) => [relative(folder, file).split(sep).join('/'), offset]);
     const byName = (values: readonly ValueInfo[]) => new Map(values.map((value) => [value.name, value]));
     const facts = {
@@ -116,6 +117,7 @@ export class GraphWriter {
       weightTypes: new Set([dataTypes.float32]),
       cudaOnly: [],
       halvings,
+      files,
     };
     const elements = [...this.weights.values()].reduce((sum, { length, dtype }) => sum + length / dtypeBytes[dtype], 0);
     return { folder, facts, bytes, weightBytes: 4 * elements, gathered: (location) => this.gathered(location) };

@@ -1,6 +1,6 @@
 // What a component's graph is, told without loading it: its inputs and outputs, how its weights are stored, who can run it.
 
-import { dirname, isAbsolute } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import { checkFile, isThere } from '../folder/files.js';
 import { shown } from '../folder/model-folder-error.js';
 import { dataTypes, GraphFile, type GraphNode, type ValueInfo } from './graph-file.js';
@@ -16,6 +16,8 @@ export interface GraphFacts {
   readonly cudaOnly: readonly string[];
   /** How often the graph halves its picture's sides. */
   readonly halvings: number;
+  /** What it is read from, and what its weights lie in. */
+  readonly files: readonly string[];
 }
 
 /** Made by onnxruntime's optimizer for Stable Diffusion; its CPU provider has no kernels for them. */
@@ -52,6 +54,7 @@ export function graphFacts(path: string): GraphFacts {
         graph.nodes.some(({ opType, domain }) => opType === op && domain === 'com.microsoft'),
       ),
       halvings: graph.nodes.filter(halves).length,
+      files: [path, ...[...external.keys()].map((location) => join(dirname(path), location))],
     };
   } finally {
     graph.close();
