@@ -1743,7 +1743,7 @@ export interface operations {
                      * @example influence
                      * @enum {string}
                      */
-                    x_field: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "steps" | "scheduler";
+                    x_field: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
                     /**
                      * @description Its values, at most 36 pictures in all. With `|` between them: `0|25|50`.
                      * @example 0|25|50|75
@@ -1753,7 +1753,7 @@ export interface operations {
                      * @description What changes from row to row; absent for a sheet of one row.
                      * @enum {string}
                      */
-                    y_field?: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "steps" | "scheduler";
+                    y_field?: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
                     /** @description Its values. With `|` between them: `0|25|50`. */
                     y_values?: string;
                     /**
@@ -1870,7 +1870,7 @@ export interface operations {
                      * @example influence
                      * @enum {string}
                      */
-                    x_field: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "steps" | "scheduler";
+                    x_field: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
                     /**
                      * @description Its values, at most 36 pictures in all.
                      * @example [
@@ -1885,7 +1885,7 @@ export interface operations {
                      * @description What changes from row to row; absent for a sheet of one row.
                      * @enum {string}
                      */
-                    y_field?: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "steps" | "scheduler";
+                    y_field?: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
                     /** @description Its values. */
                     y_values?: (number | string)[];
                     /**

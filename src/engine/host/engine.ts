@@ -245,7 +245,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       settled: false,
       resolve: (result, worker) => {
         admitted.settled = true;
-        const fingerprint = this.fingerprint(job.model, worker);
+        const fingerprint = this.fingerprint(job, worker);
         const queueMs = admitted.startedAt - admitted.queuedAt;
         const totalMs = performance.now() - admitted.queuedAt;
         resolve({ ...result, queueMs, totalMs, fingerprint, worker });
@@ -274,6 +274,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       this.queue.take();
       job.startedAt = performance.now();
       lane.jobs.set(job.message.id, job);
+      this.pool.folds.sent(lane.index, job.message);
       lane.worker.send(job.message);
     }
   }
@@ -367,6 +368,8 @@ export class Engine extends EventEmitter<EngineEvents> {
     if (message.type === 'done') {
       const { textEncode, vaeEncode, vaeDecode } = message.result.timings;
       this.forecast.times.coded(job.message.model, job.pixels, textEncode + vaeEncode + vaeDecode);
+      const { modelLoadMs } = message.result;
+      if (job.message.request.loras && modelLoadMs > 0) this.pool.folds.folded(job.message, modelLoadMs);
       if (!job.settled) job.resolve(message.result, lane.index);
     } else if (message.type === 'failed' && !job.settled) {
       job.reject(failureOf(message, job.message.model));
@@ -378,6 +381,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   private lost({ index, worker, jobs }: Lane, { reason, detail }: ExitCause): void {
     const lost = [...jobs.values()].filter(({ settled }) => !settled);
     jobs.clear();
+    this.pool.folds.forget(index);
     const { device, pid } = worker;
     this.emit('workerExit', { worker: index, device: device.name, pid, reason, cause: detail, requests: lost.length });
     for (const job of lost) {
@@ -411,12 +415,12 @@ export class Engine extends EventEmitter<EngineEvents> {
     job.reject(new EngineError('request_kills_worker', detail));
   }
 
-  /** What equality of bytes can be expected of: runtime, provider, device and model. */
-  private fingerprint(model: string, worker: number): string {
+  /** What equality of bytes can be expected of: runtime, provider, device, model, and whether LoRAs are folded into it. */
+  private fingerprint({ model, request }: Job, worker: number): string {
     const { device } = this.pool.lanes[worker]!.worker;
     const info = this.models.find(({ name }) => name === model);
     const digest = info?.runnable ? info.digest.slice(0, 16) : '';
-    return `onnxruntime-${this.onnxruntime} ${device.provider} ${device.hardware} ${digest}`;
+    return `onnxruntime-${this.onnxruntime} ${device.provider} ${device.hardware} ${digest}${request.loras ? ' folded' : ''}`;
   }
 
   private notReady(): EngineError {

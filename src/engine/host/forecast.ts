@@ -53,7 +53,7 @@ export class Forecast {
     const callMs = this.times.callMs(job.model, pixels, rows);
     if (callMs === undefined) return unknownWorkMs;
     const { unetCalls } = createSchedule(job.request, info.schedulerConfig, info.latentConsistency);
-    return unetCalls * callMs + this.times.codecMs(job.model, pixels);
+    return unetCalls * callMs + this.times.codecMs(job.model, pixels) + this.pool.folds.workOf(job);
   }
 
   /** In a UNet call. */

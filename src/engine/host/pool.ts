@@ -2,12 +2,13 @@
 
 import { join } from 'node:path';
 import type { EmbeddingInfo } from '../../model-facts.js';
-import { rowBudgetFor } from '../shared/capacity.js';
+import { mostFolded, rowBudgetFor } from '../shared/capacity.js';
 import type { ExitCause } from '../shared/faults.js';
 import type { FromWorker, LoraEntry } from '../shared/messages.js';
 import { type AdmittedJob, remainingMs, runsAlone } from './admitted-job.js';
 import { type CatalogueEntry, digestsOf, mergeCatalogues } from './catalogue.js';
 import { type Device, deviceModule, type Gpu, parseDevices, threadsPerWorker } from './devices.js';
+import { Folds } from './folds.js';
 import { freeMemory } from './memory.js';
 import { WorkerProcess } from './worker-process.js';
 
@@ -72,6 +73,7 @@ const loadPenaltyMs = 10_000;
 
 export class Pool {
   readonly lanes: readonly Lane[];
+  readonly folds = new Folds(mostFolded);
 
   /** @throws Error with a sentence for devices that cannot be read */
   constructor(
@@ -185,7 +187,7 @@ export class Pool {
     for (const lane of this.lanes) {
       if (lane.worker.state !== 'ready' || !this.hasRoom(lane, job, now)) continue;
       const work = [...lane.jobs.values()].reduce((sum, other) => sum + remainingMs(other, now), 0);
-      cost.set(lane, work + (this.isLoaded(lane, job.message.model) ? 0 : loadPenaltyMs));
+      cost.set(lane, work + (this.isLoaded(lane, job) ? 0 : loadPenaltyMs));
     }
     return [...cost.keys()].sort((a, b) => cost.get(a)! - cost.get(b)!)[0];
   }
@@ -206,8 +208,9 @@ export class Pool {
     return others.reduce((sum, other) => sum + other.rows, job.rows) <= budget;
   }
 
-  private isLoaded(lane: Lane, name: string): boolean {
-    return lane.models.some((model) => model.name === name && model.runnable && model.loaded);
+  private isLoaded(lane: Lane, { message }: AdmittedJob): boolean {
+    const loaded = lane.models.some((model) => model.name === message.model && model.runnable && model.loaded);
+    return loaded && this.folds.has(lane.index, message);
   }
 }
 

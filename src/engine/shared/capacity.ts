@@ -1,5 +1,8 @@
 // What a worker measured of a model when it loaded it, and how many rows follow from that.
 
+/** Sets of LoRAs that a worker keeps folded at the same time, whatever the memory. */
+export const mostFolded = 8;
+
 /** What a worker found out about calls of one model at one size. */
 export interface Capacity {
   readonly width: number;

@@ -6,11 +6,9 @@ import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import { type Folded, fold } from '../../pipeline/lora/fold.js';
 import { loadFolded, type Model, releaseModel } from '../../pipeline/model.js';
 import type { DeviceOptions } from '../../pipeline/onnx/sessions.js';
+import { mostFolded } from '../shared/capacity.js';
 import type { LoraStore } from './lora-store.js';
 import type { Beside, ModelStore } from './model-store.js';
-
-/** That a worker holds at the same time, whatever the memory. */
-export const mostFolded = 8;
 
 /** Why LoRAs cannot be used with a model, in a sentence. */
 export class LoraError extends ModelFolderError {}
@@ -24,13 +22,17 @@ export class FoldedModels implements Beside {
   /** By key; the longest unused first. */
   private readonly held = new Map<string, Held>();
 
-  /** @param inUse the models that something runs on */
+  /**
+   * @param inUse the models that something runs on
+   * @param most sets that are held
+   */
   constructor(
     private readonly store: ModelStore,
     private readonly loras: LoraStore,
     private readonly device: DeviceOptions,
     private readonly inUse: () => ReadonlySet<Model>,
     private readonly componentLoaded: (model: string, component: string, ms: number) => void,
+    private readonly most = mostFolded,
   ) {
     store.beside = this;
   }
@@ -61,7 +63,7 @@ export class FoldedModels implements Beside {
     const busy = this.heldInUse();
     // Folded, a model takes at most what it takes by itself.
     return (
-      busy.length < mostFolded &&
+      busy.length < this.most &&
       this.store.bytesLeft([...names, name]) - this.store.bytesOf([name]) >= this.bytesOf(busy)
     );
   }
@@ -105,7 +107,7 @@ export class FoldedModels implements Beside {
     const folded = this.fold(base, loras);
     const bytes = bytesOf(base, folded);
     const fits = () => bytes + this.bytes <= this.store.bytesLeft();
-    await this.makeRoom(() => fits() && this.held.size < mostFolded);
+    await this.makeRoom(() => fits() && this.held.size < this.most);
     await leave(fits);
     const model = await loadFolded(base, folded, this.device);
     for (const [component, session] of Object.entries(model.sessions)) {

@@ -153,7 +153,9 @@ export const fields = {
       const named = readLoras(sent ?? '', inPrompt, maxLoras);
       return named.map(({ name, scale }) => ({ name, scale, digest: lora(name).digest }));
     },
+    swept: true,
     onV1: true,
+    caption: (loras) => loras.map(({ name, scale }) => `${name} ${scale}`).join(', '),
   }),
   steps: field({
     schema: ({ MAX_STEPS }) =>

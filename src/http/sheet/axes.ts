@@ -105,8 +105,11 @@ function readAxis(
   }
   const given = typeof values === 'string' ? values.split('|').map((text) => text.trim()) : values;
   const read = given.map((one, i) => {
-    const value =
-      type === 'string' ? String(one) : typeof values === 'string' ? (coerce(String(one), type) ?? '') : one;
+    const value = type?.includes('string')
+      ? String(one)
+      : typeof values === 'string'
+        ? (coerce(String(one), type) ?? '')
+        : one;
     const [error] = check(field, value);
     if (!error) return value as string | number;
     const detail = `Value ${i + 1} of ${name}_values is ${shown(value)}; as ${field} it ${requirement(error)}.`;

@@ -41,6 +41,8 @@ export function changed(
   { scale, factors }: WeightChange,
   rows?: RowRange,
 ): Value {
+  const [only] = factors;
+  if (factors.length === 1 && only && !only.core && shape.length === 2) return sum(g, weight, shape, scale, only, rows);
   const to = shape[0]!;
   const from = shape[1]!;
   const kernel = shape.slice(2).reduce((a, b) => a * b, 1);
@@ -53,6 +55,23 @@ export function changed(
   const part = rows ? g.node('Slice', [scaled, g.integers([start]), g.integers([end]), g.integers([0])]) : scaled;
   const shaped = shape.length === 2 ? part : g.node('Reshape', [part, g.integers([end - start, ...shape.slice(1)])]);
   return g.node('Add', [weight, shaped]);
+}
+
+/** The common case, a LoRA of a matrix, in one operator: weight + scale * up * down. */
+function sum(
+  g: GraphWriter,
+  weight: Value,
+  [to, from]: readonly number[],
+  scale: number,
+  { up, upTransposed, down }: Factors,
+  rows?: RowRange,
+): Value {
+  const rank = down.shape[0]!;
+  const whole = factor(g, up, upTransposed ? [rank, to!] : [to!, rank]);
+  const ends = rows && [rows.start, rows.start + rows.count, upTransposed ? 1 : 0].map((one) => g.integers([one]));
+  const left = ends ? g.node('Slice', [whole, ...ends]) : whole;
+  const attributes = { alpha: { float: scale }, transA: upTransposed ? 1 : 0 };
+  return g.node('Gemm', [left, factor(g, down, [rank, from!]), weight], attributes);
 }
 
 /** @returns [to, from] */

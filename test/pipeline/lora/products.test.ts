@@ -15,35 +15,32 @@ import { products } from './loras.js';
 const folder = t.testdir();
 
 for (const { kind, shapes, delta, shape } of products) {
-  t.test(
-    `${kind}: a weight becomes itself plus scale times what lycoris-lora computes, also of some of its rows`,
-    async (t) => {
-      const own = values('weight', shape);
-      const tensors = Object.fromEntries(
-        Object.entries(shapes).map(([key, dims]) => [
-          `lora_unet_a.${key}`,
-          { shape: dims, ...encoded(values(`${kind}.${key}`, dims), 'float32') },
-        ]),
-      );
-      const path = join(folder, `${kind}.safetensors`);
-      writeSafetensors(path, { weight: { shape, ...encoded(own.slice(), 'float32') }, ...tensors });
-      const header = readHeader(path);
-      const factors: readonly Factors[] = loraOf({
-        ...header,
-        tensors: new Map([...header.tensors].filter(([name]) => name !== 'weight')),
-      }).modules[0]!.factors;
-      const scale = -1.25;
-      const g = new Layers(new Weights(header.tensors, new Map([['weight', [{ scale, factors }]]])));
-      g.output('all', g.parameter('weight', shape), [...shape]);
-      const { bytes, folder: root } = g.finish(0);
-      const extra = { session: { model_external_initializers_file_folder_path: root } };
-      const session = await InferenceSession.create(bytes, { extra });
-      const { all } = await session.run({});
-      const expected = own.map((value, i) => value + scale * delta[i]!);
-      t.strictSame(all!.dims, shape);
-      const furthest = Math.max(...expected.map((value, i) => Math.abs(value - (all!.data[i] as number))));
-      t.ok(furthest < 1e-5, `within ${furthest}`);
-      await session.release();
-    },
-  );
+  t.test(`${kind}: a weight becomes itself plus scale times what lycoris-lora computes`, async (t) => {
+    const own = values('weight', shape);
+    const tensors = Object.fromEntries(
+      Object.entries(shapes).map(([key, dims]) => [
+        `lora_unet_a.${key}`,
+        { shape: dims, ...encoded(values(`${kind}.${key}`, dims), 'float32') },
+      ]),
+    );
+    const path = join(folder, `${kind}.safetensors`);
+    writeSafetensors(path, { weight: { shape, ...encoded(own.slice(), 'float32') }, ...tensors });
+    const header = readHeader(path);
+    const factors: readonly Factors[] = loraOf({
+      ...header,
+      tensors: new Map([...header.tensors].filter(([name]) => name !== 'weight')),
+    }).modules[0]!.factors;
+    const scale = -1.25;
+    const g = new Layers(new Weights(header.tensors, new Map([['weight', [{ scale, factors }]]])));
+    g.output('all', g.parameter('weight', shape), [...shape]);
+    const { bytes, folder: root } = g.finish(0);
+    const extra = { session: { model_external_initializers_file_folder_path: root } };
+    const session = await InferenceSession.create(bytes, { extra });
+    const { all } = await session.run({});
+    const expected = own.map((value, i) => value + scale * delta[i]!);
+    t.strictSame(all!.dims, shape);
+    const furthest = Math.max(...expected.map((value, i) => Math.abs(value - (all!.data[i] as number))));
+    t.ok(furthest < 1e-5, `within ${furthest}`);
+    await session.release();
+  });
 }

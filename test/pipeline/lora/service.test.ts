@@ -39,7 +39,10 @@ writeSafetensors(join(lorasDir, 'lokr.safetensors'), {
 });
 
 interface Told {
-  readonly parameters: { readonly loras?: readonly { name: string; scale: number; digest: string }[] };
+  readonly parameters: {
+    readonly engine: string;
+    readonly loras?: readonly { name: string; scale: number; digest: string }[];
+  };
   readonly images: readonly { readonly b64_json: string }[];
   readonly warnings: readonly { readonly code: string; readonly detail: string }[];
   readonly timings: Record<string, number>;
@@ -112,6 +115,7 @@ t.test('LoRAs', async (t) => {
       t.not(inked, plain);
       t.strictSame(first.parameters.loras, [{ name: 'ink', scale: 0.5, digest: await digestOf('ink') }]);
       t.ok(first.timings.model_load! > 0);
+      t.match(first.parameters.engine, / folded$/);
       const again = await made({ lora: [{ name: 'ink', scale: 0.5 }] });
       t.equal(again.images[0]!.b64_json, inked, 'a list in JSON is the same');
       t.notOk(again.timings.model_load, 'it is folded already');
@@ -198,6 +202,20 @@ t.test('LoRAs', async (t) => {
       t.equal(response.status, status);
     });
   }
+
+  await t.test('sheets sweep them', async (t) => {
+    const response = await fetch(`${url}/img2img/sheet`, {
+      method: 'POST',
+      headers: { accept: 'application/json' },
+      body: form(stillLife, { ...shared, x_field: 'lora', x_values: 'ink:0 | ink:0.5' }),
+    });
+    t.equal(response.status, 200);
+    const { cells } = (await response.json()) as { cells: { b64_json: string }[][] };
+    t.strictSame(
+      cells.flat().map(({ b64_json }) => b64_json),
+      [plain, inked],
+    );
+  });
 
   await t.test("the web UI's prompts name them, and its list has no paths", async (t) => {
     const response = await fetch(`${url}/sdapi/v1/img2img`, {
