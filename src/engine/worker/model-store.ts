@@ -175,7 +175,7 @@ export class ModelStore {
     keep: ReadonlySet<string>,
     load: (leave: (fits: () => boolean) => Promise<void>) => Promise<T>,
   ): Promise<T> {
-    const first = this.models.find(({ runnable }) => runnable)?.name;
+    const first = defaultFirst(this.models, this.options.defaultModel).find(({ runnable }) => runnable)?.name;
     return this.inTurn(() =>
       this.timed(() => load((fits) => this.leave((name) => keep.has(name) || name === first, fits))),
     );
