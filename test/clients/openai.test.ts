@@ -163,10 +163,11 @@ t.test('the openai package edits pictures', async (t) => {
     }
   });
 
-  await t.test('lists the models and the aliases', async (t) => {
+  await t.test('lists the models, the generators and the aliases', async (t) => {
     const names: string[] = [];
     for await (const { id } of client.models.list()) names.push(id);
-    t.strictSame(names, [...engine.models.map(({ name }) => name), 'gpt-image-1']);
+    const generators = ['paintbox-comic', 'paintbox-ink', 'paintbox-stained-glass'];
+    t.strictSame(names, [...engine.models.map(({ name }) => name), ...generators, 'gpt-image-1']);
     t.match(await client.models.retrieve('paintbox'), { id: 'paintbox', object: 'model' });
     t.match(await client.models.retrieve('gpt-image-1'), { id: 'gpt-image-1' });
     t.match(await failure(client.models.retrieve('dall-e-2')), { status: 404, code: 'model_not_found' });

@@ -1374,15 +1374,8 @@ export interface operations {
                     seed?: number;
                     /** @description A name from `GET /models`, of a model or a generator. Absent means the first. */
                     model?: string;
-                    /**
-                     * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
-                     * @example watercolour:0.8
-                     */
-                    lora?: string | {
-                        name: string;
-                        /** @default 1 */
-                        scale?: number;
-                    }[];
+                    /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
+                    lora?: string;
                     /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
@@ -1490,10 +1483,7 @@ export interface operations {
                     seed?: number;
                     /** @description A name from `GET /models`, of a model or a generator. Absent means the first. */
                     model?: string;
-                    /**
-                     * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
-                     * @example watercolour:0.8
-                     */
+                    /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
                     lora?: string | {
                         name: string;
                         /** @default 1 */
@@ -1792,15 +1782,8 @@ export interface operations {
                     seed?: number;
                     /** @description A name from `GET /models`, of a model or a generator. Absent means the first. */
                     model?: string;
-                    /**
-                     * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
-                     * @example watercolour:0.8
-                     */
-                    lora?: string | {
-                        name: string;
-                        /** @default 1 */
-                        scale?: number;
-                    }[];
+                    /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
+                    lora?: string;
                     /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
@@ -1924,10 +1907,7 @@ export interface operations {
                     seed?: number;
                     /** @description A name from `GET /models`, of a model or a generator. Absent means the first. */
                     model?: string;
-                    /**
-                     * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
-                     * @example watercolour:0.8
-                     */
+                    /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
                     lora?: string | {
                         name: string;
                         /** @default 1 */
@@ -2531,15 +2511,8 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
-                    /**
-                     * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
-                     * @example watercolour:0.8
-                     */
-                    lora?: string | {
-                        name: string;
-                        /** @default 1 */
-                        scale?: number;
-                    }[];
+                    /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
+                    lora?: string;
                     /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
@@ -2645,10 +2618,7 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
-                    /**
-                     * @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters.
-                     * @example watercolour:0.8
-                     */
+                    /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
                     lora?: string | {
                         name: string;
                         /** @default 1 */

@@ -2,7 +2,7 @@
 
 import { type Static, Type } from 'typebox';
 import type { Config } from '../../config.js';
-import { schemasOf } from '../pictures/bodies.js';
+import { inForm, schemasOf } from '../pictures/bodies.js';
 import { examplePrompt } from '../pictures/example.js';
 import type { FieldTable } from '../pictures/field.js';
 import type { Sent } from '../pictures/fields.js';
@@ -98,7 +98,7 @@ export const editForm = (table: FieldTable, config: Config) =>
         `The starter picture, at most ${config.MAX_UPLOAD_BYTES} bytes; one. \`image[]\`, the name that clients give to a list, is taken as well.`,
       ),
       mask: Type.Optional(picture(maskMeaning)),
-      ...textFields(table, config),
+      ...inForm(textFields(table, config)),
     },
     { description },
   );

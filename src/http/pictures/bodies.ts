@@ -14,6 +14,20 @@ export function schemasOf(table: FieldTable, config: Config, which: Which = () =
   return Object.fromEntries(entries.map(([name, { schema }]) => [name, Type.Optional(withRange(schema(config)))]));
 }
 
+/** The same in a form, which has a text alone where JSON may have a list too. */
+export function inForm<Schemas extends Record<string, TSchema>>(schemas: Schemas): Schemas {
+  const entries = Object.entries(schemas).map(([name, schema]) => {
+    const {
+      type,
+      items: _,
+      maxItems: __,
+      ...text
+    } = schema as TSchema & Record<'type' | 'items' | 'maxItems', unknown>;
+    return [name, Array.isArray(type) ? Type.Optional({ ...text, type: 'string' } as TSchema) : schema];
+  });
+  return Object.fromEntries(entries);
+}
+
 /** Says range and default in the description too: the console shows them nowhere else. */
 function withRange(schema: TSchema): TSchema {
   const { minimum, maximum, maxLength, default: initial, description } = schema as Record<string, unknown>;

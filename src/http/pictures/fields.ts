@@ -146,7 +146,6 @@ export const fields = {
           { additionalProperties: false },
         ),
         description: `LoRAs that change the model, by names from \`GET /loras\`, each with a scale from ${scaleRange.least} to ${scaleRange.most}, 1 if absent: \`name:0.8, other\`, or in JSON also a list of \`name\` and \`scale\`. At most ${MAX_LORAS}. A scale of 0 is as good as none.`,
-        examples: ['watercolour:0.8'],
       }),
     settle(sent, { sent: { prompt, prompt_syntax }, lora, maxLoras }): readonly LoraUse[] {
       const inPrompt = prompt_syntax === 'weighted' ? lorasInPrompt(String(prompt ?? '')) : [];

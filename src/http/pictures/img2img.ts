@@ -5,7 +5,7 @@ import { Type } from 'typebox';
 import { type Format, formats } from '../../image/encode.js';
 import { problemResponses } from '../problems/problems.js';
 import { negotiate, preferred } from '../server/negotiation.js';
-import { between, bodyOf, formPictures, jsonPictures, schemasOf } from './bodies.js';
+import { between, bodyOf, formPictures, inForm, jsonPictures, schemasOf } from './bodies.js';
 import type { PictureSource } from './body.js';
 import { img2imgEvents } from './events.js';
 import { exampleBody } from './example.js';
@@ -50,7 +50,7 @@ export function img2imgRoute(app: FastifyInstance, kitchen: Kitchen): void {
         "Moves a starter picture towards the prompt. `influence` says how much of the starter stays, `guidance` how far the prompts pull. The answer's headers say what ran.",
       tags: ['Pictures'],
     },
-    form: bodyOf(between(formPictures(config), properties)),
+    form: bodyOf(between(formPictures(config), inForm(properties))),
     json: bodyOf(between(jsonPictures, properties), exampleBody),
     pictures: pictureSources,
     success: {

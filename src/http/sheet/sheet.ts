@@ -2,7 +2,7 @@
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { type TSchema, Type } from 'typebox';
-import { between, bodyOf, formPictures, jsonPictures, schemasOf } from '../pictures/bodies.js';
+import { between, bodyOf, formPictures, inForm, jsonPictures, schemasOf } from '../pictures/bodies.js';
 import { exampleBody } from '../pictures/example.js';
 import type { Sent } from '../pictures/fields.js';
 import { formatOf, pictureContent, pictureSources, pictureTypes } from '../pictures/img2img.js';
@@ -36,7 +36,7 @@ export function sheetRoute(app: FastifyInstance, kitchen: Kitchen): void {
         'Makes a picture for every value of an axis, or every pair of values of two, with everything else the same (the seed too). The answer is one labelled picture, or JSON with the single ones.',
       tags: ['Pictures'],
     },
-    form: bodyOf(between(formPictures(config), { ...axes(joinedValues), ...others })),
+    form: bodyOf(between(formPictures(config), { ...axes(joinedValues), ...inForm(others) })),
     json: bodyOf(between(jsonPictures, { ...axes(listedValues), ...others }), exampleSheet),
     pictures: pictureSources,
     success: {
