@@ -264,6 +264,7 @@ t.test('a worker that says what no worker says is replaced, and nothing that it 
     droppedTokens,
     embeddings,
     unetCalls: 1,
+    unusedLoraKeys: 0,
     modelLoadMs: 0,
     timings,
     modelRunMs: 1,

@@ -38,7 +38,7 @@ t.test('what the device has no memory for is a 422 that says how much it needs',
     code: 'too_large_for_device',
     detail: /64 x 64 pixels need about 8 MiB.*1 MiB are free/,
   });
-  t.equal((await post(16)).status, 200);
+  t.equal((await post(32)).status, 200);
 });
 
 t.test('GET /models tells the row budgets that were measured', async (t) => {
