@@ -157,7 +157,7 @@ t.test('generators', async (t) => {
   const refused: [fields: Fields, status: number, detail: string][] = [
     [{ steps: 21 }, 400, 'steps is 21; the generator full takes at most 20.'],
     [{ guidance: 10.5 }, 400, 'guidance is 10.5; the generator full takes at most 10.'],
-    [{ width: 52 }, 422, 'width is 52; this model makes 16 to 48'],
+    [{ width: 52 }, 422, 'width is 52; this model makes 32 to 48'],
     [{ width: 48, height: 48 }, 422, 'at most 2000 are made'],
     [{ model: 'no-base' }, 422, 'The generator no-base cannot be used: no-base.generator.json: base is missing.'],
     [{ model: 'base-broken' }, 422, 'The generator base-broken cannot be used: its base broken cannot run: '],

@@ -105,7 +105,7 @@ t.test('POST /v1/images/edits', async (t) => {
 
   for (const [size, status, told] of [
     ['33x32', 422, "size's width is 33; it must be a multiple of 4. The nearest: 32 and 36."],
-    ['32x1000', 422, "size's height is 1000; this model makes 16 to 64, in steps of 4."],
+    ['32x1000', 422, "size's height is 1000; this model makes 32 to 64, in steps of 4."],
     ['64x64', 200, null],
     ['1024x1024', 200, 'size_adjusted'],
   ] as const) {
