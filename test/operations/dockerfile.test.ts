@@ -3,6 +3,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { basename, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 
@@ -129,6 +130,13 @@ t.test("the build brings the page's files into dist", async (t) => {
   t.ok(files.includes('index.html') && files.includes('starters/cottage.webp'));
 });
 
+/** @param path of a file or folder, with at most one star, in its name */
+function isThere(path: string): boolean {
+  const [start, end] = basename(path).split('*');
+  if (end === undefined) return existsSync(`${root}${path}`);
+  return readdirSync(`${root}${dirname(path)}`).some((name) => name.startsWith(start!) && name.endsWith(end));
+}
+
 t.test('.dockerignore lets in what the Dockerfile copies', async (t) => {
   const allowed = readFileSync(`${root}.dockerignore`, 'utf8');
   const copied = instructions.flatMap((line) =>
@@ -136,7 +144,7 @@ t.test('.dockerignore lets in what the Dockerfile copies', async (t) => {
   );
   t.ok(copied.length >= 8);
   for (const path of copied) {
-    t.ok(existsSync(`${root}${path}`), path);
+    t.ok(isThere(path), path);
     t.ok(allowed.includes(`!${path}\n`), `${path} is not ignored`);
   }
 });
