@@ -424,7 +424,7 @@ const refused: Readonly<Record<string, Refused>> = {
       rewriteGraph(folder, 'unet', ({ inputs }) => {
         inputs.find(({ name }) => name === 'sample')!.shape![1] = 8;
       }),
-    reason: /^unet takes 8 channels, which is not supported/,
+    reason: /^unet takes 8 channels, as InstructPix2Pix does, which is not supported/,
   },
   'a UNet that takes the residuals of a ControlNet': {
     change: (folder) =>

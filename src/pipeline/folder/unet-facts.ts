@@ -56,11 +56,11 @@ function checked(size: SizeRange, vaeScale: number): SizeRange {
       `its native pictures would have sides of ${shown(native)} pixels; 1 to ${maxSide.native} are supported`,
     );
   }
-  if (min > native || native > max) {
-    throw new ModelFolderError(`its sizes contradict each other: min ${min}, native ${native}, max ${max}`);
+  if (multiple % vaeScale !== 0) {
+    throw new ModelFolderError(`sides are multiples of ${multiple}; for its VAE they must be multiples of ${vaeScale}`);
   }
-  if (multiple % vaeScale === 0) return size;
-  throw new ModelFolderError(`sides are multiples of ${multiple}; for its VAE they must be multiples of ${vaeScale}`);
+  if (min <= native && native <= max) return size;
+  throw new ModelFolderError(`its sizes contradict each other: min ${min}, native ${native}, max ${max}`);
 }
 
 export function guidanceWidth({ inputs }: GraphFacts, config: Json): number | undefined {
