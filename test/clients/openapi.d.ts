@@ -901,7 +901,7 @@ export interface components {
             /** @description sha256 of the model folder */
             model_digest: string;
             /** @description LoRAs with their scales and the sha256 of their files; absent where there are none */
-            loras: {
+            loras?: {
                 name: string;
                 scale: number;
                 digest: string;
@@ -911,7 +911,7 @@ export interface components {
             /** @description Share of the starter that `fit=cover` cut off, 0 to 1 */
             cropped: number;
             /** @description Textual inversions that the prompts use, comma-separated; absent for none */
-            embeddings: string;
+            embeddings?: string;
             /** @description What equality of bytes can be expected of: runtime and device */
             engine: string;
         };
@@ -993,7 +993,7 @@ export interface components {
                 /** @description sha256 of the model folder */
                 model_digest: string;
                 /** @description LoRAs with their scales and the sha256 of their files; absent where there are none */
-                loras: {
+                loras?: {
                     name: string;
                     scale: number;
                     digest: string;

@@ -14,6 +14,8 @@ import { warningBodies, warningCodes, warningsFor } from './warnings.js';
 interface Fact {
   /** Too long for a header, or anything but ASCII. */
   readonly onlyInJson?: true;
+  /** Not told of every picture. */
+  readonly maybeAbsent?: true;
   readonly schema: TSchema & { readonly description?: string };
   /** @param result absent before anything ran */
   readonly of: (parameters: Parameters, result?: Generated) => unknown;
@@ -34,10 +36,12 @@ const facts: Readonly<Record<string, Fact>> = {
     of: ({ values }) => values.negative_prompt,
   },
   base_model: {
+    maybeAbsent: true,
     schema: Type.String({ description: 'The model that a generator runs; only where one was chosen' }),
     of: ({ generator, model }) => generator && model.name,
   },
   generator_digest: {
+    maybeAbsent: true,
     schema: Type.String({ description: "sha256 of the generator's file; only where one was chosen" }),
     of: ({ generator }) => generator?.digest,
   },
@@ -54,6 +58,7 @@ const facts: Readonly<Record<string, Fact>> = {
     of: ({ model }) => model.digest,
   },
   loras: {
+    maybeAbsent: true,
     schema: Type.Array(Type.Object({ name: Type.String(), scale: Type.Number(), digest: Type.String() }), {
       description: 'LoRAs with their scales and the sha256 of their files; absent where there are none',
     }),
@@ -70,6 +75,7 @@ const facts: Readonly<Record<string, Fact>> = {
     of: ({ cropped }) => Number(cropped.toFixed(2)),
   },
   embeddings: {
+    maybeAbsent: true,
     schema: Type.String({ description: 'Textual inversions that the prompts use, comma-separated; absent for none' }),
     of: (_, result) => result?.embeddings.used.join(', ') || undefined,
   },
@@ -79,16 +85,13 @@ const facts: Readonly<Record<string, Fact>> = {
   },
 };
 
-/** Absent where no generator was chosen. */
-const ofGenerators: ReadonlySet<string> = new Set(['base_model', 'generator_digest']);
-
 /** What ran, of one picture: the names in JSON; a header has the same with the prefix `Img2img-` and dashes. */
 export function ranSchema(table: FieldTable, config: Config) {
   return Type.Object({ ...toldSchemas(table, config), ...schemasOfFacts }, { $id: 'Ran', description: 'What ran' });
 }
 
 const schemasOfFacts = Object.fromEntries(
-  Object.entries(facts).map(([name, { schema }]) => [name, ofGenerators.has(name) ? Type.Optional(schema) : schema]),
+  Object.entries(facts).map(([name, { schema, maybeAbsent }]) => [name, maybeAbsent ? Type.Optional(schema) : schema]),
 );
 
 /** A value that is told has the type of its field, and no limits. */

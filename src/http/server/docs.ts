@@ -5,6 +5,7 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { browserHeaders } from './browser-headers.js';
+import { typesApart } from './types-apart.js';
 
 export async function registerDocs(app: FastifyInstance, version: string): Promise<void> {
   await app.register(swagger, {
@@ -33,6 +34,7 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
         { name: 'Operations', description: 'Probes for load balancers and Kubernetes' },
       ],
     },
+    transform: ({ schema, url }) => ({ schema: typesApart(schema), url }),
     refResolver: { buildLocalReference: (json, _base, _fragment, i) => (json.$id as string) ?? `def-${i}` },
   });
   await app.register(async (scope) => {
