@@ -70,6 +70,7 @@ t.test('the document holds nothing that generators of clients trip over', async 
       ({ content }, path) =>
         path.endsWith('/requestBody') && Object.keys(content ?? {}).indexOf('multipart/form-data') > 0,
     ],
+    ['a list of types', ({ type }) => Array.isArray(type)],
   ];
   const faults = (document: unknown) => {
     const found: string[] = [];
@@ -87,6 +88,7 @@ t.test('the document holds nothing that generators of clients trip over', async 
     ['enum', { type: 'boolean', enum: [true] }],
     ['int64', { type: 'integer', maximum: 2 ** 32 }],
     ['names', { properties: { image: {}, 'image[]': {} } }],
+    ['lists of types', { type: ['string', 'array'] }],
     ['types', { requestBody: { content: { 'application/json': {}, 'multipart/form-data': {} } } }],
   ] as const)
     t.equal(faults(spoiled).length, 1, `finds ${what}`);
