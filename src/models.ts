@@ -14,6 +14,12 @@ const output: Output = {
   ...(stderr.isTTY && { replace: (line: string) => stderr.write(`${clearLine}${line.slice(0, stderr.columns - 1)}`) }),
 };
 
+// Whoever reads has read enough, as `head` does.
+stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
+
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () =>

@@ -89,3 +89,9 @@ t.test('a checkpoint is pulled, stopped and gone on with, verified, listed, and 
   t.equal(picture!.pixels.data.length, 3 * 64 * 64);
   await releaseModel(model);
 });
+
+t.test('a reader that closes its end has read enough', async (t) => {
+  const child = start(['inspect', 'models/paintbox', '--json'], {});
+  child.stdout!.destroy();
+  t.match(await outcome(child), { status: 0, err: '' });
+});
