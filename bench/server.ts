@@ -49,6 +49,9 @@ export async function startServer(environment: Record<string, string>): Promise<
 /** Resident memory of a process that runs on this machine. */
 export const residentMiB = (pid: number): number => statusMiB(pid, 'VmRSS');
 
+/** Without what is mapped from files, which the system takes back when it needs room. */
+export const anonymousMiB = (pid: number): number => statusMiB(pid, 'RssAnon');
+
 /** The most that it ever had. */
 export const peakMiB = (pid: number): number => statusMiB(pid, 'VmHWM');
 
