@@ -7,6 +7,7 @@ import { basename } from 'node:path';
 import type { ComputingPrecision, Kind, PartFacts, Precision, SizeRange, Vocabulary } from '../../model-facts.js';
 import type { Decided } from '../checkpoint/decided.js';
 import { fileExtension } from '../checkpoint/file-names.js';
+import { isLonePart, lonePartRefusal } from '../checkpoint/lone-part.js';
 import { FolderSource, type GraphSource, type ModelSource, type Part } from '../checkpoint/model-source.js';
 import { isReadyOnnx, ReadyOnnxSource } from '../checkpoint/ready-onnx.js';
 import { SingleFileSource } from '../checkpoint/single-file.js';
@@ -189,7 +190,11 @@ const encoderOutputs = ['latent_parameters', 'latents'] as const;
 
 /** @throws ModelFolderError for what is neither a folder nor a model of one file */
 export function openSource(path: string): ModelSource {
-  if (statSync(path).isDirectory()) return isReadyOnnx(path) ? new ReadyOnnxSource(path) : new FolderSource(path);
+  if (statSync(path).isDirectory()) {
+    if (isReadyOnnx(path)) return new ReadyOnnxSource(path);
+    if (isLonePart(path)) throw new ModelFolderError(lonePartRefusal(path));
+    return new FolderSource(path);
+  }
   if (path.endsWith(fileExtension)) return new SingleFileSource(path);
   throw new ModelFolderError(`${basename(path)} ${pickleRefusal}`);
 }
