@@ -7,6 +7,10 @@ export const precisions = ['fp32', 'fp16', 'mixed'] as const;
 /** Of the weights. */
 export type Precision = (typeof precisions)[number];
 
+export const providers = ['cpu', 'cuda'] as const;
+/** onnxruntime's. */
+export type Provider = (typeof providers)[number];
+
 /** Output sizes that a model can make, in pixels. */
 export interface SizeRange {
   readonly native: number;

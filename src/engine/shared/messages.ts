@@ -7,6 +7,7 @@ import type {
   LoraFamily,
   NamedEmbeddings,
   Precision,
+  Provider,
   SizeRange,
   Vocabulary,
 } from '../../model-facts.js';
@@ -14,9 +15,6 @@ import type { SchedulerName } from '../../pipeline/schedulers/index.js';
 import type { SchedulerConfig } from '../../pipeline/schedulers/schedule.js';
 import type { Pixels } from '../../pixels.js';
 import type { Capacity, MemoryNeed } from './capacity.js';
-
-/** onnxruntime's. */
-export type Provider = 'cpu' | 'cuda';
 
 /** A folder's digest, and the stamp of sizes and times that it was made at. */
 export interface FolderDigest {
