@@ -30,6 +30,9 @@ export class Folders {
   private readonly stamps = new Map<string, string>();
   private readonly digests: Map<string, FolderDigest>;
   private readonly bytes = new Map<string, number>();
+  /** Digests that are being made, or were. */
+  private readonly hashing = new Map<string, Promise<string>>();
+  private lastHash: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly options: FoldersOptions) {
     this.digests = new Map(Object.entries(options.digests));
@@ -63,6 +66,7 @@ export class Folders {
     this.paths.delete(name);
     this.stamps.delete(name);
     this.bytes.delete(name);
+    this.hashing.delete(name);
   }
 
   /** Those of them whose files are being written: what was written a moment ago is another one after a pause. */
@@ -80,23 +84,30 @@ export class Folders {
     return inside === '' || inside.startsWith('..') ? basename(file) : inside;
   }
 
-  /** Never fails: whatever is wrong with a folder is the folder's. */
-  async read(name: string): Promise<ModelInfo | BrokenModel> {
+  /** Never fails: whatever is wrong with a folder is the folder's. A model's digest is empty until `hashed` has it. */
+  read(name: string): ModelInfo | BrokenModel {
     this.stamps.set(name, this.stampOf(name));
     try {
-      return await this.inspect(name);
+      return this.inspect(name);
     } catch (error) {
       return broken(name, error);
     }
   }
 
-  private async inspect(name: string): Promise<ModelInfo> {
+  /** The same with its digest, which takes as long as reading its files does. @throws ModelFolderError when they change meanwhile */
+  async hashed(info: ModelInfo): Promise<ModelInfo> {
+    const digest = info.digest || (await this.hashing.get(info.name))!;
+    this.digests.set(info.name, { stamp: info.stamp, digest });
+    return { ...info, digest };
+  }
+
+  private inspect(name: string): ModelInfo {
     const path = this.pathOf(name);
     const { folder } = inspectModel(path, this.options.provider);
     const stamp = stampFolder(path);
     const known = this.digests.get(name);
-    const digest = known?.stamp === stamp ? known.digest : await digestFolder(path);
-    this.digests.set(name, { stamp, digest });
+    const digest = known?.stamp === stamp ? known.digest : '';
+    if (digest === '') this.hash(name, path);
     this.bytes.set(name, bytesOfModel(folder));
     const { title, description, kind, exporter, precision, parts, license, size, schedulerConfig, vocabulary } = folder;
     const { latentConsistency, guidanceEmbedded } = folder.family;
@@ -108,6 +119,13 @@ export class Folders {
       loraFamily: familyForLoras(folder) ?? null,
       ...clamped(folder.defaults, this.options.maxSteps),
     };
+  }
+
+  /** One model after another, beside whatever the worker does. */
+  private hash(name: string, path: string): void {
+    const digest = this.lastHash.then(() => digestFolder(path));
+    this.lastHash = digest.catch(() => {});
+    this.hashing.set(name, digest);
   }
 
   /** By this machine's clock; a volume whose clock is another one is believed to stand still. */

@@ -96,6 +96,7 @@ export class ModelStore {
       const names = [...this.found.paths.keys()];
       await this.read(names.filter((name) => !this.loaded.has(name) && (hopeless || this.folders.hasChanged(name))));
       if (isIdle()) await this.loadAgain();
+      await this.hashAll();
       return JSON.stringify([this.found.problem, this.models]) !== before;
     });
   }
@@ -254,9 +255,10 @@ export class ModelStore {
         this.events.componentLoaded(name, component, loadMs);
       }
       const warmth = await this.events.warmUp(model);
+      const hashed = await this.folders.hashed(info);
       if (this.folders.hasChanged(name)) throw ModelChangingError.because('its files changed while it was loaded');
       this.loaded.add(model);
-      this.tell({ ...info, loaded: true, ...warmth });
+      this.tell({ ...hashed, loaded: true, ...warmth });
       return model;
     } catch (error) {
       const told = broken(name, error);
@@ -291,8 +293,17 @@ export class ModelStore {
     const changing = await this.folders.changing(names);
     for (const name of names) {
       this.events.loading();
-      const info = changing.has(name) ? broken(name, beingWritten) : await this.folders.read(name);
-      this.catalogue.set(name, info);
+      this.catalogue.set(name, changing.has(name) ? broken(name, beingWritten) : this.folders.read(name));
+    }
+  }
+
+  /** What was read gets its digest: nobody is told of a model without. */
+  private async hashAll(): Promise<void> {
+    for (const [name, info] of this.catalogue) {
+      if (!info.runnable || info.digest !== '') continue;
+      this.events.loading();
+      const hashed = await this.folders.hashed(info).catch((error) => broken(name, error));
+      this.catalogue.set(name, hashed);
     }
   }
 

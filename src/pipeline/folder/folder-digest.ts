@@ -1,8 +1,9 @@
 // Which bytes a model holds: the digest that answers and /models tell, and the stamp that spares hashing them again.
 
-import { createHash } from 'node:crypto';
-import { createReadStream, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { once } from 'node:events';
+import { readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { settingsOf } from '../checkpoint/file-names.js';
 import { stampOf } from './file-stamps.js';
 import type { ModelFolder } from './model-folder.js';
@@ -34,18 +35,35 @@ export function bytesOfModel({ graphs }: Pick<ModelFolder, 'graphs'>): number {
 }
 
 /**
- * sha256 over the names and bytes of all files of a model: the same digest, the same model.
+ * sha256 over the names and bytes of all files of a model: the same digest, the same model. In a thread of its own, which goes on
+ * while the model is loaded.
  * @throws ModelChangingError when they change meanwhile
  */
 export async function digestFolder(path: string): Promise<string> {
   const before = stampFolder(path);
-  const hash = createHash('sha256');
-  for (const { name, file, stat } of filesOf(path)) {
-    hash.update(`${name}\0${stat.size}\0`);
-    for await (const chunk of createReadStream(file, { highWaterMark: 2 ** 20 })) hash.update(chunk as Buffer);
-  }
-  if (stampFolder(path) === before) return hash.digest('hex');
+  const files = filesOf(path).map(({ name, file, stat }) => ({ head: `${name}\0${stat.size}\0`, file }));
+  const digest = await inThread(files);
+  if (stampFolder(path) === before) return digest;
   throw ModelChangingError.because('its files change while they are read');
+}
+
+const hashFiles = `
+  const { createHash } = require('node:crypto');
+  const { createReadStream } = require('node:fs');
+  const { parentPort, workerData } = require('node:worker_threads');
+  (async () => {
+    const hash = createHash('sha256');
+    for (const { head, file } of workerData) {
+      hash.update(head);
+      for await (const chunk of createReadStream(file, { highWaterMark: 2 ** 20 })) hash.update(chunk);
+    }
+    parentPort.postMessage(hash.digest('hex'));
+  })();`;
+
+async function inThread(files: readonly { readonly head: string; readonly file: string }[]): Promise<string> {
+  const thread = new Worker(hashFiles, { eval: true, execArgv: [], workerData: files });
+  const [digest] = await once(thread, 'message'); // rejects at the thread's error
+  return digest;
 }
 
 interface ModelFile {
