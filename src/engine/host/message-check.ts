@@ -6,7 +6,7 @@ import type { Timings } from '../../img2img-request.js';
 import { kinds, loraFamilies, precisions, type Vocabulary, vocabularyGroups } from '../../model-facts.js';
 import { type SchedulerName, schedulerNames } from '../../pipeline/schedulers/index.js';
 import type { SchedulerConfig } from '../../pipeline/schedulers/schedule.js';
-import type { FromWorker } from '../shared/messages.js';
+import { type FromWorker, loraWays } from '../shared/messages.js';
 
 const object = <P extends Record<string, TSchema>>(properties: P) =>
   Type.Object(properties, { additionalProperties: false });
@@ -112,6 +112,7 @@ const result = object({
   embeddings: object({ used: Type.Array(name), unfit: Type.Array(name) }),
   unetCalls: count,
   unusedLoraKeys: count,
+  loraWay: Type.Union(loraWays.map((way) => Type.Literal(way))),
   modelLoadMs: amount,
   timings,
   modelRunMs: amount,

@@ -15,10 +15,18 @@ import { clipTextConfig, klConfig, tinyConfig, unetConfig } from './part-configs
 
 export type Tensors = ReadonlyMap<string, TensorPlace>;
 
-/** A graph that we write, what of, and the same with changed weights. */
+/** A graph that we write, what of, and the same in other ways. */
 export interface WrittenPart extends WrittenGraph {
   readonly tensors: Tensors;
+  /** With changed weights. */
   with(changes: WeightChanges): WrittenPart;
+  /** With inputs for LoRAs, where it is a UNet or a text encoder. */
+  withBranches(): WrittenPart;
+}
+
+interface Ways {
+  readonly changes?: WeightChanges;
+  readonly branched?: boolean;
 }
 
 /** Of a part's weights, the one that most of them have first. */
@@ -38,21 +46,33 @@ export function writePart(
   tensors: Tensors,
   config: Json,
   file: string,
-  changes?: WeightChanges,
+  { changes, branched = false }: Ways = {},
 ): WrittenPart {
-  const graph = writeGraph(component, new Weights(tensors, changes), config, file);
-  return { ...graph, tensors, with: (other) => writePart(component, tensors, config, file, other) };
+  const graph = writeGraph(component, new Weights(tensors, changes), config, file, branched);
+  const again = (ways: Ways) => writePart(component, tensors, config, file, ways);
+  return {
+    ...graph,
+    tensors,
+    with: (other) => again({ changes: other }),
+    withBranches: () => again({ branched: true }),
+  };
 }
 
-function writeGraph(component: Component, weights: Weights, config: Json, file: string): WrittenGraph {
+function writeGraph(
+  component: Component,
+  weights: Weights,
+  config: Json,
+  file: string,
+  branched: boolean,
+): WrittenGraph {
   try {
     switch (component) {
       case 'unet':
-        return writeUNet(weights, unetConfig(config, file));
+        return writeUNet(weights, unetConfig(config, file), branched);
       case 'text_encoder':
       case 'text_encoder_2': {
         const projects = weights.has('text_projection.weight') || weights.has('text_projection');
-        return writeClipText(weights, clipTextConfig(config, file, projects));
+        return writeClipText(weights, clipTextConfig(config, file, projects), branched);
       }
       case 'vae_encoder':
         return vaeEncoder(weights, config, file);

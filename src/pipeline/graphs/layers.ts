@@ -3,15 +3,23 @@
 
 import { dataTypes } from '../onnx/graph-file.js';
 import type { TensorPlace } from '../safetensors/header.js';
-import { GraphWriter, type Value } from './graph-writer.js';
+import { Branches } from './branches.js';
+import { GraphWriter, type Value, type WrittenGraph } from './graph-writer.js';
 import { changed, type RowRange } from './low-rank.js';
 import { rowsOf, type Weights } from './weights.js';
 
 export type Activation = 'silu' | 'gelu' | 'quick_gelu' | 'relu';
 
 export class Layers extends GraphWriter {
-  constructor(readonly tensors: Weights) {
+  readonly branches: Branches | undefined;
+
+  /** @param branched whether `tokenLinear` takes LoRAs for each row */
+  constructor(
+    readonly tensors: Weights,
+    branched = false,
+  ) {
     super();
+    this.branches = branched ? new Branches(this) : undefined;
   }
 
   /** x * weight^T + bias, with a bias where the file has one. @param x [n, from] */
@@ -20,14 +28,25 @@ export class Layers extends GraphWriter {
     return this.node('Gemm', [x, this.parameter(`${name}.weight`, [to, from]), ...bias], { transB: 1 });
   }
 
-  /** Outputs start..start+count of a linear layer, whose rows lie together in the file. */
-  linearPart(x: Value, name: string, from: number, to: number, start: number, count: number): Value {
+  /** The same of tokens, with what the LoRAs of each row add. @param x [rows * tokens, from] */
+  tokenLinear(x: Value, name: string, from: number, to: number): Value {
+    if (!this.branches) return this.linear(x, name, from, to);
+    const bias = this.tensors.has(`${name}.bias`) ? [this.parameter(`${name}.bias`, [to])] : [];
+    const added = [this.branches.of(x, `${name}.weight`, from, to), ...bias].reduce((a, b) => this.add(a, b));
+    return this.node('Gemm', [x, this.parameter(`${name}.weight`, [to, from]), added], { transB: 1 });
+  }
+
+  /** Outputs start..start+count of such a layer, whose rows lie together in the file. */
+  tokenLinearPart(x: Value, name: string, from: number, to: number, start: number, count: number): Value {
     const part = (tensor: string, shape: readonly number[]) => {
       const own = this.weight(`${tensor}[${start}]`, rowsOf(this.tensors.take(tensor, shape), start, count));
       return this.withChanges(own, tensor, shape, { start, count });
     };
     const bias = this.tensors.has(`${name}.bias`) ? [part(`${name}.bias`, [to])] : [];
-    return this.node('Gemm', [x, part(`${name}.weight`, [to, from]), ...bias], { transB: 1 });
+    const own = this.branches ? [this.branches.of(x, `${name}.weight`, from, to, { start, count })] : [];
+    const added = [...own, ...bias];
+    const sum = added.length > 0 ? [added.reduce((a, b) => this.add(a, b))] : [];
+    return this.node('Gemm', [x, part(`${name}.weight`, [to, from]), ...sum], { transB: 1 });
   }
 
   /** @param pads top, left, bottom, right */
@@ -135,6 +154,11 @@ export class Layers extends GraphWriter {
 
   private withChanges(weight: Value, name: string, shape: readonly number[], rows?: RowRange): Value {
     return this.tensors.changesOf(name).reduce((value, change) => changed(this, value, shape, change, rows), weight);
+  }
+
+  override finish(halvings: number): WrittenGraph {
+    const branches = this.branches?.finish();
+    return { ...super.finish(halvings), ...(branches && { branches }) };
   }
 
   place(name: string, shape: readonly number[]): TensorPlace {

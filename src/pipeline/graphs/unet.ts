@@ -43,8 +43,8 @@ export interface UNetConfig {
 const fusedFrom = 1024;
 
 /** @throws ModelFolderError when the weights are not those of the config */
-export function writeUNet(weights: Weights, config: UNetConfig): WrittenGraph {
-  const g = new Layers(weights);
+export function writeUNet(weights: Weights, config: UNetConfig, branched = false): WrittenGraph {
+  const g = new Layers(weights, branched);
   const { levels, groups, epsilon, contextWidth, sampleSize } = config;
   const norm = { groups, epsilon };
   const last = levels.length - 1;
