@@ -17,7 +17,7 @@ import { TorchGenerator } from '../src/pipeline/numbers/noise.js';
 import { Session } from '../src/pipeline/onnx/sessions.js';
 import { runUnet, type UnetRow } from '../src/pipeline/unet.js';
 import { writeRandomCheckpoint } from './checkpoints/random-checkpoint.js';
-import { stableDiffusion15 } from './checkpoints/shapes.js';
+import { checkpointShapes } from './checkpoints/shapes.js';
 import { machine } from './engine.js';
 
 const rounds = Number(process.argv[2] ?? 5);
@@ -68,7 +68,7 @@ interface Arm {
 
 async function main(): Promise<string> {
   for (const folder of [lorasDir, join(parent, 'models')]) mkdirSync(folder);
-  writeRandomCheckpoint(join(parent, 'models/random.safetensors'), stableDiffusion15);
+  writeRandomCheckpoint(join(parent, 'models/random.safetensors'), checkpointShapes['Stable Diffusion 1.5']);
   const load = loadavg()[0]!;
   const options = {
     ...{ ...device, modelsDir: join(parent, 'models'), measureRows: false, digests: {} },
