@@ -173,6 +173,7 @@ function conditionsOf(model: Model, request: Img2ImgRequest, prompts: readonly E
       ? timeIds(height, width, folder.wantsAestheticScore ? aestheticScore : undefined)
       : undefined,
     guidance,
+    branches: model.branches?.rows.unet,
   });
   const prompt = prompts.at(-1)!;
   return guidanceRows(request, folder.family).map((row, i) => {

@@ -4,6 +4,7 @@ import type { EmbeddingLibrary } from './embeddings/library.js';
 import type { Component } from './folder/components.js';
 import type { ModelFolder } from './folder/model-folder.js';
 import { inspectModel } from './inspect-model.js';
+import { type ModelBranches, withBranches } from './lora/branches.js';
 import type { Folded } from './lora/fold.js';
 import { type DeviceOptions, loadSessions, type Sessions } from './onnx/sessions.js';
 import type { EncodedPrompt } from './prompts/encoded-prompt.js';
@@ -19,6 +20,8 @@ export interface Model {
   readonly embeddings?: EmbeddingLibrary | undefined;
   /** Of a model with LoRAs: the one that it was made from, whose sessions it shares where they leave a graph as it is. */
   readonly base?: Model;
+  /** LoRAs that run beside its weights; those in its weights are told by nothing but `base`. */
+  readonly branches?: ModelBranches;
   /** Keys of its LoRAs that the model has no place for. */
   readonly unusedLoraKeys?: number;
 }
@@ -32,7 +35,9 @@ export async function loadModel(
   device: DeviceOptions,
   embeddings?: EmbeddingLibrary | undefined,
 ): Promise<Model> {
-  const { folder, tokenizers } = inspectModel(path, device.provider);
+  const { folder: read, tokenizers } = inspectModel(path, device.provider);
+  // Elsewhere their matrices would be copied to the device at every call, which nobody has measured.
+  const folder = device.provider === 'cpu' ? withBranches(read) : read;
   const promptCache = new PromptCache<EncodedPrompt>(promptCacheBytes);
   return { folder, tokenizers, promptCache, embeddings, sessions: await loadSessions(folder, device) };
 }
@@ -49,6 +54,14 @@ export async function loadFolded(base: Model, { folder, unusedKeys }: Folded, de
   const promptCache = new PromptCache<EncodedPrompt>(promptCacheBytes);
   return { ...base, folder, sessions: { ...base.sessions, ...own }, promptCache, base, unusedLoraKeys: unusedKeys };
 }
+
+/** The same model with LoRAs beside its weights: it shares all sessions, and is not to be released. */
+export const branchedModel = (base: Model, branches: ModelBranches, unusedLoraKeys: number): Model => ({
+  ...base,
+  base,
+  branches,
+  unusedLoraKeys,
+});
 
 export async function releaseModel({ sessions, base }: Model): Promise<void> {
   const shared = Object.values(base?.sessions ?? {});

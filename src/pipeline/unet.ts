@@ -1,6 +1,7 @@
 // One UNet call for the rows of many requests. Inputs by diffusers' names; conditions per family.
 // Sources: diffusers, pipeline_stable_diffusion*_img2img.py; Luo et al. 2023 for the guidance embedding.
 
+import { branchFeedsOf, type RowBranches } from './lora/branches.js';
 import type { Model } from './model.js';
 import { joinRows, type Row } from './onnx/rows.js';
 import type { EncodedPrompt } from './prompts/encoded-prompt.js';
@@ -12,6 +13,8 @@ export interface Condition {
   readonly timeIds: Row | undefined;
   /** Latent consistency models: the guidance. */
   readonly guidance: Row | undefined;
+  /** LoRAs beside the weights; none if absent. */
+  readonly branches?: RowBranches | undefined;
 }
 
 export interface UnetRow {
@@ -52,6 +55,11 @@ export async function runUnet(
       time_ids: join((row) => row.condition.timeIds!),
     }),
     ...(condition.guidance && { timestep_cond: join((row) => row.condition.guidance!) }),
+    ...branchFeedsOf(
+      model,
+      'unet',
+      rows.map((row) => row.condition.branches ?? []),
+    ),
   });
   return output!.data;
 }

@@ -265,6 +265,7 @@ t.test('a worker that says what no worker says is replaced, and nothing that it 
     embeddings,
     unetCalls: 1,
     unusedLoraKeys: 0,
+    loraWay: 'none',
     modelLoadMs: 0,
     timings,
     modelRunMs: 1,

@@ -3,7 +3,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { FoldedModels, LoraError } from '../../src/engine/worker/folded-models.js';
+import { FoldedModels } from '../../src/engine/worker/folded-models.js';
+import { LoraError } from '../../src/engine/worker/lora-error.js';
 import { LoraStore } from '../../src/engine/worker/lora-store.js';
 import { ModelStore } from '../../src/engine/worker/model-store.js';
 import type { LoraUse } from '../../src/img2img-request.js';
@@ -52,6 +53,7 @@ async function storeOf(t: Test, modelMemoryBytes = Number.POSITIVE_INFINITY, mod
     (model, component) => loaded.push(`${model} ${component}`),
     2,
   );
+  store.beside = folded;
   const ink = (scale: number): LoraUse[] => [{ name: 'ink', digest, scale }];
   const states = () => store.models.map((model) => model.runnable && model.loaded);
   return { store, folded, ink, inUse, loaded, lorasDir, loras, states };

@@ -21,6 +21,17 @@ t.test('a set that no worker was asked for costs its fold, and one that a worker
   t.end();
 });
 
+t.test('a set that is known to run beside the weights takes nothing, on any worker and at any scale', (t) => {
+  const folds = new Folds(2);
+  folds.neverFolds(job(1));
+  for (const scale of [1, 0.5, -3]) {
+    t.equal(folds.workOf(job(scale)), 0);
+    t.ok(folds.has(7, job(scale)));
+  }
+  t.equal(folds.workOf(job(1, 'b')), 1000, 'with another model it is another set');
+  t.end();
+});
+
 t.test('a worker keeps the sets that it was asked for last, until it is replaced', (t) => {
   const folds = new Folds(2);
   for (const scale of [1, 2, 1, 3]) folds.sent(0, job(scale));

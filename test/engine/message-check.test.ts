@@ -39,6 +39,7 @@ const result = {
   embeddings,
   unetCalls: 3,
   unusedLoraKeys: 0,
+  loraWay: 'none' as const,
   modelLoadMs: 0,
   timings,
   modelRunMs: 2,

@@ -7,7 +7,7 @@ import type { EmbeddingInfo } from '../../model-facts.js';
 import type { Pixels } from '../../pixels.js';
 import { EngineError, type EngineErrorCode } from '../shared/errors.js';
 import type { ExitCause } from '../shared/faults.js';
-import type { FromWorker, LoraEntry, LoraInfo, ModelInfo } from '../shared/messages.js';
+import type { FromWorker, LoraEntry, LoraInfo, LoraWay, ModelInfo } from '../shared/messages.js';
 import { Admission, type AdmissionSettings } from './admission.js';
 import { type AdmittedJob, deathsBeforeAlone } from './admitted-job.js';
 import { type CatalogueEntry, cannotRun, findLora, findModel, startFault } from './catalogue.js';
@@ -253,7 +253,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       settled: false,
       resolve: (result, worker) => {
         admitted.settled = true;
-        const fingerprint = this.fingerprint(job, worker);
+        const fingerprint = this.fingerprint(job, worker, result.loraWay);
         const queueMs = admitted.startedAt - admitted.queuedAt;
         const totalMs = performance.now() - admitted.queuedAt;
         resolve({ ...result, queueMs, totalMs, fingerprint, worker });
@@ -376,8 +376,9 @@ export class Engine extends EventEmitter<EngineEvents> {
     if (message.type === 'done') {
       const { textEncode, vaeEncode, vaeDecode } = message.result.timings;
       this.forecast.times.coded(job.message.model, job.pixels, textEncode + vaeEncode + vaeDecode);
-      const { modelLoadMs } = message.result;
-      if (job.message.request.loras && modelLoadMs > 0) this.pool.folds.folded(job.message, modelLoadMs);
+      const { modelLoadMs, loraWay } = message.result;
+      if (loraWay === 'branched') this.pool.folds.neverFolds(job.message);
+      else if (loraWay === 'folded' && modelLoadMs > 0) this.pool.folds.folded(job.message, modelLoadMs);
       if (!job.settled) job.resolve(message.result, lane.index);
     } else if (message.type === 'failed' && !job.settled) {
       job.reject(failureOf(message, job.message.model));
@@ -423,12 +424,12 @@ export class Engine extends EventEmitter<EngineEvents> {
     job.reject(new EngineError('request_kills_worker', detail));
   }
 
-  /** What equality of bytes can be expected of: runtime, provider, device, model, and whether LoRAs are folded into it. */
-  private fingerprint({ model, request }: Job, worker: number): string {
+  /** What equality of bytes can be expected of: runtime, provider, device, model, and how LoRAs ran. */
+  private fingerprint({ model }: Job, worker: number, loraWay: LoraWay): string {
     const { device } = this.pool.lanes[worker]!.worker;
     const info = this.models.find(({ name }) => name === model);
     const digest = info?.runnable ? info.digest.slice(0, 16) : '';
-    return `onnxruntime-${this.onnxruntime} ${device.provider} ${device.hardware} ${digest}${request.loras ? ' folded' : ''}`;
+    return `onnxruntime-${this.onnxruntime} ${device.provider} ${device.hardware} ${digest}${loraWay === 'none' ? '' : ` ${loraWay}`}`;
   }
 
   private notReady(): EngineError {

@@ -15,7 +15,7 @@ import {
 } from '../../model-facts.js';
 import { type SchedulerName, schedulerNames } from '../../pipeline/schedulers/index.js';
 import type { SchedulerConfig } from '../../pipeline/schedulers/schedule.js';
-import type { FromWorker } from '../shared/messages.js';
+import { type FromWorker, loraWays } from '../shared/messages.js';
 
 const object = <P extends Record<string, TSchema>>(properties: P) =>
   Type.Object(properties, { additionalProperties: false });
@@ -129,6 +129,7 @@ const result = object({
   embeddings: object({ used: Type.Array(name), unfit: Type.Array(name) }),
   unetCalls: count,
   unusedLoraKeys: count,
+  loraWay: Type.Union(loraWays.map((way) => Type.Literal(way))),
   modelLoadMs: amount,
   timings,
   modelRunMs: amount,

@@ -88,6 +88,10 @@ export interface BrokenLora {
 
 export type LoraEntry = LoraInfo | BrokenLora;
 
+/** How LoRAs ran: beside the weights, or in them. */
+export const loraWays = ['none', 'branched', 'folded'] as const;
+export type LoraWay = (typeof loraWays)[number];
+
 export interface Result {
   readonly pixels: Pixels;
   /** The VAE's encoder drew by itself: the seed does not decide all of the picture. */
@@ -99,6 +103,7 @@ export interface Result {
   readonly unetCalls: number;
   /** Keys of its LoRAs that the model has no place for. */
   readonly unusedLoraKeys: number;
+  readonly loraWay: LoraWay;
   /** What it waited on the worker for models to be loaded, ms. */
   readonly modelLoadMs: number;
   readonly timings: Timings;

@@ -6,10 +6,11 @@ import * as img2img from '../../pipeline/img2img.js';
 import type { Model } from '../../pipeline/model.js';
 import { fitPreview, type PreviewMap, previewOf } from '../../pipeline/preview.js';
 import { isOutOfMemory } from '../shared/faults.js';
-import type { FromWorker, GenerateMessage } from '../shared/messages.js';
+import type { FromWorker, GenerateMessage, LoraWay } from '../shared/messages.js';
 import type { BatchDevice, Running } from './batch.js';
 import type { Device } from './device.js';
-import { type FoldedModels, LoraError } from './folded-models.js';
+import { LoraError } from './lora-error.js';
+import type { LoraModels } from './lora-models.js';
 import type { ModelStore } from './model-store.js';
 
 /** A request's state on the device. */
@@ -33,7 +34,7 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
 
   constructor(
     private readonly store: ModelStore,
-    private readonly folded: FoldedModels,
+    private readonly loraModels: LoraModels,
     private readonly device: Device,
     private readonly running: () => readonly Running<OnDevice>[],
     private readonly send: (message: FromWorker) => void,
@@ -45,19 +46,17 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
   }
 
   canAdmit({ model, request: { loras = [] } }: GenerateMessage): boolean {
-    if (loras.length > 0) return this.folded.hasRoomFor(model, loras);
+    if (loras.length > 0) return this.loraModels.hasRoomFor(model, loras);
     return this.store.hasRoomFor(model, this.modelsInUse());
   }
 
   canPrepareTogether(a: GenerateMessage, b: GenerateMessage): boolean {
-    const { width, height } = a.request.pixels;
-    const sameSize = width === b.request.pixels.width && height === b.request.pixels.height;
-    return a.model === b.model && sameSize && isDeepStrictEqual(a.request.loras, b.request.loras);
+    return a.model === b.model && haveOneSize(a, b) && isDeepStrictEqual(a.request.loras, b.request.loras);
   }
 
   async prepare(messages: readonly GenerateMessage[]): Promise<OnDevice[]> {
     const { model: name, request } = messages[0]!;
-    const model = await this.folded.get(name, request.loras ?? []);
+    const model = await this.loraModels.get(name, request.loras ?? []);
     const waitedFor = messages.map((message) => this.store.loadClock - this.arrivals.get(message)!);
     this.send({ type: 'busy', doing: 'run' });
     const { hits, misses } = model.promptCache;
@@ -81,7 +80,9 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
   }
 
   canShareCall(a: OnDevice, b: OnDevice): boolean {
-    return a.model === b.model && img2img.canShareCall(a.model, a.generation, b.generation);
+    // Models with LoRAs share what the LoRAs leave alone: with branches all of it.
+    const shared = a.model.sessions.unet === b.model.sessions.unet;
+    return shared && img2img.canShareCall(a.model, a.generation, b.generation);
   }
 
   rowsOf({ generation }: OnDevice): number {
@@ -115,7 +116,7 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
   }
 
   canDecodeTogether(a: OnDevice, b: OnDevice): boolean {
-    return a.model === b.model && this.canPrepareTogether(a.message, b.message);
+    return a.model.sessions.vae_decoder === b.model.sessions.vae_decoder && haveOneSize(a.message, b.message);
   }
 
   async finish(done: readonly Running<OnDevice>[]): Promise<void> {
@@ -129,14 +130,15 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     if (change) throw change;
     for (const [i, { id, generation: onDevice }] of done.entries()) {
       const { droppedTokens, embeddings, drawUnseeded, unetCalls, timings } = onDevice.generation;
-      const spent = modelRunMs(model) - onDevice.modelRunMsBefore;
+      const spent = modelRunMs(onDevice.model) - onDevice.modelRunMsBefore;
       const result = {
         pixels: pictures[i]!,
         droppedTokens,
         embeddings,
         drawUnseeded,
         unetCalls,
-        unusedLoraKeys: model.unusedLoraKeys ?? 0,
+        unusedLoraKeys: onDevice.model.unusedLoraKeys ?? 0,
+        loraWay: loraWayOf(onDevice.model),
         modelLoadMs: onDevice.modelLoadMs,
         timings,
         modelRunMs: spent,
@@ -189,6 +191,18 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     this.memoryReportedAt = now;
     this.send(memoryReport(this.device));
   }
+}
+
+function haveOneSize(
+  { request: { pixels: a } }: GenerateMessage,
+  { request: { pixels: b } }: GenerateMessage,
+): boolean {
+  return a.width === b.width && a.height === b.height;
+}
+
+function loraWayOf({ base, branches }: Model): LoraWay {
+  if (branches) return 'branched';
+  return base ? 'folded' : 'none';
 }
 
 /** What its process has, and what its device can still give. */

@@ -2,16 +2,13 @@
 // Lives in the worker.
 
 import type { LoraUse } from '../../img2img-request.js';
-import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import { type Folded, fold } from '../../pipeline/lora/fold.js';
 import { loadFolded, type Model, releaseModel } from '../../pipeline/model.js';
 import type { DeviceOptions } from '../../pipeline/onnx/sessions.js';
 import { mostFolded } from '../shared/capacity.js';
+import { asLoraError } from './lora-error.js';
 import type { LoraStore } from './lora-store.js';
 import type { Beside, ModelStore } from './model-store.js';
-
-/** Why LoRAs cannot be used with a model, in a sentence. */
-export class LoraError extends ModelFolderError {}
 
 interface Held {
   readonly model: Model;
@@ -33,9 +30,7 @@ export class FoldedModels implements Beside {
     private readonly inUse: () => ReadonlySet<Model>,
     private readonly componentLoaded: (model: string, component: string, ms: number) => void,
     private readonly most = mostFolded,
-  ) {
-    store.beside = this;
-  }
+  ) {}
 
   get bytes(): number {
     return this.bytesOf([...this.held.values()]);
@@ -60,11 +55,10 @@ export class FoldedModels implements Beside {
     if (inUse.size === 0 || this.held.has(keyOf(name, loras))) return true;
     const names = new Set([...inUse].map(({ folder }) => folder.name));
     if (!this.store.hasRoomFor(name, names)) return false;
-    const busy = this.heldInUse();
     // Folded, a model takes at most what it takes by itself.
     return (
-      busy.length < this.most &&
-      this.store.bytesLeft([...names, name]) - this.store.bytesOf([name]) >= this.bytesOf(busy)
+      this.heldInUse().length < this.most &&
+      this.store.bytesLeft([...names, name]) - this.store.bytesOf([name]) >= this.store.beside.bytesInUse
     );
   }
 
@@ -106,8 +100,9 @@ export class FoldedModels implements Beside {
     if (made) return made;
     const folded = this.fold(base, loras);
     const bytes = bytesOf(base, folded);
-    const fits = () => bytes + this.bytes <= this.store.bytesLeft();
-    await this.makeRoom(() => fits() && this.held.size < this.most);
+    const fits = () => bytes + this.store.beside.bytes <= this.store.bytesLeft();
+    await this.makeRoom(() => this.held.size < this.most);
+    await this.store.beside.makeRoom(fits);
     await leave(fits);
     const model = await loadFolded(base, folded, this.device);
     for (const [component, session] of Object.entries(model.sessions)) {
@@ -120,15 +115,12 @@ export class FoldedModels implements Beside {
   }
 
   private fold(base: Model, loras: readonly LoraUse[]): Folded {
-    try {
-      return fold(
+    return asLoraError(() =>
+      fold(
         base.folder,
         loras.map(({ name, scale, digest }) => ({ name, scale, file: this.loras.open(name, digest) })),
-      );
-    } catch (error) {
-      if (error instanceof ModelFolderError) throw new LoraError(error.message);
-      throw error;
-    }
+      ),
+    );
   }
 
   async makeRoom(fits: () => boolean): Promise<void> {

@@ -26,6 +26,10 @@ export class LoadedModels {
     return this.serving.has(name);
   }
 
+  peek(name: string): Model | undefined {
+    return this.serving.get(name)?.model;
+  }
+
   /** It is the last to leave from here on. */
   use(name: string): Model | undefined {
     const found = this.serving.get(name);

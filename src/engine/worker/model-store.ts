@@ -213,6 +213,11 @@ export class ModelStore {
     return loaded;
   }
 
+  /** One that serves, without a use of it. */
+  loadedModel(name: string): Model | undefined {
+    return this.loaded.peek(name);
+  }
+
   /**
    * Takes a model out of service when one of the files that its weights are in has changed since it was loaded: written over, a
    * mapped file gives pictures of zeros, and truncated, it kills the process that reads it.

@@ -14,9 +14,11 @@ import { isOutOfMemory } from '../shared/faults.js';
 import type { FromWorker, StartMessage, ToWorker } from '../shared/messages.js';
 import { Batch } from './batch.js';
 import { memoryReport, type OnDevice, WorkerDevice } from './batch-device.js';
+import { BranchedLoras } from './branched-loras.js';
 import { openDevice } from './device.js';
 import { FoldedModels } from './folded-models.js';
 import { FolderWatch } from './folder-watch.js';
+import { LoraModels } from './lora-models.js';
 import { LoraStore } from './lora-store.js';
 import { ModelStore } from './model-store.js';
 import { dieWithParent } from './parent-death.js';
@@ -117,7 +119,8 @@ async function start(options: StartMessage): Promise<void> {
   const folded = new FoldedModels(store, loras, options, inUse, (model, component, ms) =>
     send({ type: 'modelLoaded', model, component, ms }),
   );
-  batchDevice = new WorkerDevice(store, folded, device, () => batch.running, send);
+  const loraModels = new LoraModels(store, new BranchedLoras(loras, inUse), folded, inUse);
+  batchDevice = new WorkerDevice(store, loraModels, device, () => batch.running, send);
   batch = new Batch(batchDevice);
   await store.look();
   await store.preload(options.preload);

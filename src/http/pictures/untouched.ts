@@ -39,6 +39,7 @@ function starterOf({ request }: Job): Generated {
     embeddings: { used: [], unfit: [] },
     unetCalls: 0,
     unusedLoraKeys: 0,
+    loraWay: 'none',
     timings: { textEncode: 0, vaeEncode: 0, denoise: 0, vaeDecode: 0 },
     modelRunMs: 0,
     modelLoadMs: 0,

@@ -16,10 +16,18 @@ import { clipTextConfig, klConfig, tinyConfig, unetConfig } from './part-configs
 
 export type Tensors = ReadonlyMap<string, TensorPlace>;
 
-/** A graph that we write, what of, and the same with changed weights. */
+/** A graph that we write, what of, and the same in other ways. */
 export interface WrittenPart extends WrittenGraph {
   readonly tensors: Tensors;
+  /** With changed weights. */
   with(changes: WeightChanges): WrittenPart;
+  /** With inputs for LoRAs, where it is a UNet or a text encoder that computes in fp32. */
+  withBranches(): WrittenPart;
+}
+
+interface Ways {
+  readonly changes?: WeightChanges;
+  readonly branched?: boolean;
 }
 
 const precisionOf: Readonly<Partial<Record<Dtype, WeightPrecision>>> = {
@@ -50,10 +58,16 @@ export function writePart(
   config: Json,
   file: string,
   precision: ComputingPrecision,
-  changes?: WeightChanges,
+  { changes, branched = false }: Ways = {},
 ): WrittenPart {
-  const graph = writeGraph(component, new Weights(tensors, changes), config, file, precision);
-  return { ...graph, tensors, with: (other) => writePart(component, tensors, config, file, precision, other) };
+  const graph = writeGraph(component, new Weights(tensors, changes), config, file, precision, branched);
+  const again = (ways: Ways) => writePart(component, tensors, config, file, precision, ways);
+  return {
+    ...graph,
+    tensors,
+    with: (other) => again({ changes: other }),
+    withBranches: () => again({ branched: precision === 'fp32' }),
+  };
 }
 
 function writeGraph(
@@ -62,15 +76,16 @@ function writeGraph(
   config: Json,
   file: string,
   precision: ComputingPrecision,
+  branched: boolean,
 ): WrittenGraph {
   try {
     switch (component) {
       case 'unet':
-        return writeUNet(weights, unetConfig(config, file), precision);
+        return writeUNet(weights, unetConfig(config, file), precision, branched);
       case 'text_encoder':
       case 'text_encoder_2': {
         const projects = weights.has('text_projection.weight') || weights.has('text_projection');
-        return writeClipText(weights, clipTextConfig(config, file, projects), precision);
+        return writeClipText(weights, clipTextConfig(config, file, projects), precision, branched);
       }
       case 'vae_encoder':
         return vaeEncoder(weights, config, file, precision);

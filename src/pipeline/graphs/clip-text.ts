@@ -30,8 +30,13 @@ const lowest = { fp32: -3.4028234663852886e38, fp16: -65504 } as const;
  * input_ids [batch, tokens], and of textual inversions token_kept [batch, tokens, 1], 0 where a token's embedding gives way and
  * else 1, and token_vectors [batch, tokens, width], what comes there and else 0 -> last_hidden_state, hidden_states.0 to .layers, and text_embeds of a model with a projection.
  */
-export function writeClipText(weights: Weights, config: ClipTextConfig, precision: ComputingPrecision): WrittenGraph {
-  const g = new Layers(weights, precision);
+export function writeClipText(
+  weights: Weights,
+  config: ClipTextConfig,
+  precision: ComputingPrecision,
+  branched = false,
+): WrittenGraph {
+  const g = new Layers(weights, precision, branched);
   const { tokens, width, layers, epsilon, projection } = config;
   const hiddenShape = ['batch', tokens, width];
 
@@ -77,13 +82,18 @@ function layer(
 ): Value {
   const own = g.layerNorm(x, `${name}.layer_norm1`, width, epsilon);
   const [q, k, v] = ['q_proj', 'k_proj', 'v_proj'].map((which) =>
-    g.inRows(g.linear(own, `${name}.self_attn.${which}`, width, width), rows, [tokens, width]),
+    g.inRows(g.tokenLinear(own, `${name}.self_attn.${which}`, width, width), rows, [tokens, width]),
   );
   const mixed = attention(g, q!, k!, v!, { heads, width }, mask);
   const flat = g.node('Reshape', [mixed, g.integers([-1, width])]);
-  const h = g.add(x, g.linear(flat, `${name}.self_attn.out_proj`, width, width));
-  const inner = g.linear(g.layerNorm(h, `${name}.layer_norm2`, width, epsilon), `${name}.mlp.fc1`, width, innerWidth);
-  return g.add(h, g.linear(g.activation(inner, activation), `${name}.mlp.fc2`, innerWidth, width));
+  const h = g.add(x, g.tokenLinear(flat, `${name}.self_attn.out_proj`, width, width));
+  const inner = g.tokenLinear(
+    g.layerNorm(h, `${name}.layer_norm2`, width, epsilon),
+    `${name}.mlp.fc1`,
+    width,
+    innerWidth,
+  );
+  return g.add(h, g.tokenLinear(g.activation(inner, activation), `${name}.mlp.fc2`, innerWidth, width));
 }
 
 /** The state at the end token, [batch, width]: the first of them where there are several. */

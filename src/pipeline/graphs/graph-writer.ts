@@ -18,8 +18,25 @@ export interface WrittenGraph {
   readonly bytes: Uint8Array;
   /** What its weights take as what the graph computes in, which they become when they are loaded. */
   readonly weightBytes: number;
+  /** Where its inputs for LoRAs have each layer; absent where it has none. */
+  readonly branches?: BranchLayout;
   /** The same graph over one file of weights beside it. @param location that file's name */
   gathered(location: string): GatheredGraph;
+}
+
+/** Where a layer's matrices begin in the widths of a graph's inputs for LoRAs: `from` numbers of down, and `to` of up. */
+export interface BranchPlace {
+  readonly down: number;
+  readonly from: number;
+  readonly up: number;
+  readonly to: number;
+}
+
+export interface BranchLayout {
+  readonly downsWidth: number;
+  readonly upsWidth: number;
+  /** By the weight's name. */
+  readonly places: ReadonlyMap<string, BranchPlace>;
 }
 
 export interface GatheredGraph {
@@ -47,7 +64,7 @@ const weightTypes: Readonly<Partial<Record<Dtype, number>>> = {
 const computed = { fp32: dataTypes.float32, fp16: dataTypes.float16 } as const;
 const bytesPerNumber = { fp32: 4, fp16: 2 } as const;
 /** onnxruntime's own operators; none of them has a name of ONNX's at this opset. */
-const contributed: readonly string[] = ['MultiHeadAttention', 'QuickGelu', 'Gelu'];
+const contributed: readonly string[] = ['MultiHeadAttention', 'QuickGelu', 'Gelu', 'FusedMatMul'];
 
 export class GraphWriter {
   private readonly nodes: Field[] = [];
@@ -94,6 +111,11 @@ export class GraphWriter {
     const output = `v${this.names++}`;
     this.nodes.push(encodedNode(opType, inputs, [output], attributes));
     return output;
+  }
+
+  /** Pieces of an input, before all nodes: which there are is known when those that take them are written. */
+  splitFirst(input: Value, sizes: readonly number[], pieces: readonly Value[], axis: number): void {
+    this.nodes.unshift(encodedNode('Split', [input, this.integers(sizes)], pieces, { axis }));
   }
 
   /** Constants as what the graph computes in. */

@@ -3,18 +3,24 @@
 
 import type { ComputingPrecision } from '../../model-facts.js';
 import type { TensorPlace } from '../safetensors/header.js';
-import { GraphWriter, type Value } from './graph-writer.js';
+import { Branches } from './branches.js';
+import { GraphWriter, type Value, type WrittenGraph } from './graph-writer.js';
 import { changed, type RowRange } from './low-rank.js';
 import { rowsOf, type Weights } from './weights.js';
 
 export type Activation = 'silu' | 'gelu' | 'quick_gelu' | 'relu';
 
 export class Layers extends GraphWriter {
+  readonly branches: Branches | undefined;
+
+  /** @param branched whether `tokenLinear` takes LoRAs for each row; in fp32 only */
   constructor(
     readonly tensors: Weights,
     precision?: ComputingPrecision,
+    branched = false,
   ) {
     super(precision);
+    this.branches = branched ? new Branches(this) : undefined;
   }
 
   /** x * weight^T + bias, with a bias where the file has one. @param x [n, from] */
@@ -23,14 +29,25 @@ export class Layers extends GraphWriter {
     return this.node('Gemm', [x, this.parameter(`${name}.weight`, [to, from]), ...bias], { transB: 1 });
   }
 
-  /** Outputs start..start+count of a linear layer, whose rows lie together in the file. */
-  linearPart(x: Value, name: string, from: number, to: number, start: number, count: number): Value {
+  /** The same of tokens, with what the LoRAs of each row add. @param x [rows * tokens, from] */
+  tokenLinear(x: Value, name: string, from: number, to: number): Value {
+    if (!this.branches) return this.linear(x, name, from, to);
+    const bias = this.tensors.has(`${name}.bias`) ? [this.parameter(`${name}.bias`, [to])] : [];
+    const added = [this.branches.of(x, `${name}.weight`, from, to), ...bias].reduce((a, b) => this.add(a, b));
+    return this.node('Gemm', [x, this.parameter(`${name}.weight`, [to, from]), added], { transB: 1 });
+  }
+
+  /** Outputs start..start+count of such a layer, whose rows lie together in the file. */
+  tokenLinearPart(x: Value, name: string, from: number, to: number, start: number, count: number): Value {
     const part = (tensor: string, shape: readonly number[]) => {
       const place = rowsOf(this.tensors.take(tensor, shape), start, count);
       return this.withChanges(`${tensor}[${start}]`, place, tensor, shape, { start, count });
     };
     const bias = this.tensors.has(`${name}.bias`) ? [part(`${name}.bias`, [to])] : [];
-    return this.node('Gemm', [x, part(`${name}.weight`, [to, from]), ...bias], { transB: 1 });
+    const own = this.branches ? [this.branches.of(x, `${name}.weight`, from, to, { start, count })] : [];
+    const added = [...own, ...bias];
+    const sum = added.length > 0 ? [added.reduce((a, b) => this.add(a, b))] : [];
+    return this.node('Gemm', [x, part(`${name}.weight`, [to, from]), ...sum], { transB: 1 });
   }
 
   /** @param pads top, left, bottom, right */
@@ -149,6 +166,11 @@ export class Layers extends GraphWriter {
     if (changes.length === 0) return this.weight(value, place);
     const plain = this.weight(value, place, 'fp32');
     return this.toComputed(changes.reduce((sum, change) => changed(this, sum, shape, change, rows), plain));
+  }
+
+  override finish(halvings: number): WrittenGraph {
+    const branches = this.branches?.finish();
+    return { ...super.finish(halvings), ...(branches && { branches }) };
   }
 
   place(name: string, shape: readonly number[]): TensorPlace {

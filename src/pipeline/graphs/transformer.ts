@@ -29,9 +29,9 @@ export function transformer(g: Layers, x: Value, name: string, config: Transform
   const { channels, groups, layers } = config;
   // In the first Stable Diffusion the projections are 1 x 1 convolutions, which are linear layers of the tokens.
   let h = g.toTokens(g.groupNorm(x, `${name}.norm`, channels, groups, groupEpsilon), channels);
-  h = g.linear(h, `${name}.proj_in`, channels, channels);
+  h = g.tokenLinear(h, `${name}.proj_in`, channels, channels);
   for (let i = 0; i < layers; i++) h = block(g, h, `${name}.transformer_blocks.${i}`, config, context);
-  h = g.linear(h, `${name}.proj_out`, channels, channels);
+  h = g.tokenLinear(h, `${name}.proj_out`, channels, channels);
   return g.add(g.toPicture(h, x), x);
 }
 
@@ -56,7 +56,7 @@ function attend(
   { channels, heads, contextWidth, fused }: Pick<TransformerConfig, 'channels' | 'heads' | 'contextWidth' | 'fused'>,
 ): Value {
   const project = (from: Value, which: string, width: number) =>
-    g.inRows(g.linear(from, `${name}.${which}`, width, channels), rows, [-1, channels]);
+    g.inRows(g.tokenLinear(from, `${name}.${which}`, width, channels), rows, [-1, channels]);
   const [q, k, v] = [
     project(x, 'to_q', channels),
     project(tokens, 'to_k', contextWidth),
@@ -65,13 +65,13 @@ function attend(
   // Half precision is for GPUs, where the one operator is the faster, and keeps the products in float32.
   const one = fused || g.precision === 'fp16';
   const mixed = (one ? fusedAttention : attention)(g, q, k, v, { heads, width: channels });
-  return g.linear(g.node('Reshape', [mixed, g.integers([-1, channels])]), `${name}.to_out.0`, channels, channels);
+  return g.tokenLinear(g.node('Reshape', [mixed, g.integers([-1, channels])]), `${name}.to_out.0`, channels, channels);
 }
 
 /** GEGLU (Shazeer 2020): one half of a layer is the gate of the other. */
 function feedForward(g: Layers, x: Value, name: string, channels: number): Value {
   const inner = 4 * channels;
-  const half = (start: number) => g.linearPart(x, `${name}.net.0.proj`, channels, 2 * inner, start, inner);
+  const half = (start: number) => g.tokenLinearPart(x, `${name}.net.0.proj`, channels, 2 * inner, start, inner);
   const gated = g.node('Mul', [half(0), g.activation(half(inner), 'gelu')]);
-  return g.linear(gated, `${name}.net.2`, inner, channels);
+  return g.tokenLinear(gated, `${name}.net.2`, inner, channels);
 }

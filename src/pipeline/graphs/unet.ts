@@ -44,8 +44,13 @@ export interface UNetConfig {
 const fusedFrom = 1024;
 
 /** @throws ModelFolderError when the weights are not those of the config */
-export function writeUNet(weights: Weights, config: UNetConfig, precision: ComputingPrecision): WrittenGraph {
-  const g = new Layers(weights, precision);
+export function writeUNet(
+  weights: Weights,
+  config: UNetConfig,
+  precision: ComputingPrecision,
+  branched = false,
+): WrittenGraph {
+  const g = new Layers(weights, precision, branched);
   const { levels, groups, epsilon, contextWidth, sampleSize } = config;
   const norm = { groups, epsilon };
   const last = levels.length - 1;

@@ -1,7 +1,8 @@
 // The keys of LoRA files, as trainers write them -> which module of which part a tensor belongs to, and what it is there.
 // Sources: kohya-ss/sd-scripts, networks/lora.py; diffusers, loaders/lora_conversion_utils.py; lycoris-lora, modules/.
 
-export type LoraPart = 'unet' | 'text_encoder' | 'text_encoder_2';
+export const loraParts = ['unet', 'text_encoder', 'text_encoder_2'] as const;
+export type LoraPart = (typeof loraParts)[number];
 
 export type Role =
   | 'down'

@@ -3,10 +3,11 @@
 
 import { closeSync, openSync } from 'node:fs';
 import type { Tensors } from '../checkpoint/written-part.js';
+import type { ModelFolder } from '../folder/model-folder.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import type { Factors, WeightChange } from '../graphs/low-rank.js';
 import { numbersOf } from '../safetensors/numbers.js';
-import type { LoraPart } from './keys.js';
+import { type LoraPart, loraParts } from './keys.js';
 import type { LoraFile, LoraModule } from './lora-file.js';
 import { weightsByModule } from './module-names.js';
 
@@ -19,6 +20,16 @@ export interface Matched {
   readonly changes: Readonly<Partial<Record<LoraPart, ReadonlyMap<string, WeightChange>>>>;
   /** Of its keys, those that the model has no place for. */
   readonly unusedKeys: number;
+}
+
+/** Of the graphs that we write. */
+export function tensorsOf({ graphs }: Pick<ModelFolder, 'graphs'>): PartTensors {
+  return Object.fromEntries(
+    loraParts.flatMap((part) => {
+      const graph = graphs[part];
+      return typeof graph === 'object' ? [[part, graph.tensors]] : [];
+    }),
+  );
 }
 
 /**
@@ -50,6 +61,16 @@ export function matchLora(file: LoraFile, parts: PartTensors, scale: number): Ma
     );
   }
   return { changes, unusedKeys: file.keys - used };
+}
+
+/** Whatever is wrong with a LoRA is told with its name. */
+export function naming<T>(name: string, match: () => T): T {
+  try {
+    return match();
+  } catch (error) {
+    if (!(error instanceof ModelFolderError)) throw error;
+    throw new ModelFolderError(`the LoRA ${name} does not fit: ${error.message}`);
+  }
 }
 
 /** alpha / rank */

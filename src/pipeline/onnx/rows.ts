@@ -12,21 +12,26 @@ export interface Row {
  * One run for all rows where the graph leaves their count free, else one run each.
  * @param rows one object for each row, with the same inputs in the same shapes
  * @param outputs names of those that are wanted; the graph's first if absent
+ * @param beside inputs that are not joined of rows
  * @returns for each row its outputs, flat, in the order of `outputs`
  */
 export async function runInRows(
   session: Session,
   rows: readonly Readonly<Record<string, Row>>[],
   outputs?: readonly string[],
+  beside: Readonly<Record<string, Input>> = {},
 ): Promise<Float32Array[][]> {
   const inputs = Object.keys(rows[0]!);
   if (rows.length > 1 && inputs.some((input) => typeof session.shapeOf(input)[0] === 'number')) {
     const results: Float32Array[][] = [];
-    for (const row of rows) results.push(...(await runInRows(session, [row], outputs)));
+    for (const row of rows) results.push(...(await runInRows(session, [row], outputs, beside)));
     return results;
   }
   const joined = (input: string) => joinRows(rows.map((row) => row[input]!));
-  const results = await session.run(Object.fromEntries(inputs.map((input) => [input, joined(input)])), outputs);
+  const results = await session.run(
+    { ...Object.fromEntries(inputs.map((input) => [input, joined(input)])), ...beside },
+    outputs,
+  );
   return rows.map((_, i) =>
     results.map(({ data }) => {
       const length = data.length / rows.length;

@@ -6,6 +6,7 @@ import { type PromptSyntax, parsePrompt, plainPieces } from '../../prompt-syntax
 import { fits, vectorInputs } from '../embeddings/fit.js';
 import { embeddingFinder, type FindEmbedding } from '../embeddings/names.js';
 import { aliases } from '../folder/signatures.js';
+import { branchFeedsOf } from '../lora/branches.js';
 import type { Model } from '../model.js';
 import { type Row, runInRows } from '../onnx/rows.js';
 import { type Chunks, chunksOf } from './chunks.js';
@@ -49,7 +50,7 @@ const keyOf = ({ text, syntax, long }: Prompt) => `${syntax} ${long} ${text}`;
 async function encodeOnce(model: Model, prompts: readonly Prompt[]): Promise<ReadonlyMap<string, EncodedPrompt>> {
   const encoded = new Map<string, EncodedPrompt>();
   const missing = new Map<string, Prompt>();
-  const inCache = (key: string) => (model.embeddings ? `${model.embeddings.stamp}\n${key}` : key);
+  const inCache = (key: string) => `${model.embeddings?.stamp ?? ''}\n${model.branches?.textKey ?? ''}\n${key}`;
   for (const [key, prompt] of new Map(prompts.map((prompt) => [keyOf(prompt), prompt]))) {
     const known = model.promptCache.get(inCache(key));
     if (known) encoded.set(key, known);
@@ -114,7 +115,8 @@ async function encodeWith(
     ...vectorInputs(model, component, chunk),
   }));
   const wanted = pooled ? [output, negativeOutput, pooled] : [output, negativeOutput];
-  const outputs = await runInRows(session, rows, wanted);
+  const branches = rows.map(() => model.branches?.rows[component] ?? []);
+  const outputs = await runInRows(session, rows, wanted, branchFeedsOf(model, component, branches));
   let row = 0;
   return read.map(({ chunks, dropped, named }) => {
     const own = outputs.slice(row, row + chunks.length);

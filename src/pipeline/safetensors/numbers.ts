@@ -1,4 +1,4 @@
-// The elements of a small tensor, where the service itself has to know them: weights stay in their files.
+// The elements of a tensor, where the service itself has to know them: a model's weights stay in their files.
 
 import { readSync } from 'node:fs';
 import { fromHalf } from '../numbers/half.js';

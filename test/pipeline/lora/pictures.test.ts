@@ -7,6 +7,7 @@ import { readLora } from '../../../src/pipeline/lora/lora-file.js';
 import { loadFolded, loadModel, type Model, releaseModel } from '../../../src/pipeline/model.js';
 import { generate, requestOf } from '../cases.js';
 import { writeCheckpointFolder } from '../checkpoints.js';
+import { besideWeights } from './beside-weights.js';
 import { type LoraCase, loraCases, writeLora } from './loras.js';
 
 const parent = t.testdir();
@@ -32,6 +33,7 @@ function beyondOne(data: Uint8Array, { width, pixels }: LoraCase): number {
 
 for (const family of ['sd', 'sdxl'] as const) {
   t.test(`${family}: LoRAs of every layout, scale and number give diffusers' pictures`, async (t) => {
+    const ways: string[] = [];
     const base = await loadModel(writeCheckpointFolder(join(parent, family), family), device);
     for (const c of loraCases.filter((one) => one.family === family)) {
       const loras = c.loras.map(([name, scale]) => ({ name, scale, file: fileOf(name) }));
@@ -39,11 +41,16 @@ for (const family of ['sd', 'sdxl'] as const) {
       t.equal(folded.unusedKeys, 0);
       const model = await loadFolded(base, folded, device);
       t.equal(model.sessions.vae_decoder, base.sessions.vae_decoder, 'what no LoRA touches is shared');
-      const share = beyondOne(await picture(model, c), c);
-      const told = `${JSON.stringify(c.loras)}, ${c.steps} steps at ${c.strength}, guidance ${c.guidance}`;
-      t.ok(share <= 0.001, `${told}: ${(100 * share).toFixed(2)} % differ by more than 1`);
+      const beside = besideWeights(base, loras);
+      for (const [way, one] of [['folded', model] as const, ...(beside ? [['branched', beside] as const] : [])]) {
+        const share = beyondOne(await picture(one, c), c);
+        const told = `${way} ${JSON.stringify(c.loras)}, ${c.steps} steps at ${c.strength}, guidance ${c.guidance}`;
+        t.ok(share <= 0.001, `${told}: ${(100 * share).toFixed(2)} % differ by more than 1`);
+        ways.push(way);
+      }
       await releaseModel(model);
     }
+    t.ok(ways.includes('branched'));
     const [first] = loraCases.filter((one) => one.family === family);
     t.ok(beyondOne(await picture(base, first!), first!) > 0.5, 'without them it is another picture');
     await releaseModel(base);

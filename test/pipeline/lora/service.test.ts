@@ -22,6 +22,7 @@ writeFolder(modelsDir, 'sd', {}, 'exported');
 writeSingleFile(join(modelsDir, 'xl.safetensors'), 'sdxl');
 writeLora(join(lorasDir, 'ink.safetensors'), 'kohya', { 'modelspec.trigger_phrase': 'ink wash, brush' });
 writeLora(join(lorasDir, 'more/a:b.safetensors'), 'peft');
+writeLora(join(lorasDir, 'sketch.safetensors'), 'old');
 writeLora(join(lorasDir, 'xl.safetensors'), 'kohya-xl');
 writeLora(join(lorasDir, 'partly.safetensors'), 'kohya', undefined, (tensors) => ({
   ...tensors,
@@ -49,11 +50,12 @@ interface Told {
 }
 
 t.test('LoRAs', async (t) => {
-  const { url } = await startApp(t, {
+  const { url, engine } = await startApp(t, {
     MODELS_DIR: modelsDir,
     THREADS: '1',
     CACHE_DIR: join(root, 'cache'),
     MAX_LORAS: '3',
+    MAX_CONCURRENT: '5',
   });
   const shared = { prompt: 'a red glass', steps: 2, strength: 1, seed: 1, width: 64, height: 64, guidance: 1 };
   const post = (body: Record<string, unknown>) =>
@@ -90,6 +92,7 @@ t.test('LoRAs', async (t) => {
       { name: 'old.pt', runnable: false, reason: /^it is a pickle/ },
       { name: 'other', runnable: true },
       { name: 'partly', runnable: true },
+      { name: 'sketch', runnable: true },
       { name: 'xl', family: 'sdxl', runnable: true },
     ]);
     t.notOk(JSON.stringify(loras).includes(root), 'no paths');
@@ -144,6 +147,38 @@ t.test('LoRAs', async (t) => {
     t.equal(pictures[4], plain);
     t.equal(new Set(pictures).size, 3);
   });
+
+  await t.test(
+    'different LoRAs of linear layers share calls, and each request gets the bytes that it gets alone',
+    async (t) => {
+      const bodies = ['sketch', 'sketch:0.5', 'more/a:b:0.9', 'sketch:0.5, more/a:b:1', ''].map((lora) => ({
+        lora,
+        steps: 20,
+      }));
+      const alone: Told[] = [];
+      for (const body of bodies) alone.push(await made(body));
+      t.match(
+        alone.map(({ parameters }) => parameters.engine.split(' ').at(-1)),
+        ['branched', 'branched', 'branched', 'branched', /^[0-9a-f]{16}$/],
+      );
+      t.strictSame(
+        alone.map(({ timings }) => (timings.model_load ?? 0) > 0),
+        [true, false, true, false, false],
+        'a file is read once, whatever the scale',
+      );
+      let rows = 0;
+      engine.on('step', (step) => {
+        rows = Math.max(rows, step.rows);
+      });
+      const together = await Promise.all(bodies.map(made));
+      t.ok(rows > 1, `${rows} rows in a call`);
+      t.strictSame(
+        together.map(({ images }) => images[0]!.b64_json),
+        alone.map(({ images }) => images[0]!.b64_json),
+      );
+      t.equal(new Set(together.map(({ images }) => images[0]!.b64_json)).size, bodies.length);
+    },
+  );
 
   await t.test('keys that the model has no place for are told', async (t) => {
     const { warnings } = await made({ lora: 'partly' });
@@ -233,7 +268,7 @@ t.test('LoRAs', async (t) => {
     const names = (await (await fetch(`${url}/sdapi/v1/loras`)).json()) as { name: string; path: string }[];
     t.strictSame(
       names.map(({ name, path }) => [name, path]),
-      ['ink', 'more/a:b', 'new', 'other', 'partly', 'xl'].map((name) => [name, name]),
+      ['ink', 'more/a:b', 'new', 'other', 'partly', 'sketch', 'xl'].map((name) => [name, name]),
     );
   });
 });
