@@ -34,6 +34,10 @@ export interface PartFacts {
   readonly computes: Precision;
 }
 
+export const providers = ['cpu', 'cuda'] as const;
+/** onnxruntime's. */
+export type Provider = (typeof providers)[number];
+
 /** Output sizes that a model can make, in pixels. */
 export interface SizeRange {
   readonly native: number;

@@ -3,8 +3,16 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { Config } from '../config.js';
-import { type CatalogueEntry, type ModelInfo, schedulerNames } from '../engine/host/engine.js';
-import { kinds, loraFamilies, partFormats, partNames, precisions, weightPrecisions } from '../model-facts.js';
+import { type CatalogueEntry, type EngineStatus, type ModelInfo, schedulerNames } from '../engine/host/engine.js';
+import {
+  kinds,
+  loraFamilies,
+  partFormats,
+  partNames,
+  precisions,
+  providers,
+  weightPrecisions,
+} from '../model-facts.js';
 import type { GeneratorFiles } from './generators/generator-files.js';
 import type { BrokenChoice, Choice, Shelf } from './generators/shelf.js';
 import { fieldProblem, Problem, problemResponses } from './problems/problems.js';
@@ -59,6 +67,11 @@ const Model = Type.Object(
       ),
     ),
     loaded: Type.Optional(Type.Boolean({ description: 'False until its first request' })),
+    providers: Type.Optional(
+      Type.Array(Type.Enum([...providers], { type: 'string' }), {
+        description: 'What its calls really run on here, of all workers that are up',
+      }),
+    ),
     size: Type.Optional(
       Type.Object(
         { native: Type.Integer(), multiple: Type.Integer(), min: Type.Integer(), max: Type.Integer() },
@@ -119,13 +132,21 @@ const Model = Type.Object(
   { $id: 'Model' },
 );
 
-export function modelRoutes(app: FastifyInstance, config: Config, shelf: Shelf, files: GeneratorFiles): void {
+export function modelRoutes(
+  app: FastifyInstance,
+  config: Config,
+  shelf: Shelf,
+  files: GeneratorFiles,
+  engine: { readonly status: Pick<EngineStatus, 'workers'> },
+): void {
   const limits = { steps: config.MAX_STEPS, pixels: config.MAX_PIXELS, prompt_chars: config.MAX_PROMPT_CHARS };
+  const providersNow = () => new Set(engine.status.workers.flatMap(({ provider, up }) => (up ? provider : [])));
   const shown = (model: CatalogueEntry) =>
     model.runnable
       ? {
           ...model,
           default: model.name === shelf.defaultModel,
+          providers: [...providersNow()].sort(),
           row_budgets: rowBudgets(model),
           limits,
           lora_family: model.loraFamily,

@@ -1113,6 +1113,8 @@ export interface components {
             };
             /** @description False until its first request */
             loaded?: boolean;
+            /** @description What its calls really run on here, of all workers that are up */
+            providers?: ("cpu" | "cuda")[];
             /** @description Sides that it can make, in pixels */
             size?: {
                 native: number;

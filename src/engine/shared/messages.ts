@@ -8,6 +8,7 @@ import type {
   NamedEmbeddings,
   PartFacts,
   Precision,
+  Provider,
   SizeRange,
   Vocabulary,
 } from '../../model-facts.js';
@@ -15,9 +16,6 @@ import type { SchedulerName } from '../../pipeline/schedulers/index.js';
 import type { SchedulerConfig } from '../../pipeline/schedulers/schedule.js';
 import type { Pixels } from '../../pixels.js';
 import type { Capacity, MemoryNeed } from './capacity.js';
-
-/** onnxruntime's. */
-export type Provider = 'cpu' | 'cuda';
 
 /** A folder's digest, and the stamp of sizes and times that it was made at. */
 export interface FolderDigest {
