@@ -14,7 +14,14 @@ export type ComputingPrecision = (typeof computingPrecisions)[number];
 export const weightPrecisions = ['fp64', 'fp32', 'fp16', 'bf16', 'other'] as const;
 export type WeightPrecision = (typeof weightPrecisions)[number];
 
-export const partNames = ['text_encoder', 'text_encoder_2', 'unet', 'vae_encoder', 'vae_decoder'] as const;
+export const partNames = [
+  'text_encoder',
+  'text_encoder_2',
+  'unet',
+  'vae_encoder',
+  'vae_decoder',
+  'tiny_decoder',
+] as const;
 export const partFormats = ['onnx', 'safetensors'] as const;
 
 /** One of the graphs of a model. */

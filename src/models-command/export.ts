@@ -76,7 +76,10 @@ export async function exportModel({ path, out, signal, output, freeBytes }: Expo
 function read(path: string): { source: ModelSource; folder: ModelFolder } {
   try {
     const source = openSource(path);
-    return { source, folder: withTokenizers(readModelFolder(path, 'cuda', source, 'fp32')).folder };
+    return {
+      source,
+      folder: withTokenizers(readModelFolder(path, 'cuda', source, { best: 'fp32', withTiny: false })).folder,
+    };
   } catch (error) {
     throw new ModelsError(`${path} cannot be exported: ${reasonOf(error)}`);
   }
@@ -103,7 +106,7 @@ function writeConfigs(source: ModelSource, folder: ModelFolder, made: string): v
   write('model_index.json', { ...source.json('model_index.json', any), ...classesOf(folder, scheduler) });
   // What followed from the name would be lost with it.
   const turbo = folder.kind.endsWith('turbo') && { turbo: true };
-  const { precision: _written, ...own } = source.json('img2img.json', any, {});
+  const { precision: _written, tiny_vae: _beside, ...own } = source.json('img2img.json', any, {});
   const settings = { ...own, ...turbo };
   if (Object.keys(settings).length > 0) write('img2img.json', settings);
 }

@@ -1,11 +1,11 @@
-// Small pictures of latents without the VAE's decoder: one linear map from a latent's channels to RGB, fitted by least squares
+// Small pictures of latents without the VAE's decoder: by a tiny autoencoder, in a quarter of the sides, or by one linear map from a latent's channels to RGB, fitted by least squares
 // on what the model's own encoder makes of a colourful picture. One pixel per latent, so 1/64 of the picture at the usual scale.
 
 import type { Pixels } from '../pixels.js';
 import type { Generation } from './img2img.js';
 import type { Model } from './model.js';
 import { TorchGenerator } from './numbers/noise.js';
-import { encodeStarters } from './vae.js';
+import { decodeTiny, encodeStarters } from './vae.js';
 
 /** For red, green and blue: a weight per channel, and the constant; the sum is -1..1. */
 export type PreviewMap = readonly (readonly number[])[]; // [3][channels + 1]
@@ -29,11 +29,39 @@ export async function fitPreview(model: Model): Promise<PreviewMap> {
   });
 }
 
+/** In the scale of the UNet's input, where noise of every strength has about the spread of a picture. */
+const scaledLatents = ({ latents, scheduler, index }: Generation): Float32Array =>
+  index < scheduler.timesteps.length ? scheduler.scaleModelInput(latents, index) : latents;
+
+/** As few pixels as serve: previews wait in memory for whoever reads them. */
+const shrink = 4;
+
+/** The picture of where a generation stands, noise and all, by the tiny decoder that the model has. */
+export async function tinyPreviewOf(model: Model, generation: Generation): Promise<Pixels> {
+  const [picture] = await decodeTiny(model, [scaledLatents(generation)], generation.shape);
+  return shrunk(picture!, Math.min(shrink, model.folder.vaeScale));
+}
+
+/** The mean of each square of so many pixels. */
+function shrunk({ data, width, height }: Pixels, times: number): Pixels {
+  const small = { width: Math.floor(width / times), height: Math.floor(height / times) };
+  const means = new Uint8Array(3 * small.width * small.height);
+  for (let i = 0; i < means.length; i++) {
+    const [c, pixel] = [i % 3, Math.floor(i / 3)];
+    const [left, top] = [times * (pixel % small.width), times * Math.floor(pixel / small.width)];
+    let sum = 0;
+    for (let y = top; y < top + times; y++) {
+      for (let x = left; x < left + times; x++) sum += data[3 * (y * width + x) + c]!;
+    }
+    means[i] = Math.round(sum / times ** 2);
+  }
+  return { data: means, ...small };
+}
+
 /** The picture of where a generation stands, noise and all. */
-export function previewOf(map: PreviewMap, { latents, scheduler, index, shape }: Generation): Pixels {
-  const [channels, height, width] = shape;
-  // In the scale of the UNet's input, where noise of every strength has about the spread of a picture.
-  const scaled = index < scheduler.timesteps.length ? scheduler.scaleModelInput(latents, index) : latents;
+export function previewOf(map: PreviewMap, generation: Generation): Pixels {
+  const [channels, height, width] = generation.shape;
+  const scaled = scaledLatents(generation);
   const data = new Uint8Array(3 * height * width);
   for (let i = 0; i < height * width; i++) {
     const features = featuresOf(scaled, channels, i);

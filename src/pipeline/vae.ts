@@ -9,6 +9,7 @@ import { type Mask, maskedSample } from './numbers/mask.js';
 import type { TorchGenerator } from './numbers/noise.js';
 import { noiseInput } from './onnx/patch.js';
 import { runInRows } from './onnx/rows.js';
+import type { Session } from './onnx/sessions.js';
 
 export interface Starter {
   readonly pixels: Pixels;
@@ -51,18 +52,44 @@ export async function encodeStarters(model: Model, starters: readonly Starter[])
 }
 
 /**
+ * The pictures of latents: by the VAE's decoder, or by the tiny one of a model that decodes with it.
  * @param latents of one shape, [channels, height, width]: they share a call
  * @throws Error when the decoder gives what is no number, as float16 VAEs do that overflow
  */
-export async function decodeLatents(
-  { folder, sessions }: Model,
+export function decodeLatents(model: Model, latents: readonly Float32Array[], dims: LatentShape): Promise<Pixels[]> {
+  const { folder, sessions } = model;
+  if (!sessions.vae_decoder) return decodeTiny(model, latents, dims);
+  return decodeWith(
+    model,
+    sessions.vae_decoder,
+    latents.map((each) => unscale(each, folder.latentScale)),
+    dims,
+  );
+}
+
+/** The same by the tiny decoder, which the model must have. */
+export function decodeTiny(model: Model, latents: readonly Float32Array[], dims: LatentShape): Promise<Pixels[]> {
+  const scale = { factor: model.folder.tinyScale, mean: undefined, std: undefined };
+  return decodeWith(
+    model,
+    model.sessions.tiny_decoder!,
+    latents.map((each) => unscale(each, scale)),
+    dims,
+  );
+}
+
+type LatentShape = readonly [channels: number, height: number, width: number];
+
+async function decodeWith(
+  { folder }: Model,
+  decoder: Session,
   latents: readonly Float32Array[],
-  dims: readonly [channels: number, height: number, width: number],
+  dims: LatentShape,
 ): Promise<Pixels[]> {
   const [, height, width] = dims;
-  const name = sessions.vae_decoder.nameOf(aliases.latents);
-  const rows = latents.map((each) => ({ [name]: { data: unscale(each, folder.latentScale), dims } }));
-  const outputs = await runInRows(sessions.vae_decoder, rows);
+  const name = decoder.nameOf(aliases.latents);
+  const rows = latents.map((data) => ({ [name]: { data, dims } }));
+  const outputs = await runInRows(decoder, rows);
   return outputs.map(([sample]) => {
     if (sample!.some(Number.isNaN)) throw new Error('the VAE decoder gave values that are no numbers');
     return sampleToPixels(sample!, width * folder.vaeScale, height * folder.vaeScale);

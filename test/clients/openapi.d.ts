@@ -1080,7 +1080,7 @@ export interface components {
             /** @description Its graphs */
             parts?: {
                 /** @enum {string} */
-                part: "text_encoder" | "text_encoder_2" | "unet" | "vae_encoder" | "vae_decoder";
+                part: "text_encoder" | "text_encoder_2" | "unet" | "vae_encoder" | "vae_decoder" | "tiny_decoder";
                 /**
                  * @description As it lies in the model
                  * @enum {string}

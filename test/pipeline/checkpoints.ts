@@ -115,6 +115,9 @@ export function tensorsOf(family: CheckpointFamily, part: string, type: WeightTy
   );
 }
 
+/** Of its folder, by file. */
+export const configsOf = (family: CheckpointFamily): Readonly<Record<string, object>> => families[family].files;
+
 export const weightsName = (part: string) =>
   part.startsWith('text_encoder') ? 'model.safetensors' : 'diffusion_pytorch_model.safetensors';
 

@@ -59,6 +59,8 @@ t.test('parts compute in half precision on a GPU, but for the VAE of XL; setting
   const ofSd = (line: string) => line.replace('text_encoder_2 fp32, ', '').replace('text_encoder_2 fp16, ', '');
   const cases: [what: string, path: string, precision: unknown, cpu: string, cuda: string][] = [
     ['SD', sd, undefined, ofSd(all), ofSd(halves)],
+    ['SD with nothing', sd, null, ofSd(all), ofSd(halves)],
+    ['SD with nothing said of its parts', sd, {}, ofSd(all), ofSd(halves)],
     ['SD in single', sd, 'fp32', ofSd(all), ofSd(all)],
     ['SD in half', sd, 'fp16', ofSd(halves), ofSd(halves)],
     ['SD with a VAE in single', sd, { vae: 'fp32' }, ofSd(all), ofSd(upcast)],
@@ -143,7 +145,7 @@ t.test('a precision that cannot be had is refused with its name and value', (t) 
     [
       sd,
       { vae_decoder: 'fp16' },
-      /^sd\.img2img\.json: "precision\.vae_decoder" is not known \(known: unet, vae, text_encoder, text_encoder_2\)$/,
+      /^sd\.img2img\.json: "precision\.vae_decoder" is not known \(known: unet, vae, text_encoder, text_encoder_2, tiny_vae\)$/,
     ],
     [sd, ['fp16'], /^sd\.img2img\.json: precision/],
     [

@@ -4,7 +4,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { ModelChangingError, ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import * as img2img from '../../pipeline/img2img.js';
 import type { Model } from '../../pipeline/model.js';
-import { fitPreview, type PreviewMap, previewOf } from '../../pipeline/preview.js';
+import { fitPreview, type PreviewMap, previewOf, tinyPreviewOf } from '../../pipeline/preview.js';
+import type { Pixels } from '../../pixels.js';
 import { isOutOfMemory } from '../shared/faults.js';
 import type { FromWorker, GenerateMessage, LoraWay } from '../shared/messages.js';
 import type { BatchDevice, Running } from './batch.js';
@@ -103,12 +104,12 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     const rows = generations.reduce((sum, generation) => sum + img2img.rowsOf(generation), 0);
     const { width, height } = message.request.pixels;
     this.send({ type: 'step', model: model.folder.name, pixels: width * height, rows, ms });
-    for (const one of together) if (one.message.wantsProgress) this.tellProgress(one);
+    for (const one of together) if (one.message.wantsProgress) await this.tellProgress(one);
   }
 
   /** Called once per model, when it is loaded. */
   async preparePreviews(model: Model): Promise<void> {
-    this.previews.set(model, await fitPreview(model));
+    if (!model.sessions.tiny_decoder) this.previews.set(model, await fitPreview(model));
   }
 
   isDone({ generation }: OnDevice): boolean {
@@ -177,12 +178,19 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     return new Set(this.running().map(({ generation }) => generation.model.folder.name));
   }
 
-  private tellProgress({ message, model, generation }: OnDevice): void {
+  private async tellProgress(one: OnDevice): Promise<void> {
+    const { message, generation } = one;
     const { index, unetCalls, scheduler } = generation;
     const steps = unetCalls + scheduler.timesteps.length - index;
-    const map = message.preview ? this.previews.get(model.base ?? model) : undefined; // LoRAs leave the VAE alone
-    const progress = { step: unetCalls, steps, ...(map && { preview: previewOf(map, generation) }) };
+    const preview = message.preview ? await this.preview(one) : undefined;
+    const progress = { step: unetCalls, steps, ...(preview && { preview }) };
     this.send({ type: 'progress', id: message.id, progress });
+  }
+
+  private async preview({ model, generation }: OnDevice): Promise<Pixels | undefined> {
+    if (model.sessions.tiny_decoder) return tinyPreviewOf(model, generation);
+    const map = this.previews.get(model.base ?? model); // LoRAs leave the VAE alone
+    return map && previewOf(map, generation);
   }
 
   private reportMemory(): void {

@@ -13,6 +13,9 @@ import { dataTypes } from '../onnx/graph-file.js';
 import { findSafetensors, readSafetensors } from '../safetensors/files.js';
 import { type WrittenPart, weightPrecisionsOf, writePart } from './written-part.js';
 
+/** What is a model's own; the tiny autoencoder lies beside it. */
+export type OwnComponent = Exclude<Component, 'tiny_decoder'>;
+
 /** A file's path, or a graph that we write. */
 export type GraphSource = string | WrittenPart;
 
@@ -42,13 +45,17 @@ export interface ModelSource {
    * @returns undefined where nothing says it, so that a default counts
    */
   origin(file: string, key: readonly [string, ...string[]]): string | undefined;
-  has(component: Component): boolean;
+  has(component: OwnComponent): boolean;
   /**
    * @param precision that the graph is to compute in where it is ours to write
    * @throws ModelFolderError when it is missing, broken or not supported
    */
-  part(component: Component, precision: ComputingPrecision): Part;
+  part(component: OwnComponent, precision: ComputingPrecision): Part;
   tokenizer(name: 'tokenizer' | 'tokenizer_2'): TokenizerSource;
+  /** Where paths in its settings start from. */
+  readonly root: string;
+  /** A tiny autoencoder that lies there without being named. */
+  readonly tinyVae: string | undefined;
 }
 
 export interface TokenizerSource {
@@ -58,13 +65,16 @@ export interface TokenizerSource {
 }
 
 /** The folder of a part in diffusers' layout, whose VAE is one for both halves. */
-const checkpointFolders: Readonly<Record<Component, string>> = {
+const checkpointFolders: Readonly<Record<OwnComponent, string>> = {
   text_encoder: 'text_encoder',
   text_encoder_2: 'text_encoder_2',
   unet: 'unet',
   vae_encoder: 'vae',
   vae_decoder: 'vae',
 };
+
+/** Of a tiny autoencoder beside the VAE. */
+const tinyFolder = 'vae_tiny';
 
 const onnxPrecisions: Readonly<Record<number, WeightPrecision>> = {
   [dataTypes.float32]: 'fp32',
@@ -81,6 +91,14 @@ export class FolderSource implements ModelSource {
     this.name = basename(path);
   }
 
+  get root(): string {
+    return this.path;
+  }
+
+  get tinyVae(): string | undefined {
+    return isThere(this.path, tinyFolder) ? tinyFolder : undefined;
+  }
+
   json(file: string, schema: object, absent?: Json): Json {
     const json = readJson(this.path, file, absent);
     checkJson(file, json, schema);
@@ -92,12 +110,12 @@ export class FolderSource implements ModelSource {
     return (value ?? null) === null ? undefined : file;
   }
 
-  has(component: Component): boolean {
+  has(component: OwnComponent): boolean {
     return isThere(this.path, component) || isThere(this.path, checkpointFolders[component]);
   }
 
   /** An ONNX graph goes before safetensors. */
-  part(component: Component, precision: ComputingPrecision): Part {
+  part(component: OwnComponent, precision: ComputingPrecision): Part {
     const file = `${component}/model.onnx`;
     const name = checkpointFolders[component];
     if (isThere(this.path, file)) return this.onnx(file);
@@ -128,7 +146,7 @@ export class FolderSource implements ModelSource {
 }
 
 /** Whatever is wrong with a file is told with its name; what is a ModelFolderError tells it by itself. */
-function about<T>(file: string, read: () => T): T {
+export function about<T>(file: string, read: () => T): T {
   try {
     return read();
   } catch (error) {

@@ -1,11 +1,10 @@
 // The graphs of a folder without configs, each read once, and what they tell of the family.
 
-import type { Component } from '../folder/components.js';
 import { number } from '../folder/configs.js';
 import { type GraphShapes, graphShapes } from '../onnx/graph-shapes.js';
 import { templateFile } from './amuse-template.js';
 import type { FileFamily } from './family-defaults.js';
-import { FolderSource, type Part } from './model-source.js';
+import { FolderSource, type OwnComponent, type Part } from './model-source.js';
 
 /** Width of the text encoder of Stable Diffusion 2. */
 const openClipWidth = 1024;
@@ -14,21 +13,21 @@ const noShapes: GraphShapes = { tables: [], channels: undefined, widths: new Map
 
 export class ReadyGraphs {
   readonly folder: FolderSource;
-  private readonly parts = new Map<Component, Part>();
-  private readonly known = new Map<Component, GraphShapes>();
+  private readonly parts = new Map<OwnComponent, Part>();
+  private readonly known = new Map<OwnComponent, GraphShapes>();
 
   constructor(path: string) {
     this.folder = new FolderSource(path);
   }
 
   /** @throws ModelFolderError when it is missing, broken or not supported */
-  part(component: Component): Part {
+  part(component: OwnComponent): Part {
     const part = this.parts.get(component) ?? this.folder.part(component, 'fp32');
     this.parts.set(component, part);
     return part;
   }
 
-  shapes(component: Component): GraphShapes {
+  shapes(component: OwnComponent): GraphShapes {
     const { graph } = this.part(component);
     const shapes = this.known.get(component) ?? (typeof graph === 'string' ? graphShapes(graph) : noShapes);
     this.known.set(component, shapes);

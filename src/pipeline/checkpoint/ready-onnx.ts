@@ -5,7 +5,6 @@
 import { join } from 'node:path';
 import type { ComputingPrecision } from '../../model-facts.js';
 import { clipFolder } from '../clip-vocabulary.js';
-import type { Component } from '../folder/components.js';
 import { checkJson, type Json, readJson } from '../folder/configs.js';
 import { isThere } from '../folder/files.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
@@ -22,7 +21,7 @@ import {
   schedulerJson,
   settingsJson,
 } from './family-defaults.js';
-import type { ModelSource, Part, TokenizerSource } from './model-source.js';
+import type { ModelSource, OwnComponent, Part, TokenizerSource } from './model-source.js';
 import { ReadyGraphs } from './ready-graphs.js';
 
 const schedulerFile = 'scheduler/scheduler_config.json';
@@ -126,6 +125,14 @@ export class ReadyOnnxSource implements ModelSource {
     };
   }
 
+  get root(): string {
+    return this.path;
+  }
+
+  get tinyVae(): string | undefined {
+    return this.graphs.folder.tinyVae;
+  }
+
   json(file: string, schema: object, absent?: Json): Json {
     const composed = file === schedulerFile || file === settingsFile || file === 'vae_decoder/config.json';
     if (!composed && isThere(this.path, file)) return this.graphs.folder.json(file, schema);
@@ -152,12 +159,12 @@ export class ReadyOnnxSource implements ModelSource {
   }
 
   /** A refiner has no use for a first text encoder. */
-  has(component: Component): boolean {
+  has(component: OwnComponent): boolean {
     return component === 'text_encoder' ? this.family !== 'sdxl-refiner' : this.graphs.folder.has(component);
   }
 
   /** A part that is none of the graphs may be weights. */
-  part(component: Component, precision: ComputingPrecision): Part {
+  part(component: OwnComponent, precision: ComputingPrecision): Part {
     const part = this.graphs.part(component);
     return typeof part.graph === 'string' ? part : this.graphs.folder.part(component, precision);
   }

@@ -17,6 +17,8 @@ const countOf = (tensors: Tensors, pattern: RegExp): number =>
 /** Stable Diffusion 1 has 8 heads of any width; the later ones have as many of 64 as fit. */
 const firstHeads = 8;
 const laterHeadWidth = 64;
+/** A name of a stranger's may have any number. */
+const mostTinyLayers = 100;
 
 /** @param pooledWidth of the text encoder that gives the pooled embedding, and how many time ids there are: XL only */
 export function unetJson(tensors: Tensors, pooled?: { readonly width: number; readonly timeIds: number }): Json {
@@ -79,5 +81,23 @@ export function clipTextJson(tensors: Tensors, activation: 'quick_gelu' | 'gelu'
     hidden_act: activation,
     projection_dim: tensors.get('text_projection')?.shape[1],
     eos_token_id: 2, // the token of the highest id, as in these families' configs
+  };
+}
+
+/** Of AutoencoderTiny, whose layers are numbered through: a convolution ends each level, and nothing stands where sides double. */
+export function tinyDecoderJson(tensors: Tensors): Json {
+  const numbers = [...tensors.keys()].flatMap((key) => /^decoder\.layers\.(\d+)\./.exec(key)?.[1] ?? []).map(Number);
+  const blocks: number[] = [0];
+  for (let layer = 1; layer <= Math.min(Math.max(...numbers), mostTinyLayers); layer++) {
+    if (tensors.has(`decoder.layers.${layer}.conv.0.weight`)) blocks[blocks.length - 1]!++;
+    else if (tensors.has(`decoder.layers.${layer}.weight`)) blocks.push(0);
+  }
+  blocks.pop(); // after the last convolution
+  const channels = blocks.map(() => sideOf(tensors, 'decoder.layers.0.weight', 0));
+  return {
+    _class_name: 'AutoencoderTiny',
+    latent_channels: sideOf(tensors, 'decoder.layers.0.weight', 1),
+    ...{ decoder_block_out_channels: channels, num_decoder_blocks: blocks },
+    ...{ encoder_block_out_channels: channels, num_encoder_blocks: blocks },
   };
 }

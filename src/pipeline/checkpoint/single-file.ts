@@ -4,7 +4,6 @@
 import { basename, dirname } from 'node:path';
 import type { ComputingPrecision } from '../../model-facts.js';
 import { clipFolder } from '../clip-vocabulary.js';
-import type { Component } from '../folder/components.js';
 import { checkJson, type Json, readJson } from '../folder/configs.js';
 import { checkFile } from '../folder/files.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
@@ -22,7 +21,7 @@ import {
 } from './family-defaults.js';
 import { checkIsModel, unetPrefix, vaePrefix } from './file-kind.js';
 import { fileExtension, fileModelName, settingsOf } from './file-names.js';
-import type { ModelSource, Part, TokenizerSource } from './model-source.js';
+import type { ModelSource, OwnComponent, Part, TokenizerSource } from './model-source.js';
 import { openClip, openClipLayers, originalUnet, originalVae, transformersClip } from './original-layout.js';
 import { clipTextJson, unetJson, vaeJson } from './shapes.js';
 import { type Tensors, weightPrecisionsOf, writePart } from './written-part.js';
@@ -32,6 +31,8 @@ type TextEncoder = 'text_encoder' | 'text_encoder_2';
 export class SingleFileSource implements ModelSource {
   readonly name: string;
   readonly layout = 'a single file in the original layout';
+  readonly root: string;
+  readonly tinyVae = undefined;
   private readonly file: string;
   private readonly configs: Readonly<Record<string, Json>>;
   /** File -> key -> what decided it. */
@@ -43,6 +44,7 @@ export class SingleFileSource implements ModelSource {
     const stem = basename(path, fileExtension);
     this.name = fileModelName(path);
     this.file = basename(path);
+    this.root = dirname(path);
     const { tensors, metadata } = headerOf(path);
     checkIsModel(tensors);
     const family = familyOf(tensors);
@@ -106,11 +108,11 @@ export class SingleFileSource implements ModelSource {
     return json;
   }
 
-  has(component: Component): boolean {
+  has(component: OwnComponent): boolean {
     return this.tensorsOf(component) !== undefined;
   }
 
-  part(component: Component, precision: ComputingPrecision): Part {
+  part(component: OwnComponent, precision: ComputingPrecision): Part {
     const tensors = this.tensorsOf(component);
     if (!tensors) throw new ModelFolderError(`it holds no ${component}`);
     const file = `${component.startsWith('vae') ? 'vae' : component}/config.json`;
@@ -125,7 +127,7 @@ export class SingleFileSource implements ModelSource {
     return { folder: clipFolder, padToken: open ? '!' : '<|endoftext|>' };
   }
 
-  private tensorsOf(component: Component): Tensors | undefined {
+  private tensorsOf(component: OwnComponent): Tensors | undefined {
     return this.tensors[component === 'vae_encoder' || component === 'vae_decoder' ? 'vae' : component];
   }
 }

@@ -90,6 +90,7 @@ function writeGraph(
       case 'vae_encoder':
         return vaeEncoder(weights, config, file, precision);
       case 'vae_decoder':
+      case 'tiny_decoder':
         return vaeDecoder(weights, config, file, precision);
     }
   } catch (error) {

@@ -15,8 +15,10 @@ import type { Settings } from './schemas.js';
 export const computesBest = { cpu: 'fp32', cuda: 'fp16' } as const;
 
 /** The key `precision` calls both halves of the VAE by one name. */
-const settingsName = (component: Component) =>
-  component === 'vae_encoder' || component === 'vae_decoder' ? 'vae' : component;
+function settingsName(component: Component) {
+  if (component === 'vae_encoder' || component === 'vae_decoder') return 'vae';
+  return component === 'tiny_decoder' ? 'tiny_vae' : component;
+}
 
 export interface ComputingFacts {
   readonly settings: Settings;
@@ -43,9 +45,9 @@ export function computingOf(
 
 /** @throws ModelFolderError for a precision of what is not there, or of graphs that were exported and keep their own */
 export function checkPrecision({ precision }: Settings, parts: ReadonlyMap<Component, Part>): void {
-  if (precision === undefined) return;
+  if (typeof precision !== 'string' && Object.keys(precision ?? {}).length === 0) return; // null counts as absent
   const graphs = [...parts].map(([component, { graph }]) => ({ name: settingsName(component), graph }));
-  const asked = typeof precision === 'string' ? graphs.map(({ name }) => name) : Object.keys(precision);
+  const asked = typeof precision === 'string' ? graphs.map(({ name }) => name) : Object.keys(precision!);
   const missing = asked.find((name) => !graphs.some((each) => each.name === name));
   if (missing !== undefined) {
     throw new ModelFolderError(`img2img.json has precision.${missing}, and the model has no ${missing}`);

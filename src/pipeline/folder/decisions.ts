@@ -20,6 +20,7 @@ const unet = 'unet/config.json';
 export function decisionsOf(source: ModelSource, folder: ModelFolder): Decision[] {
   const { kind, defaults, size, schedulerConfig: schedule, latentScale, family } = folder;
   const of = (file: string, ...key: [string, ...string[]]) => source.origin(file, key);
+  const { tiny_decoder: tiny, vae_decoder: decoder } = folder.graphs;
   const ownDefault = `the default of ${kind}`;
   const plain = 'the default of diffusers';
   const fixed = size.min === size.max && typeof folder.graphs.unet === 'string' ? 'the graph of the UNet' : undefined;
@@ -71,6 +72,11 @@ export function decisionsOf(source: ModelSource, folder: ModelFolder): Decision[
         of('vae_decoder/config.json', 'scaling_factor') ??
         of('vae_encoder/config.json', 'scaling_factor') ??
         ownDefault,
+    },
+    {
+      what: 'tiny autoencoder',
+      value: tiny === undefined ? 'none' : decoder === undefined ? 'previews and pictures' : 'previews',
+      from: of(settings, 'tiny_vae') ?? (tiny === undefined ? 'nothing names one' : 'what lies there'),
     },
     ...folder.textEncoders.map(({ tokenizer, tokenizerSource }) => ({
       what: tokenizer.replace('_', ' '),

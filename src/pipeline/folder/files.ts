@@ -8,6 +8,9 @@ import { ModelFolderError } from './model-folder-error.js';
 const lfsPointer = 'version https://git-lfs.github.com/spec/';
 const lfsPointerBytes = 1024;
 
+/** Whether a path that a file names leads nowhere out of the folder that it starts from. */
+export const staysInside = (path: string): boolean => !path.startsWith('/') && !path.split(/[\\/]/).includes('..');
+
 /** Follows links, as those of a Hugging Face cache. False only for what is not there at all. */
 export function isThere(folder: string, file: string): boolean {
   return lstatSync(join(folder, file), { throwIfNoEntry: false }) !== undefined;

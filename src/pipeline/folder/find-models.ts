@@ -15,7 +15,7 @@ export interface FoundModels {
 }
 
 const maxEntries = 1000;
-const parts = ['model_index.json', 'vae', ...components];
+const parts = ['model_index.json', 'vae', ...components.filter((part) => part !== 'tiny_decoder')];
 
 /**
  * `NAME.safetensors` is called NAME; where something called NAME stands beside it, and for what is refused by its kind, it

@@ -5,7 +5,9 @@ import { readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { settingsOf } from '../checkpoint/file-names.js';
+import { readJson } from './configs.js';
 import { stampOf } from './file-stamps.js';
+import { staysInside } from './files.js';
 import type { ModelFolder } from './model-folder.js';
 import { ModelChangingError, ModelFolderError } from './model-folder-error.js';
 
@@ -81,12 +83,24 @@ function filesOf(path: string): ModelFile[] {
   return files.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** A model that is one file: that file, and the settings beside it. */
+/** A model that is one file: that file, the settings beside it, and the tiny autoencoder that they name. */
 function alone(path: string): ModelFile[] {
-  return [path, settingsOf(path)].flatMap((file) => {
+  const tiny = tinyOf(path);
+  return [path, settingsOf(path), ...(tiny === undefined ? [] : [tiny])].flatMap((file) => {
     const stat = followed(file);
+    if (stat?.isDirectory()) return inFolder(file).map((each) => ({ ...each, name: join(basename(file), each.name) }));
     return stat?.isFile() ? [{ name: basename(file), file, stat }] : [];
   });
+}
+
+/** What is wrong with the settings is told when they are read as such. */
+function tinyOf(path: string): string | undefined {
+  try {
+    const named: unknown = readJson(dirname(path), basename(settingsOf(path)), {}).tiny_vae?.path;
+    return typeof named === 'string' && named !== '' && staysInside(named) ? join(dirname(path), named) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** What begins with a dot is somebody's own: Git's, or a download's. */

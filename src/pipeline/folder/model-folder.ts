@@ -8,9 +8,16 @@ import type { ComputingPrecision, Kind, PartFacts, Precision, SizeRange, Vocabul
 import type { Decided } from '../checkpoint/decided.js';
 import { fileExtension } from '../checkpoint/file-names.js';
 import { isLonePart, lonePartRefusal } from '../checkpoint/lone-part.js';
-import { FolderSource, type GraphSource, type ModelSource, type Part } from '../checkpoint/model-source.js';
+import {
+  FolderSource,
+  type GraphSource,
+  type ModelSource,
+  type OwnComponent,
+  type Part,
+} from '../checkpoint/model-source.js';
 import { isReadyOnnx, ReadyOnnxSource } from '../checkpoint/ready-onnx.js';
 import { SingleFileSource } from '../checkpoint/single-file.js';
+import { type TinyDecoder, tinyDecoder } from '../checkpoint/tiny-decoder.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { pickleRefusal } from '../safetensors/files.js';
 import { fittingSchedulers, type SchedulerName, schedulerForClass } from '../schedulers/index.js';
@@ -60,6 +67,8 @@ export interface ModelFolder {
   readonly vaeChannels: number;
   /** The distribution's parameters, a draw that the graph made, or latents without any draw. */
   readonly encoderGives: 'latent_parameters' | 'latent_sample' | 'latents';
+  /** What the tiny decoder takes the UNet's latents divided by; it decodes where there is no other decoder. */
+  readonly tinyScale: number;
   /** Pixels per latent, along one side. */
   readonly vaeScale: number;
   readonly latentScale: LatentScale;
@@ -88,17 +97,23 @@ export interface LatentScale {
 /** Groups that are left out are empty. */
 const noWords: Vocabulary = { styles: [], qualities: [], colours: [], other: [] };
 
+export interface ReadingOptions {
+  /** What graphs that are ours compute in where nothing else is said. */
+  readonly best?: ComputingPrecision;
+  /** Whether a tiny autoencoder beside it counts. */
+  readonly withTiny?: boolean;
+}
+
 /**
  * @param path of a folder, or of a file that is a whole model
  * @param provider that is to run it: some graphs run on CUDA only
- * @param best what graphs that are ours compute in where nothing else is said
  * @throws ModelFolderError when something is missing or not supported
  */
 export function readModelFolder(
   path: string,
   provider: 'cpu' | 'cuda',
   source = openSource(path),
-  best: ComputingPrecision = computesBest[provider],
+  { best = computesBest[provider], withTiny = true }: ReadingOptions = {},
 ): ModelFolder {
   const index = source.json('model_index.json', ModelIndex);
   const className = String(index._class_name ?? 'unknown');
@@ -112,14 +127,30 @@ export function readModelFolder(
   const schedulerConfig = readSchedulerConfig(source);
 
   const refiner = architecture === 'sdxl' && !source.has('text_encoder');
-  const present: readonly Component[] = components.filter((component) =>
-    component === 'text_encoder' ? !refiner : component !== 'text_encoder_2' || architecture === 'sdxl',
-  );
+  const tinyPath = withTiny ? (settings.tiny_vae?.path ?? source.tinyVae) : undefined;
+  const decodesTiny = withTiny && settings.tiny_vae?.decode === true;
+  if (withTiny && settings.tiny_vae && tinyPath === undefined) {
+    throw new ModelFolderError(
+      'img2img.json has tiny_vae, and neither its path nor a folder vae_tiny says where one is',
+    );
+  }
+  const absent: readonly (readonly [Component, boolean])[] = [
+    ['text_encoder', refiner],
+    ['text_encoder_2', architecture !== 'sdxl'],
+    ['vae_decoder', decodesTiny],
+    ['tiny_decoder', tinyPath === undefined],
+  ];
+  const present = components.filter((component) => !absent.some(([one, is]) => is && one === component));
   const computing = new Map(
     present.map((component) => [component, computingOf(component, { settings, architecture, vae, best })]),
   );
+  const tiny =
+    tinyPath === undefined ? undefined : tinyDecoder(source.root, tinyPath, computing.get('tiny_decoder')!.value);
   const parts = new Map(
-    present.map((component) => [component, partOf(source, component, provider, computing.get(component)!.value)]),
+    present.map((component): [Component, Part] => [
+      component,
+      component === 'tiny_decoder' ? tiny!.part : partOf(source, component, provider, computing.get(component)!.value),
+    ]),
   );
   checkPrecision(settings, parts);
   const decidedParts = present.map((component) => decided(component, parts.get(component)!, computing.get(component)!));
@@ -139,6 +170,7 @@ export function readModelFolder(
 
   const vaeScale = 2 ** halvings(vae, facts.vae_encoder);
   const vaeChannels = number(vae.latent_channels) ?? latentChannels(facts.unet, unet);
+  if (tiny) checkTiny(tinyPath!, tiny, vaeChannels, vaeScale);
   const defaults = {
     steps: settings.defaults?.steps ?? kindDefaults[kind].steps,
     guidance: settings.defaults?.guidance ?? kindDefaults[kind].guidance,
@@ -174,6 +206,7 @@ export function readModelFolder(
     encoderGives:
       encoderOutputs.find((name) => facts.vae_encoder.outputs.has(name)) ??
       (facts.vae_encoder.draws ? 'latent_sample' : 'latents'),
+    tinyScale: tiny?.scalingFactor ?? 1,
     vaeScale,
     latentScale: {
       // Older exports leave it out.
@@ -199,9 +232,19 @@ export function openSource(path: string): ModelSource {
   throw new ModelFolderError(`${basename(path)} ${pickleRefusal}`);
 }
 
+function checkTiny(path: string, { channels, doublings }: TinyDecoder, ofModel: number, vaeScale: number): void {
+  if (channels !== ofModel)
+    throw new ModelFolderError(`${path} takes latents of ${channels} channels, and the model's have ${ofModel}`);
+  if (2 ** doublings !== vaeScale) {
+    throw new ModelFolderError(
+      `${path} makes ${2 ** doublings} pixels of a latent's side, and the model's VAE makes ${vaeScale}`,
+    );
+  }
+}
+
 function partOf(
   source: ModelSource,
-  component: Component,
+  component: OwnComponent,
   provider: 'cpu' | 'cuda',
   precision: ComputingPrecision,
 ): Part {

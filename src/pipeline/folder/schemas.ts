@@ -112,11 +112,12 @@ const settings = {
   turbo: Type.Boolean(),
   guidance_rescale: Type.Number({ minimum: 0, maximum: 1 }),
   clip_skip: Type.Integer({ minimum: 0, maximum: 100 }),
+  tiny_vae: optional({ path: Type.String({ minLength: 1, maxLength: 1000 }), decode: Type.Boolean() }, closed),
 };
 
 const precision = Type.Enum([...computingPrecisions], { type: 'string' });
 const precisions = optional(
-  { unet: precision, vae: precision, text_encoder: precision, text_encoder_2: precision },
+  { unet: precision, vae: precision, text_encoder: precision, text_encoder_2: precision, tiny_vae: precision },
   closed,
 );
 /** For all parts, or for each that is named: a mistake is told as one of what was meant. */

@@ -22,6 +22,7 @@ const known: Readonly<Record<Component, { required: readonly (readonly string[])
   },
   vae_encoder: { required: [aliases.starter], optional: [] },
   vae_decoder: { required: [aliases.latents], optional: [] },
+  tiny_decoder: { required: [aliases.latents], optional: [] },
 };
 
 const typeNames: Readonly<Record<number, string>> = {

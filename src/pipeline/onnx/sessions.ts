@@ -125,10 +125,7 @@ export class Session {
   }
 }
 
-export type Sessions = Readonly<
-  Record<Exclude<Component, 'text_encoder' | 'text_encoder_2'>, Session> &
-    Partial<Record<'text_encoder' | 'text_encoder_2', Session>>
->;
+export type Sessions = Readonly<Record<'unet' | 'vae_encoder', Session> & Partial<Record<Component, Session>>>;
 
 /**
  * Loads a folder's graphs, patched where that gives a timestep per row, a seeded draw, places for textual inversions, or operators
