@@ -4,7 +4,15 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { Config } from '../config.js';
 import { type CatalogueEntry, type EngineStatus, type ModelInfo, schedulerNames } from '../engine/host/engine.js';
-import { kinds, loraFamilies, precisions, providers } from '../model-facts.js';
+import {
+  kinds,
+  loraFamilies,
+  partFormats,
+  partNames,
+  precisions,
+  providers,
+  weightPrecisions,
+} from '../model-facts.js';
 import type { GeneratorFiles } from './generators/generator-files.js';
 import type { BrokenChoice, Choice, Shelf } from './generators/shelf.js';
 import { fieldProblem, Problem, problemResponses } from './problems/problems.js';
@@ -20,7 +28,25 @@ const Model = Type.Object(
       }),
     ),
     exporter: Type.Optional(Type.String({ description: 'Whose habits the graphs show' })),
-    precision: Type.Optional(Type.Enum([...precisions], { type: 'string', description: 'Of the weights' })),
+    precision: Type.Optional(
+      Type.Enum([...precisions], {
+        type: 'string',
+        description: 'What it computes in; `mixed` where its parts differ, or one does so in both',
+      }),
+    ),
+    parts: Type.Optional(
+      Type.Array(
+        Type.Object({
+          part: Type.Enum([...partNames], { type: 'string' }),
+          format: Type.Enum([...partFormats], { type: 'string', description: 'As it lies in the model' }),
+          weights: Type.Array(Type.Enum([...weightPrecisions], { type: 'string' }), {
+            description: 'As they are stored, the one that most of them have first',
+          }),
+          computes: Type.Enum([...precisions], { type: 'string' }),
+        }),
+        { description: 'Its graphs' },
+      ),
+    ),
     runnable: Type.Boolean(),
     default: Type.Optional(Type.Boolean({ description: 'Whether requests that name no model get it' })),
     reason: Type.Optional(Type.String({ description: 'Why it cannot run' })),

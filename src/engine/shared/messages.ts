@@ -6,6 +6,7 @@ import type {
   Kind,
   LoraFamily,
   NamedEmbeddings,
+  PartFacts,
   Precision,
   Provider,
   SizeRange,
@@ -31,6 +32,7 @@ export interface ModelInfo {
   /** Whose habits the graphs show. */
   readonly exporter: string;
   readonly precision: Precision;
+  readonly parts: readonly PartFacts[];
   /** Every step runs, whatever the strength, and with the scheduler lcm only. */
   readonly latentConsistency: boolean;
   /** The guidance goes in as an embedding: a negative prompt is never computed. */
