@@ -1,6 +1,6 @@
 // npm run bench:kubernetes [-- losses|hpa] [-- requests]: what a real control plane does with the manifests under load: what clients
 // lose while replicas come and go, and how the autoscaler follows a load (half an hour). Needs root, for the pods' addresses.
-// Writes results-kubernetes.json and .md and docs/autoscaling-kubernetes.svg; ends with 1 when a limit is not kept.
+// Writes results-kubernetes.json (npm run format) and .md and docs/autoscaling-kubernetes.svg; ends with 1 when a limit is not kept.
 
 import { drainDelayLosses, type Loss, shippedLosses } from './kubernetes/losses.js';
 import { save, thisRun } from './kubernetes/results.js';
