@@ -119,17 +119,19 @@ export class Api {
 
   private open(method: string, path: string, body?: unknown, type?: string) {
     const { url, token, ca } = this.access;
+    const text = body === undefined ? undefined : JSON.stringify(body);
     const headers = {
       authorization: `Bearer ${token}`,
       accept: 'application/json',
-      ...(body !== undefined && { 'content-type': type }),
+      // Node sends none with a DELETE by itself.
+      ...(text !== undefined && { 'content-type': type, 'content-length': Buffer.byteLength(text) }),
     };
     const sent = request(url + path, { method, ca, headers });
     const response = new Promise<IncomingMessage>((resolve, reject) => {
       sent.once('response', resolve);
       sent.once('error', reject);
     });
-    sent.end(body === undefined ? undefined : JSON.stringify(body));
+    sent.end(text);
     return { request: sent, response };
   }
 }

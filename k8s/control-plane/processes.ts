@@ -14,6 +14,7 @@ export class Processes {
 
   constructor() {
     mkdirSync(join(this.folder, 'logs'));
+    process.once('exit', this.leave);
   }
 
   /** Starts a program; what it says goes to `logs/<name>`, after what an earlier one of the name said. */
@@ -59,8 +60,15 @@ export class Processes {
   async close(): Promise<void> {
     this.closed = true;
     for (const { child } of [...this.children].reverse()) await end(child, 'SIGKILL');
-    rmSync(this.folder, { recursive: true, force: true });
+    this.leave();
+    process.off('exit', this.leave);
   }
+
+  /** What remains when this process ends before `close`; its children end with it. */
+  private readonly leave = () => {
+    for (const { child } of this.children) child.kill('SIGKILL');
+    rmSync(this.folder, { recursive: true, force: true });
+  };
 }
 
 export async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {

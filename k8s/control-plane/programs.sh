@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds a control plane's programs from Go modules, at the versions below, into a folder outside the repository; what is there
 # already is not built again. programs.sh FOLDER PROGRAM… with PROGRAM one of kube-apiserver, kube-controller-manager,
-# kube-scheduler, keda, keda-adapter, crds. Needs Go 1.26, or an older one that may fetch it (GOTOOLCHAIN=auto).
+# kube-scheduler, crds. Needs Go 1.26, or an older one that may fetch it (GOTOOLCHAIN=auto).
 set -euo pipefail
 kubernetes=1.36.3
 keda=2.21.0
@@ -36,8 +36,6 @@ of_kubernetes() {
     "./cmd/$1")
 }
 
-of_keda() { (cd "$(module "github.com/kedacore/keda/v2@v$keda")" && go build -trimpath -ldflags '-s -w' -o "$folder/$2.part" "./cmd/$1"); }
-
 # The kinds that the manifests have and Kubernetes has not.
 definitions() {
   local prometheus gateway envoy scaler
@@ -59,7 +57,6 @@ definitions() {
 for program in "$@"; do
   # A version more makes another name, so that an old build is not taken for it.
   case $program in
-    keda*) built=$folder/$program-$keda ;;
     crds) built=$folder/crds-$keda-$prometheus_operator-$gateway_api-$envoy_gateway ;;
     *) built=$folder/$program-$kubernetes ;;
   esac
@@ -67,8 +64,6 @@ for program in "$@"; do
     echo "$program is built"
     case $program in
       kube-*) of_kubernetes "$program" ;;
-      keda) of_keda operator keda ;;
-      keda-adapter) of_keda adapter keda-adapter ;;
       crds) definitions ;;
     esac
     mv "$folder/$program.part" "$built"
