@@ -27,11 +27,12 @@ from torch import Tensor, nn
 import checkpoint
 from autoencoder import Autoencoder, to_tensor
 from export import store_as_float16
+from filters import displace, smooth
 from groups import HELD_OUT_SEED
 from noise import noise
 from render import apply_look, random_record, to_bytes
 from scenes import draw_scene
-from styles import STYLES, displace, smooth
+from styles import STYLES
 from training import autocast
 
 LABELS = list(STYLES)
