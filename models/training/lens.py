@@ -19,9 +19,9 @@ def photo(picture: Tensor, rng: np.random.Generator) -> Tensor:
     edges = smooth(outlines(picture, 5.0), 1)
     hollow = smooth(edges, 6) * 0.7 + smooth(edges, 2) * 0.3
     rows, columns = gradients(smooth(hollow, 2))
-    relief = ((rows + columns) * 5).clamp(-0.35, 0.35)
+    relief = ((rows + columns) * 4).clamp(-0.25, 0.25)
     shadow = 1 - 0.3 * hollow
-    window = 1.22 - 0.2 * (x + y) / size + 0.05 * noise(rng, size, 1.8)
+    window = 1.3 - 0.2 * (x + y) / size + 0.05 * noise(rng, size, 1.8)
     # Surfaces scatter unevenly; colours in nature are neither pure nor even.
     surface = 1 + 0.055 * noise(rng, size, 1.2) + 0.03 * noise(rng, size, 0.8)
     natural = saturate(picture, 0.72) * 0.86 + 0.03
@@ -36,4 +36,4 @@ def photo(picture: Tensor, rng: np.random.Generator) -> Tensor:
     curved = lit.clamp(0, 1.15) * corners
     curved = curved + 0.22 * curved * (1 - curved) * (2 * curved - 1)
     tint = (luminance(curved) - 0.5)[None] * torch.tensor([0.05, 0.01, -0.06])[:, None, None]
-    return curved + tint + 0.014 * noise(rng, size, 0.6)
+    return curved + tint + 0.018 * noise(rng, size, 0.6)

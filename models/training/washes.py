@@ -25,9 +25,10 @@ def step(value: Tensor, low: float, high: float) -> Tensor:
     return share * share * (3 - 2 * share)
 
 
-def pooled(grey: Tensor, radius: int = 2) -> Tensor:
-    """Where pigment gathers: on the darker side of an edge, in a narrow rim; [size, size] in 0..1."""
-    return ((smooth(grey, radius) - grey).clamp(min=0) * 5).clamp(0, 1)
+def pooled(values: Tensor, radius: int = 2) -> Tensor:
+    """Where pigment gathers: in a narrow rim on that side of an edge where a channel is darker; [size, size] in 0..1."""
+    darker = (smooth(values, radius) - values).clamp(min=0)
+    return ((darker.amax(0) if darker.dim() == 3 else darker) * 5).clamp(0, 1)
 
 
 def margin(size: int) -> Tensor:
@@ -43,8 +44,7 @@ def watercolour(picture: Tensor, rng: np.random.Generator) -> Tensor:
     moved = displace(picture, *(0.9 * lattice_noise(size, 10, 32, seed) for seed in (1, 2)))
     calm = smooth(kuwahara(kuwahara(moved, 4), 3), 1)
     # Wet in wet: without a strong edge, neighbours run into each other.
-    grey = luminance(calm)
-    hard = step((grey - smooth(grey, 3)).abs(), 0.012, 0.04)
+    hard = step((calm - smooth(calm, 3)).abs().amax(0), 0.015, 0.05)
     hard = (smooth(hard, 2) * 2).clamp(max=1)
     calm = torch.lerp(smooth(calm, 5), calm, hard.expand_as(calm))
     grey = luminance(calm)
@@ -57,7 +57,7 @@ def watercolour(picture: Tensor, rng: np.random.Generator) -> Tensor:
     glaze = step(0.5 - grey + 0.008 * lattice_noise(size, 10, 32, 4), -0.02, 0.02)
     accents = step(smooth(luminance(picture), 6) - luminance(smooth(moved, 1)) - 0.13, -0.02, 0.02) * step(0.45 - grey, -0.1, 0.1)
     painted = margin(size)
-    rims = pooled(grey) + 0.6 * pooled(1 - 0.25 * glaze) + 0.7 * pooled(1 - 0.4 * painted)
+    rims = 0.8 * pooled(calm) + 0.6 * pooled(1 - 0.25 * glaze) + 0.7 * pooled(1 - 0.4 * painted)
     flow = 0.7 * noise(rng, size, 1.8) + 0.3 * noise(rng, size, 1.5)
     # Granulation: pigment settles in the hollows of the paper, more of it where there is more.
     grain = lattice_noise(size, 2.2, 5, 6)
