@@ -82,6 +82,12 @@ engine.on('ready', ({ models, pid, ...worker }) => {
 if (gpus) {
   logger.info({ source: gpuSource?.name, gpus: gpus.gpus.map(({ name }) => name) }, 'GPU telemetry');
 }
+if (engine.unusedGpus?.reason === 'no_provider') {
+  logger.warn(
+    { gpus: engine.unusedGpus.gpus },
+    "an NVIDIA GPU is here and not used, everything runs on the CPU: onnxruntime's CUDA provider is not installed. Use the cuda image, or run ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install; DEVICES=cpu says that the CPU is meant",
+  );
+}
 engine.start();
 
 onHangup(() => {

@@ -4,8 +4,32 @@ export const kinds = ['sd', 'sd-v', 'sd-turbo', 'sdxl', 'sdxl-refiner', 'sdxl-tu
 export type Kind = (typeof kinds)[number];
 
 export const precisions = ['fp32', 'fp16', 'mixed'] as const;
-/** Of the weights. */
+/** What graphs compute in; `mixed` where one and the same does so in both, or parts differ. */
 export type Precision = (typeof precisions)[number];
+
+/** What the graphs that the service writes can compute in. */
+export const computingPrecisions = ['fp32', 'fp16'] as const;
+export type ComputingPrecision = (typeof computingPrecisions)[number];
+
+export const weightPrecisions = ['fp64', 'fp32', 'fp16', 'bf16', 'other'] as const;
+export type WeightPrecision = (typeof weightPrecisions)[number];
+
+export const partNames = ['text_encoder', 'text_encoder_2', 'unet', 'vae_encoder', 'vae_decoder'] as const;
+export const partFormats = ['onnx', 'safetensors'] as const;
+
+/** One of the graphs of a model. */
+export interface PartFacts {
+  readonly part: (typeof partNames)[number];
+  /** A graph that was exported, or weights that the service writes a graph over. */
+  readonly format: (typeof partFormats)[number];
+  /** As they are stored, the one that most of them have first. */
+  readonly weights: readonly WeightPrecision[];
+  readonly computes: Precision;
+}
+
+export const providers = ['cpu', 'cuda'] as const;
+/** onnxruntime's. */
+export type Provider = (typeof providers)[number];
 
 /** Output sizes that a model can make, in pixels. */
 export interface SizeRange {

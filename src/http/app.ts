@@ -177,7 +177,7 @@ export async function buildApp(options: AppOptions) {
   app.after(() => {
     img2imgRoute(app, kitchen);
     sheetRoute(app, kitchen);
-    modelRoutes(app, config, shelf, generators);
+    modelRoutes(app, config, shelf, generators, engine);
     embeddingRoutes(app, engine);
     loraRoutes(app, engine);
     problemPages(app);

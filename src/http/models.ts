@@ -3,8 +3,16 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { Config } from '../config.js';
-import { type CatalogueEntry, type ModelInfo, schedulerNames } from '../engine/host/engine.js';
-import { kinds, loraFamilies, precisions } from '../model-facts.js';
+import { type CatalogueEntry, type EngineStatus, type ModelInfo, schedulerNames } from '../engine/host/engine.js';
+import {
+  kinds,
+  loraFamilies,
+  partFormats,
+  partNames,
+  precisions,
+  providers,
+  weightPrecisions,
+} from '../model-facts.js';
 import type { GeneratorFiles } from './generators/generator-files.js';
 import type { BrokenChoice, Choice, Shelf } from './generators/shelf.js';
 import { fieldProblem, Problem, problemResponses } from './problems/problems.js';
@@ -20,7 +28,25 @@ const Model = Type.Object(
       }),
     ),
     exporter: Type.Optional(Type.String({ description: 'Whose habits the graphs show' })),
-    precision: Type.Optional(Type.Enum([...precisions], { type: 'string', description: 'Of the weights' })),
+    precision: Type.Optional(
+      Type.Enum([...precisions], {
+        type: 'string',
+        description: 'What it computes in; `mixed` where its parts differ, or one does so in both',
+      }),
+    ),
+    parts: Type.Optional(
+      Type.Array(
+        Type.Object({
+          part: Type.Enum([...partNames], { type: 'string' }),
+          format: Type.Enum([...partFormats], { type: 'string', description: 'As it lies in the model' }),
+          weights: Type.Array(Type.Enum([...weightPrecisions], { type: 'string' }), {
+            description: 'As they are stored, the one that most of them have first',
+          }),
+          computes: Type.Enum([...precisions], { type: 'string' }),
+        }),
+        { description: 'Its graphs' },
+      ),
+    ),
     runnable: Type.Boolean(),
     default: Type.Optional(Type.Boolean({ description: 'Whether requests that name no model get it' })),
     reason: Type.Optional(Type.String({ description: 'Why it cannot run' })),
@@ -41,6 +67,11 @@ const Model = Type.Object(
       ),
     ),
     loaded: Type.Optional(Type.Boolean({ description: 'False until its first request' })),
+    providers: Type.Optional(
+      Type.Array(Type.Enum([...providers], { type: 'string' }), {
+        description: 'What its calls really run on here, of all workers that are up',
+      }),
+    ),
     size: Type.Optional(
       Type.Object(
         { native: Type.Integer(), multiple: Type.Integer(), min: Type.Integer(), max: Type.Integer() },
@@ -101,13 +132,21 @@ const Model = Type.Object(
   { $id: 'Model' },
 );
 
-export function modelRoutes(app: FastifyInstance, config: Config, shelf: Shelf, files: GeneratorFiles): void {
+export function modelRoutes(
+  app: FastifyInstance,
+  config: Config,
+  shelf: Shelf,
+  files: GeneratorFiles,
+  engine: { readonly status: Pick<EngineStatus, 'workers'> },
+): void {
   const limits = { steps: config.MAX_STEPS, pixels: config.MAX_PIXELS, prompt_chars: config.MAX_PROMPT_CHARS };
+  const providersNow = () => new Set(engine.status.workers.flatMap(({ provider, up }) => (up ? provider : [])));
   const shown = (model: CatalogueEntry) =>
     model.runnable
       ? {
           ...model,
           default: model.name === shelf.defaultModel,
+          providers: [...providersNow()].sort(),
           row_budgets: rowBudgets(model),
           limits,
           lora_family: model.loraFamily,

@@ -109,7 +109,7 @@ export const commands: Readonly<Record<string, Command>> = {
     options: {},
     help: [
       'Writes a checkpoint as an ordinary ONNX folder, OUT: graphs with their weights beside them, configs, tokenizers.',
-      'Weights keep their precision; the graphs compute in float32.',
+      'Weights keep their precision; the graphs compute in fp32, or in what `precision` in img2img.json says.',
       pathHelp,
     ],
     run: async ({ modelsDir, output, signal, freeBytes = freeOnDisk }, [path, out]) => {

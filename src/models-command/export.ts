@@ -17,9 +17,9 @@ import type { ModelSource } from '../pipeline/checkpoint/model-source.js';
 import { vocabularyOf } from '../pipeline/clip-vocabulary.js';
 import type { Component } from '../pipeline/folder/components.js';
 import type { Json } from '../pipeline/folder/configs.js';
-import { type ModelFolder, openSource } from '../pipeline/folder/model-folder.js';
+import { type ModelFolder, openSource, readModelFolder } from '../pipeline/folder/model-folder.js';
 import type { GatheredGraph } from '../pipeline/graphs/graph-writer.js';
-import { inspectModel, reasonOf } from '../pipeline/inspect-model.js';
+import { reasonOf, withTokenizers } from '../pipeline/inspect-model.js';
 import type { TensorPlace } from '../pipeline/safetensors/header.js';
 import { ModelsError } from './models-error.js';
 import { inBytes, type Output } from './output.js';
@@ -75,7 +75,8 @@ export async function exportModel({ path, out, signal, output, freeBytes }: Expo
 
 function read(path: string): { source: ModelSource; folder: ModelFolder } {
   try {
-    return { source: openSource(path), folder: inspectModel(path, 'cuda').folder };
+    const source = openSource(path);
+    return { source, folder: withTokenizers(readModelFolder(path, 'cuda', source, 'fp32')).folder };
   } catch (error) {
     throw new ModelsError(`${path} cannot be exported: ${reasonOf(error)}`);
   }
@@ -102,7 +103,8 @@ function writeConfigs(source: ModelSource, folder: ModelFolder, made: string): v
   write('model_index.json', { ...source.json('model_index.json', any), ...classesOf(folder, scheduler) });
   // What followed from the name would be lost with it.
   const turbo = folder.kind.endsWith('turbo') && { turbo: true };
-  const settings = { ...source.json('img2img.json', any, {}), ...turbo };
+  const { precision: _written, ...own } = source.json('img2img.json', any, {});
+  const settings = { ...own, ...turbo };
   if (Object.keys(settings).length > 0) write('img2img.json', settings);
 }
 

@@ -1,6 +1,6 @@
 // `inspect`: all that the loader decides about a model, and why.
 
-import { decisionsOf, partsOf } from '../pipeline/folder/decisions.js';
+import { decisionsOf } from '../pipeline/folder/decisions.js';
 import { bytesOfModel, bytesOnDisk } from '../pipeline/folder/folder-digest.js';
 import { openSource } from '../pipeline/folder/model-folder.js';
 import { inspectModel, reasonOf } from '../pipeline/inspect-model.js';
@@ -27,8 +27,11 @@ export function inspect(path: string, provider: 'cpu' | 'cuda', json: boolean, o
   output.print('');
   output.print(
     table([
-      ['PART', 'WEIGHTS', 'FORMAT', 'FILE'],
-      ...parts.map((each) => [each.part, each.dtypes.join(', '), each.format, each.file]),
+      ['PART', 'FORMAT', 'FILE', 'WEIGHTS', 'COMPUTES IN', 'FROM'],
+      ...parts.map((each) => [
+        ...[each.part, each.format, each.file, each.weights.join(', ')],
+        ...[each.computes, each.computesFrom],
+      ]),
     ]),
   );
   if (pulled)
@@ -44,7 +47,7 @@ function factsOf(path: string, provider: 'cpu' | 'cuda') {
     return {
       name: folder.name,
       decisions: decisionsOf(source, folder),
-      parts: partsOf(source, folder),
+      parts: folder.parts,
       diskBytes: bytesOnDisk(path),
       weightBytes: bytesOfModel(folder),
     };

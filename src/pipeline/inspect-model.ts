@@ -12,7 +12,11 @@ export interface InspectedModel {
 
 /** @throws ModelFolderError with one sentence for whoever put the model there */
 export function inspectModel(path: string, provider: 'cpu' | 'cuda'): InspectedModel {
-  const folder = readModelFolder(path, provider);
+  return withTokenizers(readModelFolder(path, provider));
+}
+
+/** @throws ModelFolderError when a tokenizer is missing or broken */
+export function withTokenizers(folder: ModelFolder): InspectedModel {
   const tokenizers = Object.fromEntries(
     folder.textEncoders.map(({ tokenizer, tokenizerSource, maxTokens }) => [
       tokenizer,

@@ -1073,10 +1073,24 @@ export interface components {
             /** @description Whose habits the graphs show */
             exporter?: string;
             /**
-             * @description Of the weights
+             * @description What it computes in; `mixed` where its parts differ, or one does so in both
              * @enum {string}
              */
             precision?: "fp32" | "fp16" | "mixed";
+            /** @description Its graphs */
+            parts?: {
+                /** @enum {string} */
+                part: "text_encoder" | "text_encoder_2" | "unet" | "vae_encoder" | "vae_decoder";
+                /**
+                 * @description As it lies in the model
+                 * @enum {string}
+                 */
+                format: "onnx" | "safetensors";
+                /** @description As they are stored, the one that most of them have first */
+                weights: ("fp64" | "fp32" | "fp16" | "bf16" | "other")[];
+                /** @enum {string} */
+                computes: "fp32" | "fp16" | "mixed";
+            }[];
             runnable: boolean;
             /** @description Whether requests that name no model get it */
             default?: boolean;
@@ -1099,6 +1113,8 @@ export interface components {
             };
             /** @description False until its first request */
             loaded?: boolean;
+            /** @description What its calls really run on here, of all workers that are up */
+            providers?: ("cpu" | "cuda")[];
             /** @description Sides that it can make, in pixels */
             size?: {
                 native: number;

@@ -87,6 +87,31 @@ t.test('step times are learned, and carried over to calls like them', async (t) 
   t.equal(times.callMs('other', 100, 1), undefined);
 });
 
+t.test('a call at a size that was not seen is told by two that were', async (t) => {
+  const told = (seen: [pixels: number, ms: number][], pixels: number) => {
+    const times = new StepTimes();
+    for (const [each, ms] of seen) times.called('m', each, 2, ms);
+    return times.callMs('m', pixels, 2);
+  };
+  const line: [number, number][] = [
+    [100, 50],
+    [400, 80],
+  ];
+  t.equal(told(line, 1600), 200, 'larger: what every call costs counts once');
+  t.equal(told(line, 200), 60, 'between them');
+  t.equal(told(line, 50), 45, 'smaller');
+  const steep: [number, number][] = [
+    [100, 10],
+    [400, 160],
+  ];
+  t.equal(told(steep, 50), 5, 'never less than nothing');
+  const noisy: [number, number][] = [
+    [100, 60],
+    [400, 50],
+  ];
+  t.equal(told(noisy, 1600), 50, 'never less for more pixels');
+});
+
 t.test('memory grows with the pixels, and with their square where that was seen', async (t) => {
   t.equal(predictNeed([], 100), undefined);
   t.equal(predictNeed([{ pixels: 100, bytes: 50 }], 100), 50);

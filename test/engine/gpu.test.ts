@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { parseDevices } from '../../src/engine/host/devices.js';
+import { parseDevices, unusedGpus } from '../../src/engine/host/devices.js';
 import { GpuTelemetry } from '../../src/engine/host/gpu-telemetry.js';
 import type { GpuReading, GpuSource } from '../../src/engine/shared/gpu/gpu-reading.js';
 import { openNvidiaSmi, parseNvidiaSmi } from '../../src/engine/shared/gpu/nvidia-smi.js';
@@ -138,4 +138,45 @@ t.test('/metrics has the gauges of the GPUs there are, and none without', { skip
   }
   t.notMatch(metrics, /utilization_ratio\{gpu="1:/);
   t.notMatch(await scrape({}), /img2img_gpu_\w+\{/);
+});
+
+t.test('a GPU that no worker runs on, and why', async (t) => {
+  const gpus = ['0', '1'].map((gpu) => ({ gpu, uuid: `GPU-${gpu}`, name: 'stub', mig: false }));
+  for (const [spec, hasProvider, expected] of [
+    ['auto', true, undefined],
+    ['auto', false, { reason: 'no_provider', gpus: ['0', '1'] }],
+    ['cpu', false, { reason: 'not_named', gpus: ['0', '1'] }],
+    ['cuda:1', true, { reason: 'not_named', gpus: ['0'] }],
+    ['cuda:0,cuda:1', true, undefined],
+  ] as const)
+    t.strictSame(
+      unusedGpus(
+        spec,
+        parseDevices(spec, gpus, () => hasProvider),
+        gpus,
+      ),
+      expected,
+      `${spec} ${hasProvider}`,
+    );
+});
+
+t.test('the CPU in the place of a GPU is loud, unless it is asked for', { skip: missing('gcc') }, async (t) => {
+  const folder = t.testdir();
+  compileStub(folder);
+  for (const [DEVICES, reason, warned] of [
+    ['auto', 'no_provider', 1],
+    ['cpu', 'not_named', 0],
+  ] as const) {
+    const { url, log } = await startService(t, { DEVICES, LD_LIBRARY_PATH: folder, DRAIN_DELAY_MS: '0' });
+    const get = async (path: string) => (await fetch(url + path)).text();
+    t.match(await get('/metrics'), `\nimg2img_gpu_unused{reason="${reason}"} 3\n`);
+    const warnings = log.filter(({ msg }) => /NVIDIA GPU is here and not used.*cuda image/.test(String(msg)));
+    t.strictSame(
+      warnings.map(({ level, gpus }) => [level, gpus]),
+      Array(warned).fill([40, ['0', '1:0', '1:1']]),
+      `DEVICES=${DEVICES}`,
+    );
+    for (const { name, runnable, providers } of JSON.parse(await get('/models')).models)
+      if (runnable) t.strictSame(providers, ['cpu'], name);
+  }
 });

@@ -10,6 +10,7 @@ const info: ModelInfo = {
   kind: 'sd',
   exporter: 'optimum',
   precision: 'fp32',
+  parts: [{ part: 'unet', format: 'safetensors', weights: ['bf16', 'fp32'], computes: 'fp32' }],
   latentConsistency: false,
   guidanceEmbedded: false,
   license: 'MIT',
@@ -113,7 +114,7 @@ const allowed: readonly [path: RegExp, values: readonly unknown[]][] = [
   [/(size\.\w+|defaults\.(steps|guidance))$/, [-1, 1.5]],
   [/(ms|bytes|freeBytes|textEncode|vaeEncode|denoise|vaeDecode|modelLoadMs|modelRunMs)$/, [1.5]],
   [/(maxRows|freeBytes|preview|capacities|memoryNeeds)$/, [undefined]],
-  [/(models|capacities|calls|memoryNeeds|embeddings|widths|used|unfit|loras|triggerWords)$/, [[]]],
+  [/(models|capacities|calls|memoryNeeds|embeddings|widths|used|unfit|loras|triggerWords|parts|weights)$/, [[]]],
   [/schedulerConfig$/, [{}, new Map(), new Uint8Array(1)]],
   [/schedulerConfig\./, wrong],
 ];

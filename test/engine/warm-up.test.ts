@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import type { AdmittedJob } from '../../src/engine/host/admitted-job.js';
 import { Forecast } from '../../src/engine/host/forecast.js';
+import { predictNeed } from '../../src/engine/host/memory.js';
 import { Pool } from '../../src/engine/host/pool.js';
 import type { GpuReading, GpuSource } from '../../src/engine/shared/gpu/gpu-reading.js';
 import type { ModelInfo } from '../../src/engine/shared/messages.js';
@@ -66,6 +68,33 @@ t.test('warm-up measures what each size needs of a GPU, before rows are measured
     capacities.map(({ width }) => width),
     [native, max],
   );
+});
+
+t.test('a model that is slow on its CPU is measured at two small sizes, from which its memory is told', async (t) => {
+  const model = await tiny(t);
+  const size = { ...model.folder.size, min: 64, native: 512, max: 1024 };
+  let used = gibibyte;
+  const { memoryNeeds, capacities } = await warmUp(
+    { ...model, folder: { ...model.folder, size } },
+    {
+      measureRows: true,
+      device: {
+        ...img2img,
+        cost: { kind: 'cpu_time', now: () => performance.now() },
+        memory: { used: async () => gibibyte, forgetPeak() {}, peak: async () => used },
+        denoise: async (model, generations) => {
+          used = gibibyte + 100 * sideOf(generations) ** 2;
+          await img2img.denoise(model, generations);
+          if (sideOf(generations) === 128) await sleep(1600); // longer than measuring may take
+        },
+      },
+    },
+  );
+  t.strictSame(
+    capacities.map(({ width }) => width),
+    [64, 128],
+  );
+  t.equal(predictNeed(memoryNeeds, 512 ** 2), 100 * 512 ** 2);
 });
 
 t.test('a largest size that the memory has no room for is not measured, and stops nothing', async (t) => {

@@ -120,7 +120,9 @@ t.test('people read the same', async (t) => {
   t.match(printed, /^dream: \S+ MB on the disk, \S+ MB of weights in memory\n/);
   t.match(printed, /\nprediction type +epsilon +the default of sd1\n/);
   t.match(printed, /\ntitle +Dream +metadata modelspec\.title\n/);
-  t.match(printed, /\nunet +F16 +safetensors +dream\.safetensors\n/);
+  t.match(printed, /\nunet +safetensors +dream\.safetensors +fp16 +fp32 +the default on a CPU\n/);
+  const onGpu = await models(['inspect', name, '--device', 'cuda'], { modelsDir });
+  t.match(onGpu.printed, /\nvae_decoder +safetensors +dream\.safetensors +fp16 +fp16 +the default on a GPU(\n|$)/);
 });
 
 t.test('a folder names its files', async (t) => {
@@ -138,7 +140,10 @@ t.test('a folder names its files', async (t) => {
       from: 'scheduler/scheduler_config.json',
     },
   );
-  t.match(parts[0], { part: 'text_encoder', format: 'onnx', file: 'text_encoder/model.onnx', dtypes: ['F16'] });
+  t.match(parts[0], {
+    ...{ part: 'text_encoder', format: 'onnx', file: 'text_encoder/model.onnx', weights: ['fp16'] },
+    ...{ computes: 'fp32', computesFrom: 'its graph' }, // it casts them
+  });
 });
 
 t.test('what cannot run says why', async (t) => {

@@ -239,6 +239,18 @@ const cases: readonly Case[] = [
     silent: ['Img2imgGpuMemoryFull', 'Img2imgGpuTelemetryMissing'],
   },
   {
+    name: 'a GPU that is there, and the CPU is used',
+    series: { [`img2img_gpu_unused${pod('a', 'reason="no_provider"')}`]: '1x120' },
+    at: '15m',
+    fires: ['Img2imgGpuUnused'],
+  },
+  {
+    name: 'a GPU that is there, and the CPU is meant',
+    series: { [`img2img_gpu_unused${pod('a', 'reason="not_named"')}`]: '1x120' },
+    at: '15m',
+    silent: ['Img2imgGpuUnused'],
+  },
+  {
     name: 'the HTTP process stalls',
     series: { [`nodejs_eventloop_lag_p99_seconds${pod('a')}`]: '0.7x120' },
     at: '15m',

@@ -129,6 +129,18 @@ const refusedFiles: Record<string, { keys: readonly string[]; reason: RegExp }> 
     reason: /^it is a part of a model in diffusers/,
   },
   'a ControlNet': { keys: ['control_model.input_blocks.0.0.weight'], reason: /^it is a ControlNet/ },
+  "a ControlNet of diffusers'": {
+    keys: ['controlnet_cond_embedding.conv_in.weight', 'down_blocks.0.resnets.0.conv1.weight'],
+    reason: /^it is a ControlNet/,
+  },
+  'a tiny autoencoder': {
+    keys: ['decoder.layers.2.conv.0.weight'],
+    reason: /^it is a tiny autoencoder without a model/,
+  },
+  'half of the original tiny autoencoder': {
+    keys: ['3.conv.0.weight', '1.weight'],
+    reason: /^it is a tiny autoencoder/,
+  },
   'Stable Diffusion 3': {
     keys: ['model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight'],
     reason:
@@ -156,6 +168,55 @@ t.test('a file that is no whole model says what it is', async (t) => {
   t.throws(() => read(path), { message: /^it cannot be read: its header says that it takes/ });
   writeFileSync(join(parent, 'old.ckpt'), '');
   t.throws(() => read(join(parent, 'old.ckpt')), { message: /^old\.ckpt is a pickle/ });
+});
+
+t.test('a folder that is a part of a model is listed, and says what it is', async (t) => {
+  const models = join(parent, 'parts');
+  const folders: Record<string, { config: object; weights: string; reason: RegExp }> = {
+    controlnet: {
+      config: { _class_name: 'ControlNetModel' },
+      weights: 'diffusion_pytorch_model.safetensors',
+      reason: /^it is a ControlNet, which is not supported$/,
+    },
+    union: {
+      config: { _class_name: 'FluxControlNetModel' },
+      weights: 'diffusion_pytorch_model.bin',
+      reason: /^it is a ControlNet/,
+    },
+    taesd: {
+      config: { _class_name: 'AutoencoderTiny' },
+      weights: 'diffusion_pytorch_model.safetensors',
+      reason: /^it is a tiny autoencoder without a model/,
+    },
+    'sdxl-vae': {
+      config: { _class_name: 'AutoencoderKL' },
+      weights: 'diffusion_pytorch_model.fp16.safetensors',
+      reason: /^it is a VAE without a model/,
+    },
+    clip: {
+      config: { architectures: ['CLIPTextModel'] },
+      weights: 'model.safetensors',
+      reason: /^it is a part of a model in diffusers' layout/,
+    },
+    other: {
+      config: { architectures: ['BertModel'] },
+      weights: 'pytorch_model.bin',
+      reason: /^it is one part of something \("BertModel"\) and no whole model/,
+    },
+    nameless: { config: {}, weights: 'model.safetensors', reason: /^it is one part of something \("unknown"\)/ },
+  };
+  for (const [name, { config: json, weights }] of Object.entries(folders)) {
+    mkdirSync(join(models, name), { recursive: true });
+    writeFileSync(join(models, name, 'config.json'), JSON.stringify(json));
+    writeFileSync(join(models, name, weights), '');
+  }
+  mkdirSync(join(models, 'no weights'));
+  writeFileSync(join(models, 'no weights/config.json'), '{}');
+  const found = findModels(models).paths;
+  t.strictSame([...found.keys()], Object.keys(folders).sort());
+  for (const [name, { reason }] of Object.entries(folders)) {
+    t.throws(() => read(found.get(name)!), { message: reason }, name);
+  }
 });
 
 const files = new Map<CheckpointFamily, string>();

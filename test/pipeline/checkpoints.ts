@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { clipFolder } from '../../src/pipeline/clip-vocabulary.js';
 import { toHalf } from '../../src/pipeline/numbers/half.js';
-import { type Case, reference } from './cases.js';
+import { type Case, reference, requestOf } from './cases.js';
 import { type WrittenTensor, writeSafetensors } from './safetensors/write.js';
 
 export const familyNames = ['sd', 'sd-v', 'sdxl', 'sdxl-refiner', 'sd-inpaint', 'lcm', 'sd-taesd'] as const;
@@ -38,6 +38,33 @@ const { families, cases: allCases } = JSON.parse(
   gunzipSync(readFileSync(reference('checkpoints.json.gz'))).toString(),
 ) as { families: Record<CheckpointFamily, FamilyFiles>; cases: CheckpointCase[] };
 export const checkpointCases: readonly CheckpointCase[] = allCases;
+
+/** 255 inside of the case's box. */
+function maskOf({ box, width, height }: CheckpointCase): Uint8Array | undefined {
+  if (!box) return undefined;
+  const [left, top, right, bottom] = box;
+  const mask = new Uint8Array(width * height);
+  for (let y = top; y < bottom; y++) mask.fill(255, y * width + left, y * width + right);
+  return mask;
+}
+
+export const maskedRequest = (c: CheckpointCase) => ({ ...requestOf(c), mask: maskOf(c) });
+
+/**
+ * How far the samples are from diffusers'; the case holds every second pixel both ways. Outside of a mask the answer is the
+ * starter's, and not compared.
+ */
+export function differences(data: Uint8Array, c: CheckpointCase): number[] {
+  const { width, height, pixels } = c;
+  const expected = Buffer.from(pixels, 'base64');
+  if (expected.length !== (3 * width * height) / 4) throw new Error(`${expected.length} samples`);
+  const mask = maskOf(c);
+  return [...expected].flatMap((sample, i) => {
+    const pixel = Math.floor(i / 3);
+    const place = 2 * Math.floor(pixel / (width / 2)) * width + 2 * (pixel % (width / 2));
+    return mask?.[place] === 0 ? [] : [Math.abs(data[3 * place + (i % 3)]! - sample)];
+  });
+}
 
 /** Numbers that follow from the name, as in checkpoints.py. */
 export function values(name: string, shape: readonly number[]): Float32Array {

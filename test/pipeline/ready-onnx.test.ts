@@ -286,7 +286,8 @@ const told: Readonly<Record<string, Told>> = {
       for (const part of readdirSync(folder)) rewriteGraph(folder, part, nameEveryAxis);
     },
     expect: {
-      precision: 'fp16',
+      precision: 'fp32',
+      parts: [{ weights: ['fp16'], computes: 'fp32' }],
       latentChannels: 4,
       vaeChannels: 4,
       guidanceWidth: 32,

@@ -290,42 +290,43 @@ def generate(name, pipeline, number, case):
     return pixels[::2, ::2]
 
 
-families, cases = {}, []
-for name, pipeline in pipelines.items():
-    pipeline.set_progress_bar_config(disable=True)
-    config = {key: value for key, value in pipeline.scheduler.config.items() if key != "_use_default_values"}
-    parts = ("unet", "vae", "text_encoder", "text_encoder_2")
-    modules = {part: getattr(pipeline, part) for part in parts if getattr(pipeline, part, None) is not None}
-    with tempfile.TemporaryDirectory() as folder:
-        pipeline.save_pretrained(folder)
-        files = ["model_index.json", "scheduler/scheduler_config.json", *(f"{part}/config.json" for part in modules)]
-        families[name] = {
-            "files": {file: json.loads((pathlib.Path(folder) / file).read_text()) for file in files},
-            "padding": {part: getattr(pipeline, part).pad_token for part in ("tokenizer", "tokenizer_2") if getattr(pipeline, part, None)},
-            # By the names of diffusers.
-            "tensors": {part: {key: list(tensor.shape) for key, tensor in module.named_parameters()} for part, module in modules.items()},
-        }
-    if name in single_files:
-        single = single_file(name, pipeline)
-        check_conversion(name, pipeline, single)
-        families[name]["original"] = [[key, list(tensor.shape), part, sources] for key, (tensor, part, sources) in single.items()]
-    for number, case in enumerate(runs[name]):
-        for dtype in ["float32", *(halves if number < 2 else [])]:
-            if dtype != "float32":
-                saved = {part: {k: v.clone() for k, v in module.state_dict().items()} for part, module in modules.items()}
-                for module in modules.values():
-                    module.load_state_dict({k: v.to(halves[dtype]).float() if v.is_floating_point() else v for k, v in module.state_dict().items()})
-            pipeline.scheduler = schedulers[case[0]].from_config(config if "xl" in name else {**config, "clip_sample": False})
-            pixels = generate(name, pipeline, number, case)
-            if dtype != "float32":
-                for part, module in modules.items():
-                    module.load_state_dict(saved[part])
-            keys = ("scheduler", "steps", "strength", "guidance", "prompt", "negative_prompt")
-            entry = dict(zip(keys, case[:6])) | {"width": case[6][0], "height": case[6][1], "family": name, "dtype": dtype, "seed": number}
-            if name == "sd-inpaint":
-                entry["box"] = boxes[number % len(boxes)]
-            cases.append(entry | {"pixels": base64.b64encode(pixels.tobytes()).decode()})
+if __name__ == "__main__":
+    families, cases = {}, []
+    for name, pipeline in pipelines.items():
+        pipeline.set_progress_bar_config(disable=True)
+        config = {key: value for key, value in pipeline.scheduler.config.items() if key != "_use_default_values"}
+        parts = ("unet", "vae", "text_encoder", "text_encoder_2")
+        modules = {part: getattr(pipeline, part) for part in parts if getattr(pipeline, part, None) is not None}
+        with tempfile.TemporaryDirectory() as folder:
+            pipeline.save_pretrained(folder)
+            files = ["model_index.json", "scheduler/scheduler_config.json", *(f"{part}/config.json" for part in modules)]
+            families[name] = {
+                "files": {file: json.loads((pathlib.Path(folder) / file).read_text()) for file in files},
+                "padding": {part: getattr(pipeline, part).pad_token for part in ("tokenizer", "tokenizer_2") if getattr(pipeline, part, None)},
+                # By the names of diffusers.
+                "tensors": {part: {key: list(tensor.shape) for key, tensor in module.named_parameters()} for part, module in modules.items()},
+            }
+        if name in single_files:
+            single = single_file(name, pipeline)
+            check_conversion(name, pipeline, single)
+            families[name]["original"] = [[key, list(tensor.shape), part, sources] for key, (tensor, part, sources) in single.items()]
+        for number, case in enumerate(runs[name]):
+            for dtype in ["float32", *(halves if number < 2 else [])]:
+                if dtype != "float32":
+                    saved = {part: {k: v.clone() for k, v in module.state_dict().items()} for part, module in modules.items()}
+                    for module in modules.values():
+                        module.load_state_dict({k: v.to(halves[dtype]).float() if v.is_floating_point() else v for k, v in module.state_dict().items()})
+                pipeline.scheduler = schedulers[case[0]].from_config(config if "xl" in name else {**config, "clip_sample": False})
+                pixels = generate(name, pipeline, number, case)
+                if dtype != "float32":
+                    for part, module in modules.items():
+                        module.load_state_dict(saved[part])
+                keys = ("scheduler", "steps", "strength", "guidance", "prompt", "negative_prompt")
+                entry = dict(zip(keys, case[:6])) | {"width": case[6][0], "height": case[6][1], "family": name, "dtype": dtype, "seed": number}
+                if name == "sd-inpaint":
+                    entry["box"] = boxes[number % len(boxes)]
+                cases.append(entry | {"pixels": base64.b64encode(pixels.tobytes()).decode()})
 
-versions = {name: importlib.metadata.version(name) for name in ("diffusers", "transformers", "torch", "safetensors")}
-text = json.dumps({"versions": versions, "families": families, "cases": cases})
-(here / "checkpoints.json.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
+    versions = {name: importlib.metadata.version(name) for name in ("diffusers", "transformers", "torch", "safetensors")}
+    text = json.dumps({"versions": versions, "families": families, "cases": cases})
+    (here / "checkpoints.json.gz").write_bytes(gzip.compress(text.encode(), mtime=0))

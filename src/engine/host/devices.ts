@@ -5,8 +5,8 @@ import { createRequire } from 'node:module';
 import { availableParallelism, cpus } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { Provider } from '../../model-facts.js';
 import type { GpuReading } from '../shared/gpu/gpu-reading.js';
-import type { Provider } from '../shared/messages.js';
 import { cgroup } from './cgroup.js';
 
 export interface Device {
@@ -37,7 +37,7 @@ export function parseDevices(
   hasProvider: () => boolean = hasCudaProvider,
 ): Device[] {
   if (spec === 'auto') {
-    const names = gpus.length > 0 ? gpus.map(({ gpu }) => gpu) : driverFolders().map((_, index) => String(index));
+    const names = namesOf(gpus);
     return names.length > 0 && hasProvider() ? names.map((name) => cuda(name, gpus)) : [cpu];
   }
   return spec.split(',').flatMap((part) => {
@@ -48,6 +48,31 @@ export function parseDevices(
     if (gpu !== undefined) return [cuda(gpu, gpus)];
     return Array<Device>(Number(workers ?? 1)).fill(cpu);
   });
+}
+
+/** `no_provider`: DEVICES is auto, and onnxruntime's CUDA provider is not installed; `not_named`: DEVICES names others. */
+export const unusedReasons = ['no_provider', 'not_named'] as const;
+export type UnusedReason = (typeof unusedReasons)[number];
+
+export interface UnusedGpus {
+  readonly reason: UnusedReason;
+  /** As GpuReading names them. */
+  readonly gpus: readonly string[];
+}
+
+/**
+ * GPUs that the driver tells of and no worker runs on.
+ * @param devices what parseDevices made of the same `spec` and `gpus`
+ * @returns undefined where all are used, or there are none
+ */
+export function unusedGpus(
+  spec: string,
+  devices: readonly Device[],
+  gpus: readonly Gpu[] = [],
+): UnusedGpus | undefined {
+  const unused = namesOf(gpus).filter((name) => !devices.some(({ gpu }) => gpu === name));
+  if (unused.length === 0) return undefined;
+  return { reason: spec === 'auto' ? 'no_provider' : 'not_named', gpus: unused };
 }
 
 /** Threads of one worker's model runs: the cores that this process may use, shared among the workers on the CPU. */
@@ -90,6 +115,10 @@ function cuda(gpu: string, gpus: readonly Gpu[]): Device {
 
 function oneWord(text: string): string {
   return text.replace(/[^\w.-]+/g, '-').replace(/^-|-$/g, '');
+}
+
+function namesOf(gpus: readonly Gpu[]): string[] {
+  return gpus.length > 0 ? gpus.map(({ gpu }) => gpu) : driverFolders().map((_, index) => String(index));
 }
 
 /** onnxruntime's CUDA provider is a separate download. */

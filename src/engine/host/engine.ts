@@ -11,6 +11,7 @@ import type { FromWorker, LoraEntry, LoraInfo, ModelInfo } from '../shared/messa
 import { Admission, type AdmissionSettings } from './admission.js';
 import { type AdmittedJob, deathsBeforeAlone } from './admitted-job.js';
 import { type CatalogueEntry, cannotRun, findLora, findModel, startFault } from './catalogue.js';
+import type { UnusedGpus } from './devices.js';
 import { Forecast, pixelsOf, unknownWorkMs } from './forecast.js';
 import { type Lane, Pool, type PoolSettings } from './pool.js';
 import type {
@@ -31,6 +32,7 @@ export { EngineError, type EngineErrorCode, engineErrorCodes } from '../shared/e
 export { type ExitReason, exitReasons } from '../shared/faults.js';
 export type { LoraEntry, LoraInfo, ModelInfo, Result } from '../shared/messages.js';
 export type { CatalogueEntry } from './catalogue.js';
+export { type UnusedGpus, unusedReasons } from './devices.js';
 export type {
   CancelReason,
   EngineEvents,
@@ -81,6 +83,11 @@ export class Engine extends EventEmitter<EngineEvents> {
   /** All folders in MODELS_DIR, those that cannot run with the reason. Empty until a worker has looked. */
   get models(): readonly CatalogueEntry[] {
     return this.pool.models;
+  }
+
+  /** GPUs that the driver tells of and no worker runs on. */
+  get unusedGpus(): UnusedGpus | undefined {
+    return this.pool.unusedGpus;
   }
 
   /** All textual inversions in EMBEDDINGS_DIR, those that cannot be used with the reason; as a worker last saw them. */
@@ -200,6 +207,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       onnxruntime: this.onnxruntime,
       workers: lanes.map(({ worker }) => ({
         device: worker.device.name,
+        provider: worker.device.provider,
         pid: worker.pid,
         up: worker.state === 'ready',
         restarts: worker.restarts,

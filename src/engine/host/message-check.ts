@@ -3,7 +3,16 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { Timings } from '../../img2img-request.js';
-import { kinds, loraFamilies, precisions, type Vocabulary, vocabularyGroups } from '../../model-facts.js';
+import {
+  kinds,
+  loraFamilies,
+  partFormats,
+  partNames,
+  precisions,
+  type Vocabulary,
+  vocabularyGroups,
+  weightPrecisions,
+} from '../../model-facts.js';
 import { type SchedulerName, schedulerNames } from '../../pipeline/schedulers/index.js';
 import type { SchedulerConfig } from '../../pipeline/schedulers/schedule.js';
 import type { FromWorker } from '../shared/messages.js';
@@ -53,6 +62,14 @@ const modelInfo = object({
   kind: oneOf(kinds),
   exporter: text,
   precision: oneOf(precisions),
+  parts: Type.Array(
+    object({
+      part: oneOf(partNames),
+      format: oneOf(partFormats),
+      weights: Type.Array(oneOf(weightPrecisions)),
+      computes: oneOf(precisions),
+    }),
+  ),
   latentConsistency: Type.Boolean(),
   guidanceEmbedded: Type.Boolean(),
   license: Type.Union([text, Type.Null()]),

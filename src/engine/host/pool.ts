@@ -7,7 +7,15 @@ import type { ExitCause } from '../shared/faults.js';
 import type { FromWorker, LoraEntry } from '../shared/messages.js';
 import { type AdmittedJob, remainingMs, runsAlone } from './admitted-job.js';
 import { type CatalogueEntry, digestsOf, mergeCatalogues } from './catalogue.js';
-import { type Device, deviceModule, type Gpu, parseDevices, threadsPerWorker } from './devices.js';
+import {
+  type Device,
+  deviceModule,
+  type Gpu,
+  parseDevices,
+  threadsPerWorker,
+  type UnusedGpus,
+  unusedGpus,
+} from './devices.js';
 import { Folds } from './folds.js';
 import { freeMemory } from './memory.js';
 import { WorkerProcess } from './worker-process.js';
@@ -74,6 +82,7 @@ const loadPenaltyMs = 10_000;
 export class Pool {
   readonly lanes: readonly Lane[];
   readonly folds = new Folds(mostFolded);
+  readonly unusedGpus: UnusedGpus | undefined;
 
   /** @throws Error with a sentence for devices that cannot be read */
   constructor(
@@ -81,6 +90,7 @@ export class Pool {
     events: PoolEvents,
   ) {
     const devices = parseDevices(settings.devices, settings.gpus?.gpus);
+    this.unusedGpus = unusedGpus(settings.devices, devices, settings.gpus?.gpus);
     const threads = threadsPerWorker(settings.threads, devices);
     const module = deviceModule(settings.workerModule);
     const {

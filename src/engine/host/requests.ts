@@ -1,6 +1,7 @@
 // What callers of the engine hand in, and what they are told and given.
 
 import type { Img2ImgRequest } from '../../img2img-request.js';
+import type { Provider } from '../../model-facts.js';
 import type { Pixels } from '../../pixels.js';
 import type { EngineErrorCode } from '../shared/errors.js';
 import type { ExitReason } from '../shared/faults.js';
@@ -103,6 +104,7 @@ export interface EngineStatus {
   readonly onnxruntime: string | undefined;
   readonly workers: readonly {
     device: string;
+    provider: Provider;
     pid: number | undefined;
     up: boolean;
     restarts: number;

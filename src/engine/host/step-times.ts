@@ -57,13 +57,21 @@ function learn(all: Map<string, Learned[]>, model: string, pixels: number, rows:
   else known.push({ pixels, rows, ms });
 }
 
-/** The call that is most like it, scaled by its pixels, and by its rows where it has more than were seen. */
-function nearest(known: readonly Learned[] | undefined, pixels: number, rows: number): number | undefined {
+/** The call that is most like it, at so many pixels, and scaled by its rows where it has more than were seen. */
+function nearest(known: readonly Learned[] = [], pixels: number, rows: number): number | undefined {
   const unlikeness = (one: Learned) =>
     4 * Math.abs(Math.log(one.pixels / pixels)) + Math.abs(Math.log(one.rows / rows));
-  const best = known?.reduce<Learned | undefined>(
-    (best, one) => (best && unlikeness(best) <= unlikeness(one) ? best : one),
-    undefined,
-  );
-  return best && (best.ms * pixels * Math.max(rows, best.rows)) / (best.pixels * best.rows);
+  const [best, ...others] = [...known].sort((a, b) => unlikeness(a) - unlikeness(b));
+  if (!best) return undefined;
+  const second = others.find((one) => one.rows === best.rows && one.pixels !== best.pixels);
+  return (atPixels(best, second, pixels) * Math.max(rows, best.rows)) / best.rows;
+}
+
+/** A call costs something whatever its pixels: on a straight line through two sizes, in proportion to the pixels where one is known. */
+function atPixels(best: Learned, second: Learned | undefined, pixels: number): number {
+  const inProportion = (best.ms * pixels) / best.pixels;
+  if (!second) return inProportion;
+  const perPixel = Math.max(0, (second.ms - best.ms) / (second.pixels - best.pixels));
+  const onTheLine = best.ms + perPixel * (pixels - best.pixels);
+  return pixels < best.pixels ? Math.max(onTheLine, inProportion) : onTheLine;
 }

@@ -6,7 +6,9 @@ import type {
   Kind,
   LoraFamily,
   NamedEmbeddings,
+  PartFacts,
   Precision,
+  Provider,
   SizeRange,
   Vocabulary,
 } from '../../model-facts.js';
@@ -14,9 +16,6 @@ import type { SchedulerName } from '../../pipeline/schedulers/index.js';
 import type { SchedulerConfig } from '../../pipeline/schedulers/schedule.js';
 import type { Pixels } from '../../pixels.js';
 import type { Capacity, MemoryNeed } from './capacity.js';
-
-/** onnxruntime's. */
-export type Provider = 'cpu' | 'cuda';
 
 /** A folder's digest, and the stamp of sizes and times that it was made at. */
 export interface FolderDigest {
@@ -33,6 +32,7 @@ export interface ModelInfo {
   /** Whose habits the graphs show. */
   readonly exporter: string;
   readonly precision: Precision;
+  readonly parts: readonly PartFacts[];
   /** Every step runs, whatever the strength, and with the scheduler lcm only. */
   readonly latentConsistency: boolean;
   /** The guidance goes in as an embedding: a negative prompt is never computed. */

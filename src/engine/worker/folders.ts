@@ -98,11 +98,12 @@ export class Folders {
     const digest = known?.stamp === stamp ? known.digest : await digestFolder(path);
     this.digests.set(name, { stamp, digest });
     this.bytes.set(name, bytesOfModel(folder));
-    const { title, description, kind, exporter, precision, license, size, schedulerConfig, vocabulary } = folder;
+    const { title, description, kind, exporter, precision, parts, license, size, schedulerConfig, vocabulary } = folder;
     const { latentConsistency, guidanceEmbedded } = folder.family;
     return {
       ...{ name, runnable: true, loaded: false, digest, stamp, latentConsistency, guidanceEmbedded },
       ...{ title, description, kind, exporter, precision, license, size, schedulerConfig },
+      parts: parts.map(({ part, format, weights, computes }) => ({ part, format, weights, computes })),
       ...(vocabulary && { vocabulary }),
       loraFamily: familyForLoras(folder) ?? null,
       ...clamped(folder.defaults, this.options.maxSteps),

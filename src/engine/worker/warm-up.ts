@@ -28,7 +28,7 @@ const timedCalls = { cpu_time: 2, wall_time: 5 };
 /** Length of the schedule that measured calls walk along: more than are made with one generation. */
 const measuredSteps = 40;
 
-/** Runs the native size, and the largest and the smallest while there is time. */
+/** Runs the sizes that there is time for, and measures what more rows would cost. */
 export async function warmUp(model: Model, options: WarmUpOptions): Promise<Warmth> {
   const end = performance.now() + measuringMs[options.device.cost.kind];
   const { ran, memoryNeeds } = await runSizes(model, end, options);
@@ -42,35 +42,48 @@ export async function warmUp(model: Model, options: WarmUpOptions): Promise<Warm
   return { capacities, memoryNeeds };
 }
 
+/**
+ * In their order, and how many of them whatever they take. A GPU is warm when it has run the size that most requests have. On a CPU
+ * a large model takes half a minute for that, so sizes grow from the smallest while there is time; two tell how they grow.
+ */
+function sizesToRun({ min, native, max }: Model['folder']['size'], cost: Device['cost']) {
+  if (cost.kind === 'wall_time') return { sides: [native, max, min], surely: 1 };
+  const smaller: number[] = [];
+  for (let side = min; side < native; side *= 2) smaller.push(side);
+  return { sides: [...smaller, native, max], surely: 2 };
+}
+
 /** What one guided request takes and needs, by size: before there are more rows, whose memory an arena would keep. */
 async function runSizes(
   model: Model,
   end: number,
   options: WarmUpOptions,
 ): Promise<{ ran: { side: number; call: Call }[]; memoryNeeds: MemoryNeed[] }> {
-  const { min, native, max } = model.folder.size;
-  const { memory } = options.device;
+  const { native } = model.folder.size;
+  const { cost, memory } = options.device;
+  const { sides, surely } = sizesToRun(model.folder.size, cost);
   const ran: { side: number; call: Call }[] = [];
   const memoryNeeds: MemoryNeed[] = [];
   const loaded = await memory.used();
-  let nativeMs = 0;
-  for (const side of new Set([native, max, min])) {
+  let last: { side: number; ms: number } | undefined;
+  for (const side of new Set(sides)) {
     // The pixels' share, and half as much again for attention, which grows faster.
-    if (performance.now() + 1.5 * nativeMs * (side / native) ** 2 > end) continue;
+    const expectedMs = last ? 1.5 * last.ms * (side / last.side) ** 2 : 0;
+    if (ran.length >= surely && performance.now() + expectedMs > end) continue;
     const start = performance.now();
     memory.forgetPeak();
     const call =
       side > native ? await ifItFits(() => runWhole(model, side, options)) : await runWhole(model, side, options);
     if (!call) continue;
-    if (side === native) nativeMs = performance.now() - start;
+    last = { side, ms: performance.now() - start };
     const peak = await memory.peak();
     // What the arena keeps hides what a smaller size needs.
-    if (peak !== undefined && loaded !== undefined && side >= native) {
+    if (peak !== undefined && loaded !== undefined && ran.every((before) => side > before.side)) {
       memoryNeeds.push({ pixels: side ** 2, bytes: Math.max(0, peak - loaded) });
     }
     ran.push({ side, call });
   }
-  return { ran, memoryNeeds };
+  return { ran, memoryNeeds: memoryNeeds.slice(-2) };
 }
 
 /** A guided request of one step, encoders and decoder included. */

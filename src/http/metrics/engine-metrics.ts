@@ -85,6 +85,16 @@ function modelMetrics(registry: Registry, engine: Engine): void {
 }
 
 function workerMetrics(registry: Registry, engine: Engine): void {
+  new Gauge({
+    name: 'img2img_gpu_unused',
+    help: 'GPUs that the driver tells of and no worker runs on; no sample where there are none.',
+    labelNames: ['reason'],
+    registers: [registry],
+    collect() {
+      const { unusedGpus } = engine;
+      if (unusedGpus) this.set({ reason: unusedGpus.reason }, unusedGpus.gpus.length);
+    },
+  });
   const labelNames = ['worker', 'device'] as const;
   new Gauge({
     name: 'img2img_worker_up',

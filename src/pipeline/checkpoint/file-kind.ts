@@ -8,21 +8,26 @@ export const vaePrefix = 'first_stage_model.';
 
 const supported = 'supported are Stable Diffusion 1.x, 2.x and XL';
 
+export const controlNet = 'it is a ControlNet, which is not supported';
+export const tinyAlone =
+  "it is a tiny autoencoder without a model; it belongs into a model's folder, as vae_tiny/ or named by tiny_vae in img2img.json";
+
 /** The first that fits. */
 const others: readonly (readonly [key: RegExp, sentence: string])[] = [
   [/joint_blocks\./, `it is a Stable Diffusion 3 model, which is not supported; ${supported}`],
   [/double_blocks\./, `it is a Flux model, which is not supported; ${supported}`],
   [/^edm_mean$/, `it is Playground 2.5, whose noise schedule is not supported; ${supported}`],
-  [/^(control_model|controlnet_cond_embedding|input_hint_block)\./, 'it is a ControlNet, which is not supported'],
+  [/^(control_model|controlnet_cond_embedding|input_hint_block)\./, controlNet],
   [
     /^lora_|\.lora_(down|up|A|B)\.|\.lora\.(down|up)\.|\.(hada_w1_a|lokr_w1)$/,
     'it is a LoRA, which changes a model and is none itself; it belongs into the folder of LoRAs (loras/ in MODELS_DIR, or LORAS_DIR)',
   ],
+  [/^((decoder|encoder)\.layers\.)?\d+\.conv\.0\.weight$/, tinyAlone],
   [/^(emb_params|string_to_param|clip_l|clip_g|<.*>)$/, 'it is an embedding for prompts, which is not supported'],
 ];
-const vaeAlone =
+export const vaeAlone =
   "it is a VAE without a model; it belongs into a folder in diffusers' layout, as vae/diffusion_pytorch_model.safetensors beside its config.json";
-const partAlone =
+export const partAlone =
   "it is a part of a model in diffusers' layout; it belongs into a folder with the other parts and model_index.json";
 
 /** @throws ModelFolderError when the file is not a whole Stable Diffusion model in the original layout */
@@ -33,7 +38,7 @@ export function checkIsModel(tensors: Tensors): void {
   if (tensors.has(`${unetPrefix}input_blocks.0.0.weight`)) return;
   const starts = (prefix: string) => names.some((name) => name.startsWith(prefix));
   const sentence =
-    starts('decoder.conv_in.') || starts(vaePrefix) || starts('decoder.layers.')
+    starts('decoder.conv_in.') || starts(vaePrefix)
       ? vaeAlone
       : starts('down_blocks.') || starts('text_model.')
         ? partAlone

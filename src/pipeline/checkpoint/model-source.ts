@@ -2,6 +2,7 @@
 // safetensors, each as it comes; or a single file.
 
 import { basename, join } from 'node:path';
+import type { ComputingPrecision, WeightPrecision } from '../../model-facts.js';
 import type { Component } from '../folder/components.js';
 import { checkJson, type Json, readJson } from '../folder/configs.js';
 import { checkFile, isThere } from '../folder/files.js';
@@ -10,8 +11,7 @@ import { PartConfig } from '../folder/schemas.js';
 import { type GraphFacts, graphFacts } from '../onnx/graph-facts.js';
 import { dataTypes } from '../onnx/graph-file.js';
 import { findSafetensors, readSafetensors } from '../safetensors/files.js';
-import type { Dtype } from '../safetensors/header.js';
-import { dtypesOf, type WrittenPart, writePart } from './written-part.js';
+import { type WrittenPart, weightPrecisionsOf, writePart } from './written-part.js';
 
 /** A file's path, or a graph that we write. */
 export type GraphSource = string | WrittenPart;
@@ -21,8 +21,8 @@ export interface Part {
   readonly facts: GraphFacts;
   /** What holds its weights, such as unet/model.onnx. */
   readonly file: string;
-  /** Of its weights, in safetensors' names. */
-  readonly dtypes: readonly Dtype[];
+  /** As they are stored. */
+  readonly weights: readonly WeightPrecision[];
 }
 
 export interface ModelSource {
@@ -43,8 +43,11 @@ export interface ModelSource {
    */
   origin(file: string, key: readonly [string, ...string[]]): string | undefined;
   has(component: Component): boolean;
-  /** @throws ModelFolderError when it is missing, broken or not supported */
-  part(component: Component): Part;
+  /**
+   * @param precision that the graph is to compute in where it is ours to write
+   * @throws ModelFolderError when it is missing, broken or not supported
+   */
+  part(component: Component, precision: ComputingPrecision): Part;
   tokenizer(name: 'tokenizer' | 'tokenizer_2'): TokenizerSource;
 }
 
@@ -63,10 +66,11 @@ const checkpointFolders: Readonly<Record<Component, string>> = {
   vae_decoder: 'vae',
 };
 
-const onnxDtypes: Readonly<Record<number, Dtype>> = {
-  [dataTypes.float32]: 'F32',
-  [dataTypes.float16]: 'F16',
-  [dataTypes.float64]: 'F64',
+const onnxPrecisions: Readonly<Record<number, WeightPrecision>> = {
+  [dataTypes.float32]: 'fp32',
+  [dataTypes.float16]: 'fp16',
+  [dataTypes.float64]: 'fp64',
+  [dataTypes.bfloat16]: 'bf16',
 };
 
 export class FolderSource implements ModelSource {
@@ -93,7 +97,7 @@ export class FolderSource implements ModelSource {
   }
 
   /** An ONNX graph goes before safetensors. */
-  part(component: Component): Part {
+  part(component: Component, precision: ComputingPrecision): Part {
     const file = `${component}/model.onnx`;
     const name = checkpointFolders[component];
     if (isThere(this.path, file)) return this.onnx(file);
@@ -103,8 +107,8 @@ export class FolderSource implements ModelSource {
       throw new ModelFolderError(`${file} is missing, and ${name}/ holds no safetensors either`);
     const tensors = about(weights, () => readSafetensors(this.path, weights));
     const config = `${name}/config.json`;
-    const written = writePart(component, tensors, this.json(config, PartConfig), config);
-    return { graph: written, facts: written.facts, file: weights, dtypes: dtypesOf(tensors) };
+    const written = writePart(component, tensors, this.json(config, PartConfig), config, precision);
+    return { graph: written, facts: written.facts, file: weights, weights: weightPrecisionsOf(tensors) };
   }
 
   tokenizer(name: 'tokenizer' | 'tokenizer_2'): TokenizerSource {
@@ -116,7 +120,7 @@ export class FolderSource implements ModelSource {
     const graph = join(this.path, file);
     try {
       const facts = graphFacts(graph);
-      return { graph, facts, file, dtypes: [...facts.weightTypes].map((type) => onnxDtypes[type]!) };
+      return { graph, facts, file, weights: [...facts.weightTypes].map((type) => onnxPrecisions[type]!) };
     } catch (error) {
       throw new ModelFolderError(`${file} cannot be read: ${(error as Error).message}`);
     }

@@ -23,7 +23,7 @@ export class ReadyGraphs {
 
   /** @throws ModelFolderError when it is missing, broken or not supported */
   part(component: Component): Part {
-    const part = this.parts.get(component) ?? this.folder.part(component);
+    const part = this.parts.get(component) ?? this.folder.part(component, 'fp32');
     this.parts.set(component, part);
     return part;
   }

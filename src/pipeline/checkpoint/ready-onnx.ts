@@ -3,6 +3,7 @@
 // that lies there all the same counts.
 
 import { join } from 'node:path';
+import type { ComputingPrecision } from '../../model-facts.js';
 import { clipFolder } from '../clip-vocabulary.js';
 import type { Component } from '../folder/components.js';
 import { checkJson, type Json, readJson } from '../folder/configs.js';
@@ -74,7 +75,7 @@ export class ReadyOnnxSource implements ModelSource {
       );
     }
     const own = readJson(path, settingsFile, {});
-    checkJson(settingsFile, own, fileSettings(own.scheduler));
+    checkJson(settingsFile, own, fileSettings(own));
     const settings = layered(own, template.settings);
     const family = this.graphs.family(template.refiner);
     const { channels, widths } = this.graphs.shapes('unet');
@@ -155,8 +156,10 @@ export class ReadyOnnxSource implements ModelSource {
     return component === 'text_encoder' ? this.family !== 'sdxl-refiner' : this.graphs.folder.has(component);
   }
 
-  part(component: Component): Part {
-    return this.graphs.part(component);
+  /** A part that is none of the graphs may be weights. */
+  part(component: Component, precision: ComputingPrecision): Part {
+    const part = this.graphs.part(component);
+    return typeof part.graph === 'string' ? part : this.graphs.folder.part(component, precision);
   }
 
   /** The folder's own, else CLIP's. open_clip pads with the token 0, OpenAI's CLIP with the end token. */

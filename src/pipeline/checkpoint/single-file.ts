@@ -2,6 +2,7 @@
 // and the configs that such a folder has, worked out from shapes, metadata and family.
 
 import { basename, dirname } from 'node:path';
+import type { ComputingPrecision } from '../../model-facts.js';
 import { clipFolder } from '../clip-vocabulary.js';
 import type { Component } from '../folder/components.js';
 import { checkJson, type Json, readJson } from '../folder/configs.js';
@@ -24,7 +25,7 @@ import { fileExtension, fileModelName, settingsOf } from './file-names.js';
 import type { ModelSource, Part, TokenizerSource } from './model-source.js';
 import { openClip, openClipLayers, originalUnet, originalVae, transformersClip } from './original-layout.js';
 import { clipTextJson, unetJson, vaeJson } from './shapes.js';
-import { dtypesOf, type Tensors, writePart } from './written-part.js';
+import { type Tensors, weightPrecisionsOf, writePart } from './written-part.js';
 
 type TextEncoder = 'text_encoder' | 'text_encoder_2';
 
@@ -109,12 +110,12 @@ export class SingleFileSource implements ModelSource {
     return this.tensorsOf(component) !== undefined;
   }
 
-  part(component: Component): Part {
+  part(component: Component, precision: ComputingPrecision): Part {
     const tensors = this.tensorsOf(component);
     if (!tensors) throw new ModelFolderError(`it holds no ${component}`);
     const file = `${component.startsWith('vae') ? 'vae' : component}/config.json`;
-    const written = writePart(component, tensors, this.json(file, PartConfig), file);
-    return { graph: written, facts: written.facts, file: this.file, dtypes: dtypesOf(tensors) };
+    const written = writePart(component, tensors, this.json(file, PartConfig), file, precision);
+    return { graph: written, facts: written.facts, file: this.file, weights: weightPrecisionsOf(tensors) };
   }
 
   /** open_clip pads with the token 0, OpenAI's CLIP with the end token. */
@@ -132,7 +133,7 @@ export class SingleFileSource implements ModelSource {
 function settingsBeside(path: string): Json {
   const file = basename(settingsOf(path));
   const settings = readJson(dirname(path), file, {});
-  checkJson(file, settings, fileSettings(settings.scheduler));
+  checkJson(file, settings, fileSettings(settings));
   return settings;
 }
 

@@ -1,5 +1,6 @@
 // The graph of a part that comes as weights and a config.
 
+import type { ComputingPrecision, WeightPrecision } from '../../model-facts.js';
 import type { Component } from '../folder/components.js';
 import type { Json } from '../folder/configs.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
@@ -21,11 +22,21 @@ export interface WrittenPart extends WrittenGraph {
   with(changes: WeightChanges): WrittenPart;
 }
 
+const precisionOf: Readonly<Partial<Record<Dtype, WeightPrecision>>> = {
+  F64: 'fp64',
+  F32: 'fp32',
+  F16: 'fp16',
+  BF16: 'bf16',
+};
+
 /** Of a part's weights, the one that most of them have first. */
-export function dtypesOf(tensors: Tensors): readonly Dtype[] {
-  const counts = new Map<Dtype, number>();
-  for (const { dtype } of tensors.values()) counts.set(dtype, (counts.get(dtype) ?? 0) + 1);
-  return [...counts].sort(([, a], [, b]) => b - a).map(([dtype]) => dtype);
+export function weightPrecisionsOf(tensors: Tensors): readonly WeightPrecision[] {
+  const counts = new Map<WeightPrecision, number>();
+  for (const { dtype } of tensors.values()) {
+    const precision = precisionOf[dtype] ?? 'other';
+    counts.set(precision, (counts.get(precision) ?? 0) + 1);
+  }
+  return [...counts].sort(([, a], [, b]) => b - a).map(([precision]) => precision);
 }
 
 /**
@@ -38,26 +49,33 @@ export function writePart(
   tensors: Tensors,
   config: Json,
   file: string,
+  precision: ComputingPrecision,
   changes?: WeightChanges,
 ): WrittenPart {
-  const graph = writeGraph(component, new Weights(tensors, changes), config, file);
-  return { ...graph, tensors, with: (other) => writePart(component, tensors, config, file, other) };
+  const graph = writeGraph(component, new Weights(tensors, changes), config, file, precision);
+  return { ...graph, tensors, with: (other) => writePart(component, tensors, config, file, precision, other) };
 }
 
-function writeGraph(component: Component, weights: Weights, config: Json, file: string): WrittenGraph {
+function writeGraph(
+  component: Component,
+  weights: Weights,
+  config: Json,
+  file: string,
+  precision: ComputingPrecision,
+): WrittenGraph {
   try {
     switch (component) {
       case 'unet':
-        return writeUNet(weights, unetConfig(config, file));
+        return writeUNet(weights, unetConfig(config, file), precision);
       case 'text_encoder':
       case 'text_encoder_2': {
         const projects = weights.has('text_projection.weight') || weights.has('text_projection');
-        return writeClipText(weights, clipTextConfig(config, file, projects));
+        return writeClipText(weights, clipTextConfig(config, file, projects), precision);
       }
       case 'vae_encoder':
-        return vaeEncoder(weights, config, file);
+        return vaeEncoder(weights, config, file, precision);
       case 'vae_decoder':
-        return vaeDecoder(weights, config, file);
+        return vaeDecoder(weights, config, file, precision);
     }
   } catch (error) {
     // The config's sentences name their file themselves.
@@ -66,18 +84,18 @@ function writeGraph(component: Component, weights: Weights, config: Json, file: 
   }
 }
 
-function vaeEncoder(weights: Weights, config: Json, file: string): WrittenGraph {
+function vaeEncoder(weights: Weights, config: Json, file: string, precision: ComputingPrecision): WrittenGraph {
   const graph = isTiny(config, file)
-    ? writeTinyEncoder(weights, tinyConfig(config, file))
-    : writeKlEncoder(weights, klConfig(config, file));
+    ? writeTinyEncoder(weights, tinyConfig(config, file), precision)
+    : writeKlEncoder(weights, klConfig(config, file), precision);
   weights.checkAllUsed(/^(decoder|post_quant_conv)\./);
   return graph;
 }
 
-function vaeDecoder(weights: Weights, config: Json, file: string): WrittenGraph {
+function vaeDecoder(weights: Weights, config: Json, file: string, precision: ComputingPrecision): WrittenGraph {
   const graph = isTiny(config, file)
-    ? writeTinyDecoder(weights, tinyConfig(config, file))
-    : writeKlDecoder(weights, klConfig(config, file));
+    ? writeTinyDecoder(weights, tinyConfig(config, file), precision)
+    : writeKlDecoder(weights, klConfig(config, file), precision);
   weights.checkAllUsed(/^(encoder|quant_conv)\./);
   return graph;
 }

@@ -2,7 +2,6 @@
 
 import type { ModelSource } from '../checkpoint/model-source.js';
 import { clipFolder } from '../clip-vocabulary.js';
-import type { Component } from './components.js';
 import { isThere } from './files.js';
 import type { ModelFolder } from './model-folder.js';
 
@@ -11,14 +10,6 @@ export interface Decision {
   readonly value: string | number | boolean | null;
   /** For people: a file, a key of a file's metadata, a tensor, a default. */
   readonly from: string;
-}
-
-export interface DecidedPart {
-  readonly part: Component;
-  /** What holds its weights. */
-  readonly file: string;
-  readonly format: 'onnx' | 'safetensors';
-  readonly dtypes: readonly string[];
 }
 
 const scheduler = 'scheduler/scheduler_config.json';
@@ -89,13 +80,6 @@ export function decisionsOf(source: ModelSource, folder: ModelFolder): Decision[
     { what: 'title', value: folder.title, from: of(settings, 'title') ?? 'its name' },
     { what: 'license', value: folder.license, from: of(settings, 'license') ?? 'nothing says it' },
   ];
-}
-
-export function partsOf(source: ModelSource, { graphs }: ModelFolder): DecidedPart[] {
-  return (Object.keys(graphs) as Component[]).map((part) => {
-    const { file, dtypes, graph } = source.part(part);
-    return { part, file, dtypes, format: typeof graph === 'string' ? 'onnx' : 'safetensors' };
-  });
 }
 
 function turboFrom(source: ModelSource, { name, kind }: ModelFolder): string {

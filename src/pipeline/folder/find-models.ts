@@ -3,6 +3,7 @@
 import { type Dirent, existsSync, readdirSync } from 'node:fs';
 import { extname, join, resolve } from 'node:path';
 import { fileExtension, fileModelName } from '../checkpoint/file-names.js';
+import { isLonePart } from '../checkpoint/lone-part.js';
 import { pickle } from '../safetensors/files.js';
 import { components } from './components.js';
 
@@ -42,7 +43,7 @@ export function findModels(modelsDir: string, lorasDir = join(modelsDir, 'loras'
   const found = entries.flatMap((entry): [name: string, path: string][] => {
     const path = join(modelsDir, entry.name);
     if (resolve(path) === resolve(lorasDir)) return [];
-    if (parts.some((part) => existsSync(join(path, part)))) return [[entry.name, path]];
+    if (parts.some((part) => existsSync(join(path, part))) || isLonePart(path)) return [[entry.name, path]];
     if (entry.isDirectory() || !isCheckpoint(entry)) return [];
     return [[extname(entry.name) === fileExtension ? fileModelName(path) : entry.name, path]];
   });

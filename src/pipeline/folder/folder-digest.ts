@@ -42,7 +42,7 @@ export async function digestFolder(path: string): Promise<string> {
   const hash = createHash('sha256');
   for (const { name, file, stat } of filesOf(path)) {
     hash.update(`${name}\0${stat.size}\0`);
-    for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
+    for await (const chunk of createReadStream(file, { highWaterMark: 2 ** 20 })) hash.update(chunk as Buffer);
   }
   if (stampFolder(path) === before) return hash.digest('hex');
   throw ModelChangingError.because('its files change while they are read');

@@ -4,22 +4,24 @@
 
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
-import type { Kind, Precision, SizeRange, Vocabulary } from '../../model-facts.js';
+import type { ComputingPrecision, Kind, PartFacts, Precision, SizeRange, Vocabulary } from '../../model-facts.js';
+import type { Decided } from '../checkpoint/decided.js';
 import { fileExtension } from '../checkpoint/file-names.js';
+import { isLonePart, lonePartRefusal } from '../checkpoint/lone-part.js';
 import { FolderSource, type GraphSource, type ModelSource, type Part } from '../checkpoint/model-source.js';
 import { isReadyOnnx, ReadyOnnxSource } from '../checkpoint/ready-onnx.js';
 import { SingleFileSource } from '../checkpoint/single-file.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
-import { dataTypes } from '../onnx/graph-file.js';
 import { pickleRefusal } from '../safetensors/files.js';
 import { fittingSchedulers, type SchedulerName, schedulerForClass } from '../schedulers/index.js';
 import { type SchedulerConfig, stableDiffusionConfig, UnsupportedSchedulerError } from '../schedulers/schedule.js';
 import { type Component, components } from './components.js';
+import { checkPrecision, computesBest, computesOf, computingOf, together } from './computing.js';
 import { type Json, number } from './configs.js';
 import { type Family, familyOf, kindDefaults, kindOf } from './family.js';
 import { ModelFolderError } from './model-folder-error.js';
 import { checkDefaults, readSchedulerConfig } from './scheduler-config.js';
-import { ModelIndex, PartConfig, Settings } from './schemas.js';
+import { ModelIndex, PartConfig, type Settings, settingsSchema } from './schemas.js';
 import { checkSignatures, type Exporter, exporterOf } from './signatures.js';
 import { type TextEncoderFacts, textEncoderFacts, textEncoders } from './text-encoders.js';
 import { guidanceWidth, halvings, inpaints, latentChannels, sizeRange } from './unet-facts.js';
@@ -34,7 +36,9 @@ export interface ModelFolder {
   readonly family: Family;
   readonly kind: Kind;
   readonly exporter: Exporter;
+  /** Of all its parts together. */
   readonly precision: Precision;
+  readonly parts: readonly DecidedPart[];
   /** The graphs, by component; a text encoder may be absent. */
   readonly graphs: Readonly<Partial<Record<Component, GraphSource>>>;
   /** What they are read from and point into: while a model is loaded, these files must stay as they are. */
@@ -65,6 +69,13 @@ export interface ModelFolder {
   readonly wantsAestheticScore: boolean;
 }
 
+export interface DecidedPart extends PartFacts {
+  /** What holds its weights. */
+  readonly file: string;
+  /** What decided the precision that it computes in; for people. */
+  readonly computesFrom: string;
+}
+
 /** latents = (VAE's - mean) / std * factor */
 export interface LatentScale {
   readonly factor: number;
@@ -80,9 +91,15 @@ const noWords: Vocabulary = { styles: [], qualities: [], colours: [], other: [] 
 /**
  * @param path of a folder, or of a file that is a whole model
  * @param provider that is to run it: some graphs run on CUDA only
+ * @param best what graphs that are ours compute in where nothing else is said
  * @throws ModelFolderError when something is missing or not supported
  */
-export function readModelFolder(path: string, provider: 'cpu' | 'cuda', source = openSource(path)): ModelFolder {
+export function readModelFolder(
+  path: string,
+  provider: 'cpu' | 'cuda',
+  source = openSource(path),
+  best: ComputingPrecision = computesBest[provider],
+): ModelFolder {
   const index = source.json('model_index.json', ModelIndex);
   const className = String(index._class_name ?? 'unknown');
   const { architecture } = familyOf(className, false);
@@ -91,14 +108,21 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda', source =
     {},
     ...['vae', 'vae_encoder', 'vae_decoder'].map((part) => source.json(`${part}/config.json`, PartConfig, {})),
   );
-  const settings: Settings = source.json('img2img.json', Settings, {});
+  const settings: Settings = source.json('img2img.json', settingsSchema(source.json('img2img.json', {}, {})), {});
   const schedulerConfig = readSchedulerConfig(source);
 
   const refiner = architecture === 'sdxl' && !source.has('text_encoder');
   const present: readonly Component[] = components.filter((component) =>
     component === 'text_encoder' ? !refiner : component !== 'text_encoder_2' || architecture === 'sdxl',
   );
-  const parts = new Map(present.map((component) => [component, partOf(source, component, provider)]));
+  const computing = new Map(
+    present.map((component) => [component, computingOf(component, { settings, architecture, vae, best })]),
+  );
+  const parts = new Map(
+    present.map((component) => [component, partOf(source, component, provider, computing.get(component)!.value)]),
+  );
+  checkPrecision(settings, parts);
+  const decidedParts = present.map((component) => decided(component, parts.get(component)!, computing.get(component)!));
   const graphs: ModelFolder['graphs'] = Object.fromEntries(
     [...parts].map(([component, { graph }]) => [component, graph]),
   );
@@ -131,7 +155,8 @@ export function readModelFolder(path: string, provider: 'cpu' | 'cuda', source =
     family,
     kind,
     exporter: typeof graphs.unet === 'string' ? exporterOf(facts) : 'img2img',
-    precision: precisionOf(Object.values(facts)),
+    precision: together(decidedParts.map(({ computes }) => computes)),
+    parts: decidedParts,
     graphs,
     files: [...new Set(Object.values(facts).flatMap(({ files }) => files))],
     textEncoders: textEncoders
@@ -165,13 +190,22 @@ const encoderOutputs = ['latent_parameters', 'latents'] as const;
 
 /** @throws ModelFolderError for what is neither a folder nor a model of one file */
 export function openSource(path: string): ModelSource {
-  if (statSync(path).isDirectory()) return isReadyOnnx(path) ? new ReadyOnnxSource(path) : new FolderSource(path);
+  if (statSync(path).isDirectory()) {
+    if (isReadyOnnx(path)) return new ReadyOnnxSource(path);
+    if (isLonePart(path)) throw new ModelFolderError(lonePartRefusal(path));
+    return new FolderSource(path);
+  }
   if (path.endsWith(fileExtension)) return new SingleFileSource(path);
   throw new ModelFolderError(`${basename(path)} ${pickleRefusal}`);
 }
 
-function partOf(source: ModelSource, component: Component, provider: 'cpu' | 'cuda'): Part {
-  const part = source.part(component);
+function partOf(
+  source: ModelSource,
+  component: Component,
+  provider: 'cpu' | 'cuda',
+  precision: ComputingPrecision,
+): Part {
+  const part = source.part(component, precision);
   if (provider === 'cpu' && part.facts.cudaOnly.length > 0) {
     throw new ModelFolderError(
       `${component}/model.onnx was optimised for CUDA (it has ${part.facts.cudaOnly.join(', ')}), and this server runs on the CPU; use a GPU or the export before the optimisation`,
@@ -186,10 +220,14 @@ function perChannel(key: string, vae: Json, channels: number): readonly number[]
   throw new ModelFolderError(`${key} of the VAE has ${values.length} entries; its latents have ${channels} channels`);
 }
 
-function precisionOf(graphs: readonly GraphFacts[]): Precision {
-  const types = new Set(graphs.flatMap(({ weightTypes }) => [...weightTypes]));
-  if (types.size > 1) return 'mixed';
-  return types.has(dataTypes.float16) ? 'fp16' : 'fp32';
+function decided(component: Component, part: Part, { value, from }: Decided<ComputingPrecision>): DecidedPart {
+  const { graph, file, weights } = part;
+  const ours = typeof graph === 'object';
+  return {
+    ...{ part: component, format: ours ? 'safetensors' : 'onnx', weights, file },
+    computes: computesOf(part, value),
+    computesFrom: ours ? from : 'its graph',
+  };
 }
 
 function defaultScheduler(config: SchedulerConfig): SchedulerName {

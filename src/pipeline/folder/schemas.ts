@@ -2,8 +2,9 @@
 // folder is read, not by whoever runs out of memory.
 
 import { type Static, type TSchema, Type } from 'typebox';
-import { type Vocabulary, vocabularyGroups } from '../../model-facts.js';
+import { computingPrecisions, type Vocabulary, vocabularyGroups } from '../../model-facts.js';
 import { schedulerNames } from '../schedulers/index.js';
+import type { Json } from './configs.js';
 
 const optional = <T extends Record<string, TSchema>>(properties: T, options = {}) =>
   Type.Partial(Type.Object(properties), options);
@@ -35,6 +36,7 @@ export const PartConfig = optional({
   latents_mean: Type.Array(Type.Number(), { maxItems: 512 }),
   latents_std: Type.Array(positive(1e6), { maxItems: 512 }),
   scaling_factor: positive(1e6),
+  force_upcast: Type.Boolean(),
   time_cond_proj_dim: count(65_536),
   max_position_embeddings: Type.Integer({ minimum: 3, maximum: 4096 }),
   num_hidden_layers: count(1000),
@@ -112,18 +114,32 @@ const settings = {
   clip_skip: Type.Integer({ minimum: 0, maximum: 100 }),
 };
 
-/** img2img.json: the one file that is written for this server, so that an unknown key is a mistake. */
-export const Settings = optional(settings, closed);
-export type Settings = Static<typeof Settings>;
+const precision = Type.Enum([...computingPrecisions], { type: 'string' });
+const precisions = optional(
+  { unet: precision, vae: precision, text_encoder: precision, text_encoder_2: precision },
+  closed,
+);
+/** For all parts, or for each that is named: a mistake is told as one of what was meant. */
+const anyPrecision = (written: unknown) => (typeof written === 'object' ? precisions : precision);
+
+/**
+ * img2img.json: the one file that is written for this server, so that an unknown key is a mistake.
+ * @param written what the file holds
+ */
+export const settingsSchema = (written: Json) =>
+  optional({ ...settings, precision: anyPrecision(written.precision) }, closed);
+const whole = optional({ ...settings, precision: Type.Union([precision, precisions]) });
+export type Settings = Static<typeof whole>;
 
 /**
  * Settings of a model without configs: NAME.img2img.json beside a single file, img2img.json of a folder of nothing but graphs.
- * @param scheduler what they have there: a name, or keys of scheduler_config.json
+ * @param written what they hold; `scheduler` may be a name, or keys of scheduler_config.json
  */
-export const fileSettings = (scheduler: unknown) =>
+export const fileSettings = ({ scheduler, precision }: Json) =>
   optional(
     {
       ...settings,
+      precision: anyPrecision(precision),
       prediction_type: Type.Enum(['epsilon', 'v_prediction', 'sample'], { type: 'string' }),
       zero_snr: Type.Boolean(),
       scheduler: typeof scheduler === 'string' ? Type.Enum(schedulerNames, { type: 'string' }) : SchedulerFile,

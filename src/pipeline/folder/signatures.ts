@@ -31,7 +31,6 @@ const typeNames: Readonly<Record<number, string>> = {
   5: 'int16',
   8: 'string',
   9: 'bool',
-  16: 'bfloat16',
   ...Object.fromEntries(Object.entries(dataTypes).map(([name, number]) => [number, name])),
 };
 

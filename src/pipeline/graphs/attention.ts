@@ -19,7 +19,7 @@ export function fusedAttention(g: Layers, q: Value, k: Value, v: Value, { heads 
 }
 
 /**
- * The same from single operators: faster where there are few keys, as of a prompt.
+ * The same from single operators: faster on a CPU where there are few keys, as of a prompt.
  * @param mask added to the products, [queries, keys]
  */
 export function attention(
@@ -32,8 +32,10 @@ export function attention(
 ): Value {
   const split = (x: Value, perm: readonly number[]) =>
     g.node('Transpose', [g.node('Reshape', [x, g.integers([0, 0, heads, width / heads])])], { perm });
-  const products = g.node('MatMul', [split(q, [0, 2, 1, 3]), split(k, [0, 2, 3, 1])]);
-  const scaled = g.node('Mul', [products, g.floats([(width / heads) ** -0.5], [])]);
+  const scale = (x: Value) => g.node('Mul', [x, g.numbers([(width / heads) ** -0.5], [])]);
+  const product = (query: Value) => g.node('MatMul', [split(query, [0, 2, 1, 3]), split(k, [0, 2, 3, 1])]);
+  // Half floats end at 65,504, which products may pass that come back below it by the scale.
+  const scaled = g.precision === 'fp16' ? product(scale(q)) : scale(product(q));
   const shares = g.node('Softmax', [mask ? g.add(scaled, mask) : scaled], { axis: -1 });
   const mixed = g.node('MatMul', [shares, split(v, [0, 2, 1, 3])]);
   return g.node('Reshape', [g.node('Transpose', [mixed], { perm: [0, 2, 1, 3] }), g.integers([0, 0, width])]);

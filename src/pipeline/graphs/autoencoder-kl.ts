@@ -1,7 +1,7 @@
 // The VAE of Stable Diffusion, as two graphs. Source: diffusers, autoencoder_kl.py and vae.py. The encoder gives the parameters of
 // the distribution, so that the draw is the request's.
 
-import { dataTypes } from '../onnx/graph-file.js';
+import type { ComputingPrecision } from '../../model-facts.js';
 import { fusedAttention } from './attention.js';
 import type { Value, WrittenGraph } from './graph-writer.js';
 import { Layers } from './layers.js';
@@ -24,13 +24,17 @@ const epsilon = 1e-6;
 const colours = 3;
 
 /** sample [batch, 3, height, width] -> latent_parameters: means, then the logarithms of the variances */
-export function writeKlEncoder(weights: Weights, config: AutoencoderKlConfig): WrittenGraph {
-  const g = new Layers(weights);
+export function writeKlEncoder(
+  weights: Weights,
+  config: AutoencoderKlConfig,
+  precision: ComputingPrecision,
+): WrittenGraph {
+  const g = new Layers(weights, precision);
   const { channels, resnets, groups } = config;
   const norm = { groups, epsilon };
   const parameters = 2 * config.latentChannels;
 
-  const sample = g.input('sample', dataTypes.float32, ['batch', colours, 'height', 'width']);
+  const sample = g.floatInput('sample', ['batch', colours, 'height', 'width']);
   let from = channels[0]!;
   let h = g.conv(sample, 'encoder.conv_in', colours, from);
   for (const [level, to] of channels.entries()) {
@@ -51,13 +55,17 @@ export function writeKlEncoder(weights: Weights, config: AutoencoderKlConfig): W
 }
 
 /** latent_sample -> sample [batch, 3, height, width] */
-export function writeKlDecoder(weights: Weights, config: AutoencoderKlConfig): WrittenGraph {
-  const g = new Layers(weights);
+export function writeKlDecoder(
+  weights: Weights,
+  config: AutoencoderKlConfig,
+  precision: ComputingPrecision,
+): WrittenGraph {
+  const g = new Layers(weights, precision);
   const { latentChannels, groups } = config;
   const channels = config.channels.toReversed();
   const norm = { groups, epsilon };
 
-  let h = g.input('latent_sample', dataTypes.float32, ['batch', latentChannels, 'latent_height', 'latent_width']);
+  let h = g.floatInput('latent_sample', ['batch', latentChannels, 'latent_height', 'latent_width']);
   if (config.postQuantConv) h = g.conv(h, 'post_quant_conv', latentChannels, latentChannels, { kernel: 1 });
   let from = channels[0]!;
   h = g.conv(h, 'decoder.conv_in', latentChannels, from);

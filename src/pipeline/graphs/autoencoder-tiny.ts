@@ -1,7 +1,7 @@
 // The tiny autoencoder (TAESD), as two graphs. Source: diffusers, autoencoder_tiny.py and vae.py. Its encoder gives latents, not a
 // distribution.
 
-import { dataTypes } from '../onnx/graph-file.js';
+import type { ComputingPrecision } from '../../model-facts.js';
 import type { Value, WrittenGraph } from './graph-writer.js';
 import { Layers } from './layers.js';
 import type { Weights } from './weights.js';
@@ -17,11 +17,15 @@ export interface AutoencoderTinyConfig {
 const colours = 3;
 
 /** sample [batch, 3, height, width] -> latents */
-export function writeTinyEncoder(weights: Weights, config: AutoencoderTinyConfig): WrittenGraph {
-  const g = new Layers(weights);
+export function writeTinyEncoder(
+  weights: Weights,
+  config: AutoencoderTinyConfig,
+  precision: ComputingPrecision,
+): WrittenGraph {
+  const g = new Layers(weights, precision);
   const { latentChannels, encoder } = config;
-  const sample = g.input('sample', dataTypes.float32, ['batch', colours, 'height', 'width']);
-  let h = g.node('Mul', [g.add(sample, g.floats([1], [])), g.floats([0.5], [])]); // -1..1 -> 0..1
+  const sample = g.floatInput('sample', ['batch', colours, 'height', 'width']);
+  let h = g.node('Mul', [g.add(sample, g.numbers([1], [])), g.numbers([0.5], [])]); // -1..1 -> 0..1
   let layer = 0;
   let from = colours;
   for (const [level, { channels, blocks }] of encoder.entries()) {
@@ -35,11 +39,15 @@ export function writeTinyEncoder(weights: Weights, config: AutoencoderTinyConfig
 }
 
 /** latent_sample -> sample [batch, 3, height, width] */
-export function writeTinyDecoder(weights: Weights, config: AutoencoderTinyConfig): WrittenGraph {
-  const g = new Layers(weights);
+export function writeTinyDecoder(
+  weights: Weights,
+  config: AutoencoderTinyConfig,
+  precision: ComputingPrecision,
+): WrittenGraph {
+  const g = new Layers(weights, precision);
   const { latentChannels, decoder } = config;
-  const input = g.input('latent_sample', dataTypes.float32, ['batch', latentChannels, 'latent_height', 'latent_width']);
-  const [three, third] = [3, 1 / 3].map((value) => g.floats([value], []));
+  const input = g.floatInput('latent_sample', ['batch', latentChannels, 'latent_height', 'latent_width']);
+  const [three, third] = [3, 1 / 3].map((value) => g.numbers([value], []));
   let h = g.node('Mul', [g.node('Tanh', [g.node('Mul', [input, third!])]), three!]);
   let layer = 0;
   h = g.activation(g.conv(h, `decoder.layers.${layer++}`, latentChannels, decoder[0]!.channels), config.activation);
@@ -53,7 +61,7 @@ export function writeTinyDecoder(weights: Weights, config: AutoencoderTinyConfig
     }
     h = g.conv(h, `decoder.layers.${layer++}`, channels, final ? colours : channels);
   }
-  h = g.add(g.node('Mul', [h, g.floats([2], [])]), g.floats([-1], [])); // 0..1 -> -1..1
+  h = g.add(g.node('Mul', [h, g.numbers([2], [])]), g.numbers([-1], [])); // 0..1 -> -1..1
   g.output('sample', h, ['batch', colours, 'height', 'width']);
   return g.finish(0);
 }

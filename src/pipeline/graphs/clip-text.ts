@@ -1,5 +1,6 @@
 // CLIP's text model, with and without projection. Source: transformers, modeling_clip.py, CLIPTextTransformer.
 
+import type { ComputingPrecision } from '../../model-facts.js';
 import { dataTypes } from '../onnx/graph-file.js';
 import { tokenInputs } from '../onnx/patch.js';
 import { attention } from './attention.js';
@@ -22,14 +23,15 @@ export interface ClipTextConfig {
   readonly projection: number | undefined;
 }
 
-const lowest = -3.4028234663852886e38; // what transformers masks with
+/** What transformers masks with. */
+const lowest = { fp32: -3.4028234663852886e38, fp16: -65504 } as const;
 
 /**
  * input_ids [batch, tokens], and of textual inversions token_kept [batch, tokens, 1], 0 where a token's embedding gives way and
  * else 1, and token_vectors [batch, tokens, width], what comes there and else 0 -> last_hidden_state, hidden_states.0 to .layers, and text_embeds of a model with a projection.
  */
-export function writeClipText(weights: Weights, config: ClipTextConfig): WrittenGraph {
-  const g = new Layers(weights);
+export function writeClipText(weights: Weights, config: ClipTextConfig, precision: ComputingPrecision): WrittenGraph {
+  const g = new Layers(weights, precision);
   const { tokens, width, layers, epsilon, projection } = config;
   const hiddenShape = ['batch', tokens, width];
 
@@ -37,12 +39,12 @@ export function writeClipText(weights: Weights, config: ClipTextConfig): Written
   const rows = g.rowsOf(ids);
   const table = g.parameter('text_model.embeddings.token_embedding.weight', [config.vocabulary, width]);
   const positions = g.parameter('text_model.embeddings.position_embedding.weight', [tokens, width]);
-  const kept = g.input(tokenInputs.kept, dataTypes.float32, ['batch', tokens, 1]);
-  const vectors = g.input(tokenInputs.vectors, dataTypes.float32, ['batch', tokens, width]);
+  const kept = g.floatInput(tokenInputs.kept, ['batch', tokens, 1]);
+  const vectors = g.floatInput(tokenInputs.vectors, ['batch', tokens, width]);
   const own = g.add(g.node('Mul', [g.node('Gather', [table, ids]), kept]), vectors);
   const embedded = g.add(own, positions);
-  const mask = g.floats(
-    Array.from({ length: tokens ** 2 }, (_, i) => (i % tokens > Math.floor(i / tokens) ? lowest : 0)),
+  const mask = g.numbers(
+    Array.from({ length: tokens ** 2 }, (_, i) => (i % tokens > Math.floor(i / tokens) ? lowest[precision] : 0)),
     [tokens, tokens],
   );
 

@@ -2,6 +2,8 @@
 // file, offset, length). So a graph takes some hundred kilobytes, whatever its weights take. Field numbers from onnx.proto3.
 
 import { dirname, relative, sep } from 'node:path';
+import type { ComputingPrecision } from '../../model-facts.js';
+import { toHalf } from '../numbers/half.js';
 import { type Attribute, attributeFields } from '../onnx/attributes.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { dataTypes, encodeNode, encodeValueInfo, externalData, type ValueInfo } from '../onnx/graph-file.js';
@@ -14,7 +16,7 @@ export interface WrittenGraph {
   readonly folder: string;
   readonly facts: GraphFacts;
   readonly bytes: Uint8Array;
-  /** What its weights take as float32, which they become when they are loaded. */
+  /** What its weights take as what the graph computes in, which they become when they are loaded. */
   readonly weightBytes: number;
   /** The same graph over one file of weights beside it. @param location that file's name */
   gathered(location: string): GatheredGraph;
@@ -36,13 +38,14 @@ export type Value = string;
 
 const opset = 17;
 const irVersion = 8;
-const bfloat16 = 16;
 const weightTypes: Readonly<Partial<Record<Dtype, number>>> = {
   F32: dataTypes.float32,
   F16: dataTypes.float16,
-  BF16: bfloat16,
+  BF16: dataTypes.bfloat16,
   F64: dataTypes.float64,
 };
+const computed = { fp32: dataTypes.float32, fp16: dataTypes.float16 } as const;
+const bytesPerNumber = { fp32: 4, fp16: 2 } as const;
 /** onnxruntime's own operators; none of them has a name of ONNX's at this opset. */
 const contributed: readonly string[] = ['MultiHeadAttention', 'QuickGelu', 'Gelu'];
 
@@ -55,15 +58,35 @@ export class GraphWriter {
   private readonly outputs: ValueInfo[] = [];
   private names = 0;
 
+  /** @param precision that it computes in; whatever it does, it takes and gives float32 */
+  constructor(readonly precision: ComputingPrecision = 'fp32') {}
+
+  /** In `dataTypes`. */
+  private get computes(): number {
+    return computed[this.precision];
+  }
+
   /** @param shape numbers are fixed, names are free */
   input(name: string, dataType: number, shape: readonly (number | string)[]): Value {
     this.inputs.push({ name, dataType, shape: [...shape] });
     return name;
   }
 
+  /** An input of floats, as what the graph computes in. */
+  floatInput(name: string, shape: readonly (number | string)[]): Value {
+    return this.toComputed(this.input(name, dataTypes.float32, shape));
+  }
+
   output(name: string, value: Value, shape: readonly (number | string)[]): void {
-    this.nodes.push(encodedNode('Identity', [value], [name], {}));
+    const plain = this.precision === 'fp32';
+    const attributes = plain ? {} : { to: dataTypes.float32 };
+    this.nodes.push(encodedNode(plain ? 'Identity' : 'Cast', [value], [name], attributes));
     this.outputs.push({ name, dataType: dataTypes.float32, shape: [...shape] });
+  }
+
+  /** float32 as what the graph computes in. */
+  toComputed(value: Value): Value {
+    return this.precision === 'fp32' ? value : this.node('Cast', [value], { to: this.computes });
   }
 
   /** A node with one output. @param inputs '' for one that is left out */
@@ -73,6 +96,13 @@ export class GraphWriter {
     return output;
   }
 
+  /** Constants as what the graph computes in. */
+  numbers(values: readonly number[], dims: readonly number[] = [values.length]): Value {
+    if (this.precision === 'fp32') return this.floats(values, dims);
+    return this.constant(this.computes, toHalf(values), dims);
+  }
+
+  /** Constants in float32, whatever the graph computes in. */
   floats(values: readonly number[], dims: readonly number[] = [values.length]): Value {
     return this.constant(dataTypes.float32, new Float32Array(values), dims);
   }
@@ -81,8 +111,12 @@ export class GraphWriter {
     return this.constant(dataTypes.int64, new BigInt64Array(values.map(BigInt)), dims);
   }
 
-  private constant(dataType: number, values: Float32Array | BigInt64Array, dims: readonly number[]): Value {
-    const raw = new Uint8Array(values.buffer);
+  private constant(
+    dataType: number,
+    values: Float32Array | BigInt64Array | Uint16Array,
+    dims: readonly number[],
+  ): Value {
+    const raw = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     const key = `${dataType} ${dims} ${Buffer.from(raw).toString('latin1')}`;
     const name = this.known.get(key) ?? `c${this.known.size}`;
     if (!this.known.has(key)) {
@@ -92,14 +126,18 @@ export class GraphWriter {
     return name;
   }
 
-  /** A tensor of the user's file as float32. onnxruntime folds the cast when it loads the graph. */
-  weight(name: string, place: TensorPlace): Value {
+  /**
+   * A tensor of the user's file. onnxruntime folds the cast, where one is needed, when it loads the graph.
+   * @param precision that it is wanted in
+   */
+  weight(name: string, place: TensorPlace, precision = this.precision): Value {
     this.weights.set(name, place);
-    if (place.dtype === 'F32') return name;
-    const cast = `${name}:float32`;
+    const to = computed[precision];
+    if (weightTypes[place.dtype] === to) return name;
+    const cast = `${name}:${precision}`;
     if (!this.known.has(cast)) {
       this.known.set(cast, cast);
-      this.nodes.push(encodedNode('Cast', [name], [cast], { to: dataTypes.float32 }));
+      this.nodes.push(encodedNode('Cast', [name], [cast], { to }));
     }
     return cast;
   }
@@ -113,14 +151,21 @@ export class GraphWriter {
     const facts = {
       inputs: byName(this.inputs),
       outputs: byName(this.outputs),
-      weightTypes: new Set([dataTypes.float32]),
+      weightTypes: new Set([...this.weights.values()].map(({ dtype }) => weightTypes[dtype]!)),
+      computes: new Set([this.computes]),
       cudaOnly: [],
       draws: false,
       halvings,
       files,
     };
     const elements = [...this.weights.values()].reduce((sum, { length, dtype }) => sum + length / dtypeBytes[dtype], 0);
-    return { folder, facts, bytes, weightBytes: 4 * elements, gathered: (location) => this.gathered(location) };
+    return {
+      folder,
+      facts,
+      bytes,
+      weightBytes: bytesPerNumber[this.precision] * elements,
+      gathered: (location) => this.gathered(location),
+    };
   }
 
   private gathered(location: string): GatheredGraph {

@@ -1,7 +1,7 @@
 // The layers that Stable Diffusion's parts are made of. Pictures are [rows, channels, height, width]; tokens are
 // [rows * tokens, width], since a Gemm keeps one copy of its weights where a MatMul with a transpose keeps two.
 
-import { dataTypes } from '../onnx/graph-file.js';
+import type { ComputingPrecision } from '../../model-facts.js';
 import type { TensorPlace } from '../safetensors/header.js';
 import { GraphWriter, type Value } from './graph-writer.js';
 import { changed, type RowRange } from './low-rank.js';
@@ -10,8 +10,11 @@ import { rowsOf, type Weights } from './weights.js';
 export type Activation = 'silu' | 'gelu' | 'quick_gelu' | 'relu';
 
 export class Layers extends GraphWriter {
-  constructor(readonly tensors: Weights) {
-    super();
+  constructor(
+    readonly tensors: Weights,
+    precision?: ComputingPrecision,
+  ) {
+    super(precision);
   }
 
   /** x * weight^T + bias, with a bias where the file has one. @param x [n, from] */
@@ -23,8 +26,8 @@ export class Layers extends GraphWriter {
   /** Outputs start..start+count of a linear layer, whose rows lie together in the file. */
   linearPart(x: Value, name: string, from: number, to: number, start: number, count: number): Value {
     const part = (tensor: string, shape: readonly number[]) => {
-      const own = this.weight(`${tensor}[${start}]`, rowsOf(this.tensors.take(tensor, shape), start, count));
-      return this.withChanges(own, tensor, shape, { start, count });
+      const place = rowsOf(this.tensors.take(tensor, shape), start, count);
+      return this.withChanges(`${tensor}[${start}]`, place, tensor, shape, { start, count });
     };
     const bias = this.tensors.has(`${name}.bias`) ? [part(`${name}.bias`, [to])] : [];
     return this.node('Gemm', [x, part(`${name}.weight`, [to, from]), ...bias], { transB: 1 });
@@ -46,7 +49,7 @@ export class Layers extends GraphWriter {
   /** Of a picture, over groups of its channels (Wu & He 2018). */
   groupNorm(x: Value, name: string, channels: number, groups: number, epsilon: number): Value {
     const grouped = this.node('Reshape', [x, this.integers([0, groups, -1])]);
-    const [one, zero] = [1, 0].map((value) => this.floats(Array(groups).fill(value)));
+    const [one, zero] = [1, 0].map((value) => this.numbers(Array(groups).fill(value)));
     const normed = this.node('InstanceNormalization', [grouped, one!, zero!], { epsilon: { float: epsilon } });
     const whole = this.node('Reshape', [normed, this.node('Shape', [x])]);
     const perChannel = (which: string) => {
@@ -111,7 +114,12 @@ export class Layers extends GraphWriter {
     return this.node('Reshape', [x, this.node('Concat', [rows, this.integers(dims)], { axis: 0 })]);
   }
 
-  /** Sinusoids of each number (Vaswani et al. 2017), as get_timestep_embedding makes them. @param x [n] @returns [n, width] */
+  /**
+   * Sinusoids of each number (Vaswani et al. 2017), as get_timestep_embedding makes them: in float32, since half floats know
+   * no timestep beyond 2,048 from the next.
+   * @param x [n], float32
+   * @returns [n, width], as what the graph computes in
+   */
   sinusoids(x: Value, width: number, { cosineFirst, shift }: { cosineFirst: boolean; shift: number }): Value {
     const half = width / 2;
     const { fround } = Math;
@@ -121,20 +129,26 @@ export class Layers extends GraphWriter {
     const column = this.node('Reshape', [x, this.integers([-1, 1])]);
     const angles = this.node('Mul', [column, this.floats(frequencies, [1, half])]);
     const waves = ['Sin', 'Cos'].map((wave) => this.node(wave, [angles]));
-    return this.node('Concat', cosineFirst ? waves.reverse() : waves, { axis: 1 });
-  }
-
-  asFloat(x: Value): Value {
-    return this.node('Cast', [x], { to: dataTypes.float32 });
+    return this.toComputed(this.node('Concat', cosineFirst ? waves.reverse() : waves, { axis: 1 }));
   }
 
   /** A whole tensor, with what LoRAs change of it. */
   parameter(name: string, shape: readonly number[]): Value {
-    return this.withChanges(this.weight(name, this.tensors.take(name, shape)), name, shape);
+    return this.withChanges(name, this.tensors.take(name, shape), name, shape);
   }
 
-  private withChanges(weight: Value, name: string, shape: readonly number[], rows?: RowRange): Value {
-    return this.tensors.changesOf(name).reduce((value, change) => changed(this, value, shape, change, rows), weight);
+  /** Sums are taken in float32, and rounded once. @param value its name in the graph */
+  private withChanges(
+    value: Value,
+    place: TensorPlace,
+    name: string,
+    shape: readonly number[],
+    rows?: RowRange,
+  ): Value {
+    const changes = this.tensors.changesOf(name);
+    if (changes.length === 0) return this.weight(value, place);
+    const plain = this.weight(value, place, 'fp32');
+    return this.toComputed(changes.reduce((sum, change) => changed(this, sum, shape, change, rows), plain));
   }
 
   place(name: string, shape: readonly number[]): TensorPlace {

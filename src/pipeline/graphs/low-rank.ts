@@ -31,7 +31,7 @@ export interface RowRange {
 export type WeightChanges = ReadonlyMap<string, readonly WeightChange[]>;
 
 /**
- * @param weight a value of this shape, or of some of its rows
+ * @param weight a value of this shape, or of some of its rows, in float32
  * @param rows which of them; all if absent
  */
 export function changed(
@@ -101,4 +101,4 @@ function tucker(
 
 /** A tensor of the LoRA's file; where it lies is its name, as two files may use the same keys. */
 const factor = (g: GraphWriter, place: TensorPlace, shape: readonly number[]) =>
-  g.weight(`${place.file}:${place.offset}`, { ...place, shape });
+  g.weight(`${place.file}:${place.offset}`, { ...place, shape }, 'fp32');

@@ -1,6 +1,7 @@
 // The UNet of Stable Diffusion 1, 2 and XL. Source: diffusers, unet_2d_condition.py and unet_2d_blocks.py; Podell et al. 2023 for
 // the added embeddings, Luo et al. 2023 for the guidance's. It takes one timestep for each row.
 
+import type { ComputingPrecision } from '../../model-facts.js';
 import { dataTypes } from '../onnx/graph-file.js';
 import type { Value, WrittenGraph } from './graph-writer.js';
 import { Layers } from './layers.js';
@@ -43,15 +44,15 @@ export interface UNetConfig {
 const fusedFrom = 1024;
 
 /** @throws ModelFolderError when the weights are not those of the config */
-export function writeUNet(weights: Weights, config: UNetConfig): WrittenGraph {
-  const g = new Layers(weights);
+export function writeUNet(weights: Weights, config: UNetConfig, precision: ComputingPrecision): WrittenGraph {
+  const g = new Layers(weights, precision);
   const { levels, groups, epsilon, contextWidth, sampleSize } = config;
   const norm = { groups, epsilon };
   const last = levels.length - 1;
 
-  const sample = g.input('sample', dataTypes.float32, ['batch', config.inChannels, 'height', 'width']);
+  const sample = g.floatInput('sample', ['batch', config.inChannels, 'height', 'width']);
   const timestep = g.input('timestep', dataTypes.float32, ['batch']);
-  const prompt = g.input('encoder_hidden_states', dataTypes.float32, ['batch', 'sequence', contextWidth]);
+  const prompt = g.floatInput('encoder_hidden_states', ['batch', 'sequence', contextWidth]);
   const context = { tokens: g.node('Reshape', [prompt, g.integers([-1, contextWidth])]), rows: g.rowsOf(sample) };
   const time = timeEmbedding(g, timestep, context, config);
   const attend = (x: Value, name: string, level: number, layers: number, heads = levels[level]!.heads) => {
@@ -118,12 +119,12 @@ function timeEmbedding(g: Layers, timestep: Value, { rows }: Context, config: UN
 
   let sinusoids = g.sinusoids(timestep, first, { cosineFirst, shift });
   if (guidanceWidth !== undefined) {
-    const guidance = g.input('timestep_cond', dataTypes.float32, ['batch', guidanceWidth]);
+    const guidance = g.floatInput('timestep_cond', ['batch', guidanceWidth]);
     sinusoids = g.add(sinusoids, g.linear(guidance, 'time_embedding.cond_proj', guidanceWidth, first));
   }
   let embedding = embed(sinusoids, 'time_embedding', first);
   if (added) {
-    const pooled = g.input('text_embeds', dataTypes.float32, ['batch', 'pooled']);
+    const pooled = g.floatInput('text_embeds', ['batch', 'pooled']);
     const ids = g.input('time_ids', dataTypes.float32, ['batch', 'ids']);
     const times = g.inRows(g.sinusoids(ids, added.timeWidth, { cosineFirst, shift }), rows, [-1]);
     const joined = g.node('Concat', [pooled, times], { axis: 1 });

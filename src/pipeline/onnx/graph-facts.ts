@@ -11,8 +11,10 @@ import { onlyOnGpus } from './unfuse/index.js';
 export interface GraphFacts {
   readonly inputs: ReadonlyMap<string, ValueInfo>;
   readonly outputs: ReadonlyMap<string, ValueInfo>;
-  /** Dtypes of the weights, as in `dataTypes`; those of counts and shapes left out. */
+  /** Dtypes of the weights as they are stored, as in `dataTypes`; those of small constants left out. */
   readonly weightTypes: ReadonlySet<number>;
+  /** The same of what they are computed with: weights may be cast before. */
+  readonly computes: ReadonlySet<number>;
   /** Operators of onnxruntime's own that its provider for the CPU lacks, and that cannot be rewritten for it. */
   readonly cudaOnly: readonly string[];
   /** How often the graph halves its picture's sides. */
@@ -24,7 +26,15 @@ export interface GraphFacts {
 }
 
 const drawOperators = ['RandomNormal', 'RandomNormalLike', 'RandomUniform', 'RandomUniformLike'];
-const weightDataTypes: readonly number[] = [dataTypes.float32, dataTypes.float16, dataTypes.float64];
+const weightDataTypes: readonly number[] = [
+  dataTypes.float32,
+  dataTypes.float16,
+  dataTypes.float64,
+  dataTypes.bfloat16,
+];
+
+/** Elements. What is smaller may be a table or a scale, which is float32 in graphs of any precision. */
+const smallestWeight = 512;
 
 /** Files of weights beside a graph. */
 const maxExternalFiles = 10_000;
@@ -38,20 +48,24 @@ export function graphFacts(path: string): GraphFacts {
       ...{ irVersion, opsets, functionDomains },
       domains: new Set(graph.nodes.map(({ domain }) => domain)),
     });
-    const weightTypes = new Set<number>();
+    const weights = new Map<string, number>();
+    const constants = new Map<string, number>();
     const external = new Map<string, number>();
-    for (const { dataType, externalData } of graph.initializers()) {
-      if (weightDataTypes.includes(dataType)) weightTypes.add(dataType);
+    for (const { name, dataType, dims, externalData } of graph.initializers()) {
+      const elements = dims.reduce((product, side) => product * side, 1);
+      if (weightDataTypes.includes(dataType)) (elements < smallestWeight ? constants : weights).set(name, dataType);
       if (!externalData) continue;
       external.set(externalData.location, Math.max(external.get(externalData.location) ?? 0, externalData.end));
       if (external.size > maxExternalFiles)
         throw new RangeError(`it has weights in more than ${maxExternalFiles} files`);
     }
     for (const [location, end] of external) checkExternalData(dirname(path), location, end);
+    const floats = weights.size > 0 ? weights : constants;
     return {
       inputs: byName(graph.inputs),
       outputs: byName(graph.outputs),
-      weightTypes,
+      weightTypes: new Set(floats.values()),
+      computes: computedWith(graph.nodes, floats),
       cudaOnly: onlyOnGpus(graph.nodes),
       halvings: graph.nodes.filter(halves).length,
       files: [path, ...[...external.keys()].map((location) => join(dirname(path), location))],
@@ -70,6 +84,15 @@ function checkExternalData(folder: string, location: string, end: number): void 
   if (!isThere(folder, location)) throw new RangeError(`its weights ${location} are missing`);
   const { size } = checkFile(folder, location);
   if (size < end) throw new RangeError(`its weights ${location} are truncated: ${size} bytes of at least ${end}`);
+}
+
+/** @param weights their dtypes, by name */
+function computedWith(nodes: readonly GraphNode[], weights: ReadonlyMap<string, number>): ReadonlySet<number> {
+  const types = nodes.flatMap((node) => {
+    const own = node.inputs.flatMap((input) => weights.get(input) ?? []);
+    return node.opType === 'Cast' && own.length > 0 ? [attributeOf(node, 'to')?.int ?? own[0]!] : own;
+  });
+  return new Set(types.filter((type) => weightDataTypes.includes(type)));
 }
 
 const byName = (values: readonly ValueInfo[]) => new Map(values.map((value) => [value.name, value]));

@@ -27,7 +27,7 @@ const external = 1; // TensorProto.DataLocation
 const referredBytes = 1024;
 
 /** TensorProto.DataType */
-export const dataTypes = { float32: 1, int32: 6, int64: 7, float16: 10, float64: 11 } as const;
+export const dataTypes = { float32: 1, int32: 6, int64: 7, float16: 10, float64: 11, bfloat16: 16 } as const;
 
 export interface GraphNode {
   inputs: string[];

@@ -1,0 +1,73 @@
+// What the graphs of a model compute in, and what decided it.
+// Source of the VAE's part: diffusers, pipelines/stable_diffusion_xl, upcast_vae, which the pipelines of Stable Diffusion 1 and 2 lack.
+
+import type { ComputingPrecision, Precision } from '../../model-facts.js';
+import { type Decided, firstOf } from '../checkpoint/decided.js';
+import type { Part } from '../checkpoint/model-source.js';
+import { dataTypes } from '../onnx/graph-file.js';
+import type { Component } from './components.js';
+import type { Json } from './configs.js';
+import type { Family } from './family.js';
+import { ModelFolderError } from './model-folder-error.js';
+import type { Settings } from './schemas.js';
+
+/** A GPU has units for half precision, a CPU has none. */
+export const computesBest = { cpu: 'fp32', cuda: 'fp16' } as const;
+
+/** The key `precision` calls both halves of the VAE by one name. */
+const settingsName = (component: Component) =>
+  component === 'vae_encoder' || component === 'vae_decoder' ? 'vae' : component;
+
+export interface ComputingFacts {
+  readonly settings: Settings;
+  readonly architecture: Family['architecture'];
+  /** config.json of the VAE */
+  readonly vae: Json;
+  /** Where nothing else is said. */
+  readonly best: ComputingPrecision;
+}
+
+/** What a part is to compute in, where its graph is ours to write. */
+export function computingOf(
+  component: Component,
+  { settings: { precision }, architecture, vae, best }: ComputingFacts,
+): Decided<ComputingPrecision> {
+  const name = settingsName(component);
+  const upcast = name === 'vae' && architecture === 'sdxl' && vae._class_name !== 'AutoencoderTiny';
+  return firstOf<ComputingPrecision>(
+    [typeof precision === 'string' ? precision : precision?.[name], 'precision in img2img.json'],
+    [upcast && vae.force_upcast !== false ? 'fp32' : undefined, 'force_upcast of the VAE'],
+    [best, `the default on a ${best === 'fp16' ? 'GPU' : 'CPU'}`],
+  );
+}
+
+/** @throws ModelFolderError for a precision of what is not there, or of graphs that were exported and keep their own */
+export function checkPrecision({ precision }: Settings, parts: ReadonlyMap<Component, Part>): void {
+  if (precision === undefined) return;
+  const graphs = [...parts].map(([component, { graph }]) => ({ name: settingsName(component), graph }));
+  const asked = typeof precision === 'string' ? graphs.map(({ name }) => name) : Object.keys(precision);
+  const missing = asked.find((name) => !graphs.some((each) => each.name === name));
+  if (missing !== undefined) {
+    throw new ModelFolderError(`img2img.json has precision.${missing}, and the model has no ${missing}`);
+  }
+  const isWritten = (name: string) => graphs.some((each) => each.name === name && typeof each.graph === 'object');
+  const exported = asked.filter((name) => !isWritten(name));
+  const ours = typeof precision === 'object' && exported.length > 0 ? exported[0] : undefined;
+  const told = ours !== undefined ? `precision.${ours}` : exported.length === asked.length ? 'precision' : undefined;
+  if (told === undefined) return;
+  throw new ModelFolderError(
+    `img2img.json has ${told}, which is for safetensors; an exported ONNX graph computes in the precision that it was exported in`,
+  );
+}
+
+/** What a part computes in. @param asked of a graph that is ours */
+export function computesOf({ graph, facts }: Part, asked: ComputingPrecision): Precision {
+  if (typeof graph === 'object') return asked;
+  const types = facts.computes.size > 0 ? facts.computes : facts.weightTypes;
+  const half = types.has(dataTypes.float16) || types.has(dataTypes.bfloat16);
+  const full = types.has(dataTypes.float32) || types.has(dataTypes.float64);
+  return half ? (full ? 'mixed' : 'fp16') : 'fp32';
+}
+
+export const together = (parts: readonly Precision[]): Precision =>
+  parts.every((each) => each === parts[0]) ? (parts[0] ?? 'fp32') : 'mixed';
