@@ -130,8 +130,8 @@ const sheets: Readonly<Record<string, Sheet>> = {
       {
         rows: styles.map((prompt) =>
           [photo, drawing].flatMap((starter) => [
-            untouched(starter),
-            ...[25, 50, 75].map((influence) => made(`${prompt}, ${influence}`, starter, { prompt, influence })),
+            { ...untouched(starter), label: prompt },
+            ...[25, 50, 75].map((influence) => made(`influence ${influence}`, starter, { prompt, influence })),
           ]),
         ),
       },
@@ -188,7 +188,8 @@ async function draw({ cell, blocks }: Sheet): Promise<Sharp> {
           left,
           top,
         });
-        const size = Math.min(12, (1.7 * cell) / one.label.length); // no wider than its cell
+        // A letter is about 0.6 of the size wide: at most nine tenths of the cell, so that neighbours stay apart.
+        const size = Math.min(12, (1.5 * cell) / one.label.length);
         write(left, top + cell + 14, size, one.label);
       }
       top += cell + labelHeight;

@@ -2,12 +2,12 @@
 // <model>.json and <model>.md beside this file; sections that are not named keep their former figures. Half an hour.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { type Picture, read } from '../test/picture-statistics.js';
 import { report } from './report.js';
-import { type Evaluation, type Repaint, type Starter, sections } from './sections.js';
+import { type Evaluation, type Repaint, type Simulated, type Starter, sections } from './sections.js';
 import { startService } from './service.js';
 
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
@@ -25,6 +25,11 @@ const starters: Starter[] = await Promise.all(
     return { ...scene, number, bytes, picture: await read(bytes) };
   }),
 );
+
+const simulated: Simulated = async (look) => {
+  const names = (await readdir(here('simulated'))).filter((name) => name.startsWith(`${look}-`));
+  return Promise.all(names.map(async (name) => read(await readFile(here(`simulated/${name}`)))));
+};
 
 const service = await startService();
 let made = 0;
@@ -49,7 +54,7 @@ const results: Evaluation = { ...before };
 try {
   for (const [name, section] of Object.entries(sections)) {
     if (wanted.length > 0 && !wanted.includes(name)) continue;
-    Object.assign(results, { [name]: await section(starters, repaint) });
+    Object.assign(results, { [name]: await section(starters, repaint, simulated) });
     console.error(name, JSON.stringify(results[name as keyof Evaluation]));
   }
 } finally {

@@ -1,6 +1,7 @@
 // The figures as a page.
 
 import { accuracy, labels } from './classifier.js';
+import { looks as measures } from './looks.js';
 import type { Evaluation, Shift } from './sections.js';
 
 const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
@@ -20,7 +21,7 @@ export function report(model: string, results: Evaluation): string {
     `\`npm run models:eval ${model}\`${results.made ? ` on ${results.made}` : ''}. Every picture is made by the service, at 256 x 256 and the model's defaults unless said
 otherwise, from the starters in \`evaluation/starters\`: plain scenes that no training drew, half of them photograph-like. The seed is the starter's number.`,
   ];
-  const { autoencoder, style, composition, colours, negatives, guidance } = results;
+  const { autoencoder, style, looks, composition, colours, negatives, guidance } = results;
   if (autoencoder) {
     parts.push(`## Autoencoder
 
@@ -43,6 +44,18 @@ It names the style of ${percent(accuracy.untouched)} of untouched held-out drawi
 By chance it would be ${percent(1 / labels.length)}; of the starters themselves it says the asked-for style of ${percent(style.ofStarters)}.
 
 ${table(['style', 'recognised', 'taken for'], rows)}`);
+  }
+  if (looks) {
+    const rows = looks.map((l) => [
+      `${l.look}: ${measures[l.look].name}`,
+      ...[l.starters, l.at25, l.at50, l.simulated].map((value) => value.toFixed(2)),
+    ]);
+    parts.push(`## The look
+
+A judge may be content with less than an eye. These measures (\`evaluation/looks.ts\`) run from 0 to 1 and know nothing of it. Means of ${looks[0]?.pictures} starters, half of them
+photograph-like, and of six pictures that the code of \`models/training\` made of the drawn ones.
+
+${table(['look', 'starters', 'influence 25', 'influence 50', 'simulated'], rows)}`);
   }
   if (composition) {
     const rows = composition.map((c) => [c.influence, c.layout.toFixed(3), c.distance.toFixed(3)]);

@@ -11,7 +11,8 @@ import {
   type Picture,
   towards,
 } from '../test/picture-statistics.js';
-import { classify, labels, styleOf } from './classifier.js';
+import { classify, styleOf } from './classifier.js';
+import { type Look, looks } from './looks.js';
 import type { Fields } from './service.js';
 
 export interface Starter {
@@ -22,6 +23,7 @@ export interface Starter {
   readonly bytes: Buffer;
   readonly picture: Picture;
 }
+export type Simulated = (look: Look) => Promise<Picture[]>;
 export type Repaint = (starter: Starter, fields: Fields) => Promise<Picture>;
 
 /** How often, and how far on average, a change moved a statistic in the direction that was asked for. */
@@ -41,6 +43,8 @@ export interface Evaluation {
     ofStarters: number;
     styles: Record<string, { right: number; of: number; mistaken: string[] }>;
   };
+  /** Of each measured look its mean on the starters, on results at influence 25 and 50, and on simulated pictures. */
+  looks?: { look: Look; starters: number; at25: number; at50: number; simulated: number; pictures: number }[];
   composition?: { influence: number; layout: number; distance: number; pictures: number }[];
   colours?: Shift[];
   negatives?: Shift[];
@@ -68,6 +72,8 @@ export const phrases: Readonly<Record<string, readonly string[]>> = {
   lowpoly: ['low-poly', 'low poly art'],
   woodcut: ['woodcut', 'woodcut print'],
 };
+
+const styles = Object.keys(phrases);
 
 /** Directions in RGB. */
 const tones: Readonly<Record<string, readonly [number, number, number]>> = {
@@ -120,31 +126,57 @@ export const sections = {
   },
 
   async style(starters: readonly Starter[], repaint: Repaint) {
-    const styles: Record<string, { right: number; of: number; mistaken: string[] }> = {};
+    const results: Record<string, { right: number; of: number; mistaken: string[] }> = {};
     let before = 0;
     await inTurn(starters, async (starter, i) => {
-      const style = labels[i % labels.length]!;
-      const turn = Math.floor(i / labels.length);
+      const style = styles[i % styles.length]!;
+      const turn = Math.floor(i / styles.length);
       const phrase = phrases[style]![turn % 2]!;
       // Every other prompt also says what the starter shows.
       const prompt = turn % 4 < 2 ? phrase : `${starter.content}, ${phrase}`;
       if ((await styleOf(starter.picture)) === style) before++;
       const seen = await styleOf(await repaint(starter, { prompt }));
-      styles[style] ??= { right: 0, of: 0, mistaken: [] };
-      const entry = styles[style];
+      results[style] ??= { right: 0, of: 0, mistaken: [] };
+      const entry = results[style];
       entry.of++;
       if (seen === style) entry.right++;
       else entry.mistaken.push(seen);
     });
-    const right = Object.values(styles).reduce((sum, entry) => sum + entry.right, 0);
-    return { share: right / starters.length, pictures: starters.length, ofStarters: before / starters.length, styles };
+    const right = Object.values(results).reduce((sum, entry) => sum + entry.right, 0);
+    return {
+      share: right / starters.length,
+      pictures: starters.length,
+      ofStarters: before / starters.length,
+      styles: results,
+    };
+  },
+
+  async looks(starters: readonly Starter[], repaint: Repaint, simulated: Simulated) {
+    // The starters of which the simulated pictures were made, and as many photograph-like ones.
+    const some = starters.slice(0, 12);
+    return inTurn(Object.entries(looks) as [Look, (typeof looks)[Look]][], async ([look, { measure }]) => {
+      const at = async (influence: number) =>
+        mean(
+          await inTurn(some, async (starter) =>
+            measure(await repaint(starter, { prompt: phrases[look]![0]!, influence })),
+          ),
+        );
+      return {
+        look,
+        starters: mean(some.map(({ picture }) => measure(picture))),
+        at25: await at(25),
+        at50: await at(50),
+        simulated: mean((await simulated(look)).map(measure)),
+        pictures: some.length,
+      };
+    });
   },
 
   async composition(starters: readonly Starter[], repaint: Repaint) {
     const some = starters.slice(0, 50);
     return inTurn([0, 25, 50, 75, 100], async (influence) => {
       const values = await inTurn(some, async (starter, i) => {
-        const prompt = phrases[labels[i % labels.length]!]![0]!;
+        const prompt = phrases[styles[i % styles.length]!]![0]!;
         const picture = await repaint(starter, { prompt, influence });
         const layout = correlation(colourGrid(picture, 16), colourGrid(starter.picture, 16));
         return { layout, distance: distance(picture, starter.picture) };

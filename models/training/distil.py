@@ -26,7 +26,7 @@ from groups import Groups, drawers, held_out
 from restyling import Batch, draw_batch, encoder_of
 from sample_sheet import PROMPTS, guided, lcm_repaint, make_sheet
 from tokenizer import Tokenizer
-from training import Average, Log, add_common_arguments, add_compile_argument, autocast, learning_rate, start
+from training import Average, Log, add_common_arguments, add_compile_argument, add_drawing_arguments, autocast, learning_rate, start
 
 TEACHER_STEPS = 8
 
@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--diffusion", type=Path, required=True, help="the teacher")
     add_common_arguments(parser, minutes=30)
     add_compile_argument(parser)
+    add_drawing_arguments(parser)
     parser.add_argument("--groups", type=int, nargs=2, default=(500, 200), help="newest groups kept, of 128 and 256 pixels")
     parser.add_argument("--batch", type=int, default=16, help="trajectories at once at 16x16; half of it at 32x32")
     parser.add_argument("--peak-rate", type=float, default=4e-4)
@@ -72,7 +73,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=int, default=len(PROMPTS), help="prompts on the sheet")
     arguments = parser.parse_args()
     device, rng = start(arguments)
-    executor = drawers()
+    executor = drawers(arguments.workers)
 
     tokenizer = Tokenizer.load(arguments.tokenizer)
     empty = torch.tensor([tokenizer("")])
@@ -95,7 +96,7 @@ def main() -> None:
         progress = checkpoint.resume(arguments.out, student, average, optimizer, device)
         step, points = progress["step"], progress["points"]
     log = Log(arguments.out / "log.jsonl")
-    groups = {size: Groups(executor, arguments.seed + 5000 + step, size, kept, encode) for size, kept in zip((128, 256), arguments.groups)}
+    groups = {size: Groups(executor, arguments.seed + 5000 + step, size, kept, encode, photographs=arguments.photographs) for size, kept in zip((128, 256), arguments.groups)}
 
     def evaluate() -> dict[str, float]:
         """Mean squared error of predicted ends on held-out trajectories, by timestep."""

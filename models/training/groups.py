@@ -7,6 +7,7 @@ import os
 import threading
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
 from typing import Callable
 
 import numpy as np
@@ -19,9 +20,9 @@ from render import render_group
 HELD_OUT_SEED = 999
 
 
-def draw(seed: int, size: int, number: int) -> tuple[np.ndarray, list[LookRecord]]:
-    """Group `number` of a seed: uint8 [VERSIONS, size, size, 3] and its records."""
-    pictures, records = render_group(np.random.default_rng([seed, size, number]), size)
+def draw(seed: int, size: int, number: int, photographs: Path | None = None) -> tuple[np.ndarray, list[LookRecord]]:
+    """Group `number` of a seed: uint8 [VERSIONS, size, size, 3] and its records; some of windows of `photographs`."""
+    pictures, records = render_group(np.random.default_rng([seed, size, number]), size, photographs)
     return np.stack(pictures), records
 
 
@@ -48,8 +49,16 @@ class Groups:
     """
 
     def __init__(
-        self, executor: ProcessPoolExecutor, seed: int, size: int, capacity: int, prepare: Callable[[np.ndarray], np.ndarray], ahead: int = 8
+        self,
+        executor: ProcessPoolExecutor,
+        seed: int,
+        size: int,
+        capacity: int,
+        prepare: Callable[[np.ndarray], np.ndarray],
+        ahead: int = 8,
+        photographs: Path | None = None,
     ) -> None:
+        self.photographs = photographs
         self.executor, self.seed, self.size, self.capacity, self.prepare = executor, seed, size, capacity, prepare
         self.kept: list[np.ndarray] = []
         self.records: list[list[LookRecord]] = []
@@ -64,7 +73,7 @@ class Groups:
         return len(self.kept)
 
     def _order(self) -> None:
-        self.pending.append(self.executor.submit(draw, self.seed, self.size, self.ordered))
+        self.pending.append(self.executor.submit(draw, self.seed, self.size, self.ordered, self.photographs))
         self.ordered += 1
 
     def _take(self) -> None:

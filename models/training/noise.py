@@ -16,6 +16,8 @@ from torch import Tensor
 
 FIELD_SIZE = 768
 FIELDS_PER_KIND = 6
+#: Pixels after which what lies still in the picture repeats: the denoiser's coarsest grid.
+LATTICE = 32
 
 
 @lru_cache(maxsize=None)
@@ -44,6 +46,21 @@ def noise(rng: np.random.Generator, size: int, exponent: float) -> Tensor:
     if rng.random() < 0.5:
         field = field.T
     return field
+
+
+@lru_cache(maxsize=None)
+def lattice_noise(size: int, shortest: float, longest: float, seed: int = 0) -> Tensor:
+    """Noise [size, size] with waves of `shortest` to `longest` pixels that repeats every LATTICE, at the same place in every picture.
+
+    0 mean, unit deviation. A network whose coarsest grid is as wide can know it by heart. Shared: not to be changed in place.
+    """
+    frequency = np.fft.fftfreq(LATTICE)
+    radius = np.hypot(frequency[:, None], frequency[None])
+    band = (radius <= 1 / shortest + 1e-6) & (radius >= 1 / longest - 1e-6)
+    spectrum = np.fft.fft2(np.random.default_rng(seed).standard_normal((LATTICE, LATTICE))) * band
+    tile = np.real(np.fft.ifft2(spectrum))
+    repeats = -(-size // LATTICE)
+    return torch.from_numpy((tile / tile.std()).astype(np.float32)).tile(repeats, repeats)[:size, :size]
 
 
 @dataclass

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from captions import LookRecord
+from photographs import window
 from png import write_sheet
 from scenes import draw_scene
 from styles import QUALITIES, STYLES, TONES
@@ -22,6 +23,8 @@ from styles import QUALITIES, STYLES, TONES
 VERSIONS = 6
 #: The versions that differ in one word.
 TWINS = (VERSIONS - 2, VERSIONS - 1)
+#: Share of scenes that are photographs, where there are some.
+PHOTOGRAPHS_SHARE = 0.35
 Rng = np.random.Generator
 
 #: Styles that carry their own, nearly colourless palette: tones and vivid colours would contradict them.
@@ -30,7 +33,7 @@ CONTRADICTIONS = [{"bright", "dark"}, {"vivid", "muted"}, {"warm", "cold"}, {"de
 
 
 #: Styles that are hard to learn are drawn twice as often as the others.
-HARD = {"flat", "lowpoly", "watercolour", "pastel", "comic", "photo"}
+HARD = {"flat", "lowpoly", "watercolour", "oil", "pixel", "pastel", "comic", "photo"}
 SHARES = np.array([2.0 if style in HARD else 1.0 for style in STYLES])
 
 
@@ -80,9 +83,15 @@ def to_bytes(picture: Tensor) -> np.ndarray:
     return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
 
 
-def render_group(rng: Rng, size: int) -> tuple[list[np.ndarray], list[LookRecord]]:
-    """One scene in VERSIONS looks; the first is plain, the last two (TWINS) differ in one word and in nothing else."""
-    scene, content, photograph_like = draw_scene(rng, size)
+def render_group(rng: Rng, size: int, photographs: Path | None = None) -> tuple[list[np.ndarray], list[LookRecord]]:
+    """One scene in VERSIONS looks; the first is plain, the last two (TWINS) differ in one word and in nothing else.
+
+    With a folder of `photographs` some scenes are windows of those.
+    """
+    if photographs and rng.random() < PHOTOGRAPHS_SHARE:
+        (scene, content), photograph_like = window(rng, size, photographs), True
+    else:
+        scene, content, photograph_like = draw_scene(rng, size)
     records = [plain_record(content, photograph_like)]
     records += [random_record(rng, content) for _ in range(VERSIONS - 2)]
     records.append(twin_of(rng, records[-1]))
@@ -100,9 +109,10 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--groups", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--photographs", type=Path, help="what photographs.py wrote")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    rows = [render_group(np.random.default_rng([arguments.seed, group]), arguments.size) for group in range(arguments.groups)]
+    rows = [render_group(np.random.default_rng([arguments.seed, group]), arguments.size, arguments.photographs) for group in range(arguments.groups)]
     write_sheet(arguments.out / "sheet.png", [pictures for pictures, _ in rows])
     for _, records in rows:
         print(records[0]["content"], *(" + ".join(filter(None, [r["style"], *r["qualities"], *r["tones"]])) for r in records[1:]), sep=" | ")

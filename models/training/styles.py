@@ -11,95 +11,19 @@ from typing import Callable
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from filters import dilate, grid, kuwahara, levels, luminance, outlines, saturate, smooth, tinted
+from lens import photo
 from noise import cells, noise, paint_cells
+from pixels import pixel
+from strokes import oil
+from washes import watercolour
 
 Rng = np.random.Generator
-LUMINANCE = torch.tensor([0.30, 0.59, 0.11])
-
-
-def luminance(picture: Tensor) -> Tensor:
-    """[3, size, size] to [size, size]."""
-    return torch.einsum("chw,c->hw", picture, LUMINANCE)
-
-
-def saturate(picture: Tensor, amount: float) -> Tensor:
-    """Move colours away from grey (amount > 1) or towards it (amount < 1)."""
-    grey = luminance(picture)[None]
-    return grey + (picture - grey) * amount
-
-
-def smooth(picture: Tensor, radius: int) -> Tensor:
-    """Two box filters of 2*radius+1 pixels, about a Gaussian. Takes [3, size, size] or [size, size]."""
-    flat = picture.dim() == 2
-    batch = picture[None, None] if flat else picture[None]
-    for _ in range(2):
-        batch = F.avg_pool2d(F.pad(batch, (radius,) * 4, mode="replicate"), 2 * radius + 1, 1)
-    return batch[0, 0] if flat else batch[0]
-
-
-def kuwahara(picture: Tensor, radius: int) -> Tensor:
-    """Kuwahara's filter: each pixel becomes the mean of the calmest of the four squares of radius+1 pixels at whose corner it is."""
-    size = picture.shape[-1]
-    values = torch.cat([picture, luminance(picture)[None] ** 2])
-    means = F.avg_pool2d(F.pad(values[None], (radius,) * 4, mode="replicate"), radius + 1, 1)[0]
-    corners = torch.stack([means[:, y : y + size, x : x + size] for y in (0, radius) for x in (0, radius)])
-    variance = corners[:, 3] - torch.einsum("nchw,c->nhw", corners[:, :3], LUMINANCE) ** 2
-    return corners[:, :3].gather(0, variance.argmin(0).expand(1, 3, size, size))[0]
-
-
-def dilate(mask: Tensor, radius: int = 1) -> Tensor:
-    """Widen the bright parts of a mask [size, size]."""
-    return F.max_pool2d(mask[None, None], 2 * radius + 1, 1, radius)[0, 0]
-
-
-def outlines(picture: Tensor, gain: float = 7.0) -> Tensor:
-    """Where colours change: 1 on edges, 0 elsewhere, [size, size], about two pixels wide."""
-    calm = smooth(picture, 1)
-    edge = torch.zeros(picture.shape[1:])
-    edge[:, 1:] = (calm[:, :, 1:] - calm[:, :, :-1]).abs().amax(0)
-    edge[1:] = torch.maximum(edge[1:], (calm[:, 1:] - calm[:, :-1]).abs().amax(0))
-    return dilate((edge * gain * 2 - 0.6).clamp(0, 1))
-
-
-def grid(size: int) -> tuple[Tensor, Tensor]:
-    """Pixel rows and columns [size, size]."""
-    axis = torch.arange(size, dtype=torch.float32)
-    return torch.meshgrid(axis, axis, indexing="ij")
-
-
-def displace(picture: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Take every pixel from a place moved by (rows, columns) pixels."""
-    size = picture.shape[-1]
-    y, x = grid(size)
-    y, x = (y + rows).long().clamp(0, size - 1), (x + columns).long().clamp(0, size - 1)
-    return picture[:, y, x]
-
-
-def levels(picture: Tensor, steps: int) -> Tensor:
-    """Round the brightness to a few levels and keep the colours."""
-    grey = luminance(picture)
-    return picture + ((grey * steps).round() / steps - grey)[None]
-
-
-def tinted(grey: Tensor, tone: tuple[float, float, float]) -> Tensor:
-    """A grey picture [size, size] in one tone."""
-    return grey[None] * torch.tensor(tone)[:, None, None]
 
 
 # --- styles -----------------------------------------------------------------------------------------------------
-
-
-def photo(picture: Tensor, rng: Rng) -> Tensor:
-    """Uneven light, dark corners, surface texture, grain: makes a drawing look photographed."""
-    size = picture.shape[-1]
-    y, x = grid(size)
-    light = 1 + 0.08 * noise(rng, size, 1.8) + 0.06 * noise(rng, size, 1.2) + 0.2 * (0.5 - y / size) + 0.15 * (x / size - 0.5)
-    light = light * (1 - 0.6 * (torch.hypot(x / size - 0.5, y / size - 0.5) - 0.3).clamp(0, 1))
-    picture = saturate(smooth(picture, 1) * 0.9 + 0.04, 0.85) * light
-    return picture + 0.012 * noise(rng, size, 0.6)
 
 
 def flat(picture: Tensor, rng: Rng) -> Tensor:
@@ -162,13 +86,6 @@ def neon(picture: Tensor, rng: Rng) -> Tensor:
 NEON_TONES = [(1.0, 0.15, 0.8), (0.1, 0.9, 1.0), (0.5, 0.2, 1.0), (0.2, 1.0, 0.4)]
 
 
-def pixel(picture: Tensor, rng: Rng) -> Tensor:
-    """Squares of 8 pixels in few colours."""
-    small = F.avg_pool2d(picture[None], 8)
-    small = levels(saturate(small[0], 1.25).clamp(0, 1), 5)[None]
-    return F.interpolate(small, scale_factor=8, mode="nearest")[0]
-
-
 def glass(picture: Tensor, rng: Rng) -> Tensor:
     """Pieces of strong coloured glass between black lead."""
     pieces = cells(rng, picture.shape[-1], "glass")
@@ -203,27 +120,6 @@ def nouveau(picture: Tensor, rng: Rng) -> Tensor:
     ornament = gold * (0.85 + 0.25 * torch.sign(torch.sin((x - y) * math.pi / 8) * torch.sin((x + y) * math.pi / 8)))
     colours = torch.where(rim < 12, ornament, colours)
     return torch.where(((rim - 12).abs() < 1.5) | (rim < 2), dark, colours)
-
-
-def watercolour(picture: Tensor, rng: Rng) -> Tensor:
-    """Thin washes that bleed, pool at their edges and leave paper white."""
-    size = picture.shape[-1]
-    bled = smooth(displace(picture, 3 * noise(rng, size, 1.5), 3 * noise(rng, size, 1.5)), 2)
-    wash = (0.62 + 0.17 * noise(rng, size, 1.5)).clamp(0.2, 0.92)
-    paper = torch.tensor([1.0, 0.99, 0.96])[:, None, None]
-    painted = torch.lerp(paper.expand_as(bled), saturate(bled, 1.25).clamp(0, 1), wash.expand_as(bled))
-    pooled = smooth(outlines(bled, 9.0), 1) * 0.22
-    return painted * (1 - pooled) + 0.018 * noise(rng, size, 0.6)
-
-
-def oil(picture: Tensor, rng: Rng) -> Tensor:
-    """Thick brush strokes, each of one colour, lit along its ridge."""
-    size = picture.shape[-1]
-    strokes = cells(rng, size, "strokes")
-    shade = torch.from_numpy(rng.normal(0, 0.05, len(strokes.centres)).astype(np.float32))[strokes.index]
-    colours = saturate(paint_cells(smooth(picture, 1), strokes), 1.3)
-    ridge = 0.05 * strokes.border.clamp(max=3.5) - 0.09
-    return colours * (1 + shade + ridge) + 0.5 * ridge + shade * 0.5
 
 
 def sepia(picture: Tensor, rng: Rng) -> Tensor:

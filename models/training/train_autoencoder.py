@@ -24,7 +24,7 @@ from autoencoder import Autoencoder, to_bytes, to_tensor
 from groups import Groups, drawers, held_out
 from png import write_sheet
 from render import VERSIONS
-from training import Average, Log, add_common_arguments, autocast, learning_rate, psnr, start
+from training import Average, Log, add_common_arguments, add_drawing_arguments, autocast, learning_rate, psnr, start
 
 
 def crops(groups: Sequence[Groups], rng: np.random.Generator, number: int, size: int) -> Tensor:
@@ -102,6 +102,7 @@ def make_sheet(path: Path, model: Autoencoder, drawn: Groups, device: torch.devi
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_common_arguments(parser, minutes=20)
+    add_drawing_arguments(parser)
     parser.add_argument("--groups", type=int, nargs=2, default=(600, 200), help="newest groups kept, of 128 and 256 pixels")
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--crop", type=int, default=96)
@@ -110,7 +111,7 @@ def main() -> None:
     parser.add_argument("--latent-noise", type=float, default=0.1)
     arguments = parser.parse_args()
     device, rng = start(arguments)
-    executor = drawers()
+    executor = drawers(arguments.workers)
 
     model = Autoencoder().to(device, memory_format=torch.channels_last)
     average = Average(model, 0.999)
@@ -118,7 +119,7 @@ def main() -> None:
     step = checkpoint.resume(arguments.out, model, average, optimizer, device)["step"] if arguments.resume else 0
     log = Log(arguments.out / "log.jsonl")
     test_groups = held_out(executor, 256, min(60, arguments.groups[1]), np.asarray)
-    groups = [Groups(executor, arguments.seed + step, size, kept, np.asarray) for size, kept in zip((128, 256), arguments.groups)]
+    groups = [Groups(executor, arguments.seed + step, size, kept, np.asarray, photographs=arguments.photographs) for size, kept in zip((128, 256), arguments.groups)]
     started, reported, running, first_step = time.time(), time.time(), None, step
 
     while (share := (time.time() - started) / (arguments.minutes * 60)) < 1:

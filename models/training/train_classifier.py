@@ -3,10 +3,10 @@
     python train_classifier.py --autoencoder runs/autoencoder --out runs/classifier
 
 It is a committee of two that are mistaken about different things: one knows fixed statistics of a picture, the other is a
-small convolutional network. Both see nothing but drawings of the renderer, from seeds of their own, and never a result of
-the model. What a model repaints is never as exact as a drawing, so the first also sees the drawings softened, and the
-second mostly sees them as `disturbed` leaves them. The committee's accuracy is measured on held-out drawings of 256 pixels,
-untouched and disturbed. Writes classifier.onnx and labels.json to OUT.
+small convolutional network. Both see nothing but what the renderer made of its drawings and, with --photographs, of photographs,
+from seeds of their own, and never a result of the model. Some are near misses (`missed`), which are to be called `none`. What a model repaints is never as exact as a drawing, so the first also sees the drawings softened, and the
+second mostly sees them as `disturbed` leaves them. The committee's accuracy is printed by style, on held-out drawings of 256 pixels,
+untouched and disturbed, on held-out photographs in every style, and on near misses. Writes classifier.onnx and labels.json to OUT.
 """
 
 from __future__ import annotations
@@ -27,15 +27,21 @@ from torch import Tensor, nn
 import checkpoint
 from autoencoder import Autoencoder, to_tensor
 from export import store_as_float16
+from filters import displace, smooth
 from groups import HELD_OUT_SEED
 from noise import noise
+from photographs import window
 from render import apply_look, random_record, to_bytes
 from scenes import draw_scene
-from styles import STYLES, displace, smooth
+from styles import STYLES
 from training import autocast
 
-LABELS = list(STYLES)
-CLASSIFIER_SEED = 777
+#: What is in none of the styles, or not enough: a smear is no watercolour.
+NONE = "none"
+LABELS = [*STYLES, NONE]
+NONE_SHARE = 0.15
+PHOTOGRAPHS_SHARE = 0.4
+CLASSIFIER_SEED = 778
 BATCH = 34
 
 
@@ -145,31 +151,59 @@ def disturbed(styled: Tensor, plain: Tensor, rng: np.random.Generator, autoencod
     for row in range(number):
         share = rng.uniform(0.65, 1.05) + rng.uniform(0, 0.2) * noise(rng, shape, 1.8)
         latents[row] = torch.lerp(scene[row], latents[row], share.clamp(0.3, 1.1))
-        exponent, amount = float(rng.choice([0.6, 1.2, 1.8])), rng.uniform(0, 0.3)
+        exponent, amount = float(rng.choice([0.6, 1.2, 1.8])), rng.uniform(0, 0.22)
         latents[row] += amount * torch.stack([noise(rng, shape, exponent) for _ in range(latents.shape[1])])
     with autocast(styled.device):
         pictures = autoencoder.decode(latents).float().clamp(-1, 1)
     draw = lambda low, high: torch.from_numpy(rng.uniform(low, high, (number, 1, 1, 1)).astype(np.float32))  # noqa: E731
     soft = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    pictures = torch.lerp(pictures, soft, draw(-0.3, 0.8))
+    pictures = torch.lerp(pictures, soft, draw(-0.3, 0.6))
     return (pictures * draw(0.85, 1.15) + draw(-0.1, 0.1)).clamp(-1, 1)
 
 
-def draw_styled(rng: np.random.Generator, size: int, number: int, melt: float) -> Drawn:
-    """Every style equally often, some with a quality too; the share `melt` of the scenes is melted before."""
+def missed(scene: Tensor, styled: Tensor, rng: np.random.Generator) -> Tensor:
+    """A near miss [3, size, size] in 0..1: what a model makes of a scene that has the asked-for style only half, or not at all."""
+    size = scene.shape[-1]
+    kind = rng.integers(5)
+    if kind == 0:  # coloured blotches
+        blotches = torch.stack([noise(rng, size, float(rng.choice([1.2, 1.5, 1.8]))) for _ in range(3)])
+        return smooth(scene, int(rng.integers(1, 5))) + float(rng.uniform(0.04, 0.16)) * blotches + 0.02 * noise(rng, size, 0.6)
+    if kind == 1:  # a shade of the style, softened
+        return smooth(torch.lerp(scene, styled, float(rng.uniform(0, 0.4))), int(rng.integers(1, 4)))
+    if kind == 2:  # the style, out of focus
+        return smooth(styled, int(rng.integers(4, 8)))
+    if kind == 3:  # squares whose colours have nothing to do with the picture
+        small = F.avg_pool2d(scene[None], 8)
+        return F.interpolate(small + float(rng.uniform(0.1, 0.35)) * torch.randn(small.shape), scale_factor=8.0, mode="nearest")[0]
+    return smooth(melted(scene, rng), int(rng.integers(2, 5)))
+
+
+def draw_styled(
+    rng: np.random.Generator, size: int, number: int, melt: float, photographs: Path | None = None, share: float = 0, held_out: bool = False
+) -> Drawn:
+    """Every style equally often, some with a quality too; the share `melt` of the scenes is melted before, and `share` is photographs.
+
+    A share of NONE_SHARE is near misses, save where all is `held_out`.
+    """
     pictures, scenes, labels = [], [], []
     for index in range(number):
         if index % 3 == 0:
-            scene, content, photograph_like = draw_scene(rng, size)
+            if rng.random() < share:
+                (scene, content), photograph_like = window(rng, size, photographs, held_out), True
+            else:
+                scene, content, photograph_like = draw_scene(rng, size)
             scene = scene.clamp(0, 1)
             source = melted(scene, rng) if rng.random() < melt else scene
-        style = LABELS[index % len(LABELS)]
-        record = {**random_record(rng, content), "style": style, "tones": []}
-        if rng.random() < 0.8:
-            record["qualities"] = []
-        pictures.append(to_bytes(apply_look(source, rng, record, photograph_like)))
+        label = index % len(STYLES)
+        record = {**random_record(rng, content), "style": LABELS[label], "tones": []}
+        # What blurs or simplifies takes a style away.
+        record["qualities"] = [key for key in record["qualities"] if key not in ("blurry", "simple")] if rng.random() < 0.2 else []
+        styled = apply_look(source, rng, record, photograph_like)
+        if not held_out and rng.random() < NONE_SHARE:
+            styled, label = missed(scene, styled, rng), LABELS.index(NONE)
+        pictures.append(to_bytes(styled))
         scenes.append(to_bytes(source))
-        labels.append(index % len(LABELS))
+        labels.append(label)
     return Drawn(to_tensor(np.stack(pictures)), to_tensor(np.stack(scenes)), torch.tensor(labels))
 
 
@@ -248,12 +282,31 @@ def report(model: nn.Module, drawn: Drawn, pictures: Tensor, name: str) -> float
         guesses = torch.cat([model(batch) for batch in pictures.split(BATCH)]).argmax(1)
     right = guesses == drawn.labels
     share = round(float(right.float().mean()), 4)
-    print(f"{share:.1%} of {len(right)} {name} drawings right")
+    print(f"{share:.1%} of {len(right)} {name} right")
     for number, label in enumerate(LABELS):
         of_label = drawn.labels == number
+        if not of_label.any():
+            continue
         mistaken = [LABELS[guess] for guess in guesses[of_label & ~right]]
         print(f"  {label:12s} {right[of_label].float().mean():.0%} {', '.join(mistaken)}")
     return share
+
+
+def measure(model: nn.Module, autoencoder: Autoencoder, photographs: Path | None, number: int) -> dict[str, float]:
+    """Accuracies on what no training saw: drawings as they are and disturbed, restyled photographs, and near misses."""
+    rng = np.random.default_rng([HELD_OUT_SEED, 2])
+    test = draw_styled(rng, 256, number, 0, held_out=True)
+    accuracy = {
+        "untouched": report(model, test, test.pictures, "untouched drawings"),
+        "disturbed": report(model, test, test.disturbed(rng, autoencoder, number), "disturbed drawings"),
+    }
+    if photographs:
+        restyled = draw_styled(rng, 256, number, 0, photographs, 1, held_out=True)
+        accuracy["photographs"] = report(model, restyled, restyled.pictures, "restyled photographs")
+    pictures = torch.stack([missed((test.scenes[i] + 1) / 2, (test.pictures[i] + 1) / 2, rng) for i in range(number)])
+    misses = Drawn(pictures.clamp(0, 1) * 2 - 1, test.scenes, torch.full((number,), LABELS.index(NONE)))
+    accuracy["misses"] = report(model, misses, misses.pictures, "near misses")
+    return accuracy
 
 
 def main() -> None:
@@ -263,6 +316,8 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, nargs=2, default=(6000, 600), help="of 128 and 256 pixels")
     parser.add_argument("--steps", type=int, default=600, help="of the one that knows statistics")
     parser.add_argument("--rounds", type=int, default=10, help="how often the network sees every picture")
+    parser.add_argument("--test", type=int, default=340, help="held-out pictures of each kind")
+    parser.add_argument("--photographs", type=Path, help="a folder that photographs.py wrote, for some of the scenes")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.manual_seed(0)
@@ -272,17 +327,13 @@ def main() -> None:
     checkpoint.load_average(arguments.autoencoder, autoencoder)
 
     rng = np.random.default_rng(CLASSIFIER_SEED)
-    drawings = [draw_styled(rng, size, number, 0.4) for size, number in zip((128, 256), arguments.pictures)]
+    share = PHOTOGRAPHS_SHARE if arguments.photographs else 0
+    drawings = [draw_styled(rng, size, number, 0.4, arguments.photographs, share) for size, number in zip((128, 256), arguments.pictures)]
+    print("drawn", flush=True)
     statistician = train_statistician(drawings, arguments.steps)
-    sets = [(drawn.disturbed(rng, autoencoder, int(0.7 * len(drawn.labels))), drawn.labels) for drawn in drawings]
+    sets = [(drawn.disturbed(rng, autoencoder, int(0.6 * len(drawn.labels))), drawn.labels) for drawn in drawings]
     model = Committee(statistician, train_network(sets, arguments.rounds)).eval()
-
-    rng = np.random.default_rng([HELD_OUT_SEED, 2])
-    test = draw_styled(rng, 256, 340, 0)
-    accuracy = {
-        "untouched": report(model, test, test.pictures, "untouched"),
-        "disturbed": report(model, test, test.disturbed(rng, autoencoder, 340), "disturbed"),
-    }
+    accuracy = measure(model, autoencoder, arguments.photographs, arguments.test)
 
     path = arguments.out / "classifier.onnx"
     with warnings.catch_warnings():

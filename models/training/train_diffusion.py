@@ -23,7 +23,7 @@ from groups import Groups, drawers, held_out
 from restyling import draw_batch, draw_timesteps, encoder_of, loss_weights, noised
 from sample_sheet import PROMPTS, guided_repaint, make_sheet
 from tokenizer import Tokenizer
-from training import Average, Log, add_common_arguments, add_compile_argument, autocast, count_parameters, learning_rate, start
+from training import Average, Log, add_common_arguments, add_compile_argument, add_drawing_arguments, autocast, count_parameters, learning_rate, start
 
 
 @torch.no_grad()
@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--autoencoder", type=Path, required=True)
     add_common_arguments(parser, minutes=80)
     add_compile_argument(parser)
+    add_drawing_arguments(parser)
     parser.add_argument("--groups", type=int, nargs=2, default=(3000, 1500), help="newest groups kept, of 128 and 256 pixels")
     parser.add_argument("--redraw", type=int, default=2, help="steps between two new groups; drawing takes CPU time from learning")
     parser.add_argument("--batch", type=int, default=48, help="samples of 16x16 latents a step; a quarter of it at 32x32")
@@ -72,8 +73,9 @@ def main() -> None:
     parser.add_argument("--large", type=float, nargs=2, default=(0.15, 0.6), help="share of steps at 32x32, first and last")
     parser.add_argument("--sheet", type=int, default=len(PROMPTS), help="prompts on the sheet")
     arguments = parser.parse_args()
+    started = time.time()
     device, rng = start(arguments)
-    executor = drawers()
+    executor = drawers(arguments.workers)
 
     tokenizer = Tokenizer.load(arguments.tokenizer)
     autoencoder = Autoencoder().to(device).eval()
@@ -93,10 +95,11 @@ def main() -> None:
     log.write(parameters=count_parameters([model.unet]), text_parameters=count_parameters([model.text_encoder]))
 
     test_groups = held_out(executor, 128, min(100, arguments.groups[0]), encode)
-    groups = {size: Groups(executor, arguments.seed + step, size, kept, encode) for size, kept in zip((128, 256), arguments.groups)}
+    groups = {size: Groups(executor, arguments.seed + step, size, kept, encode, photographs=arguments.photographs) for size, kept in zip((128, 256), arguments.groups)}
 
-    started, reported, running, first_step = time.time(), time.time(), None, step
-    while (share := (time.time() - started) / (arguments.minutes * 60)) < 1:
+    reported, running, first_step = time.time(), None, step
+    # The time to draw the first groups counts too, as who lends a machine counts it; one step is made in any case.
+    while (share := (time.time() - started) / (arguments.minutes * 60)) < 1 or step == first_step:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(share, step - first_step, arguments.peak_rate, arguments.hold, warm_up)
         large = rng.random() < arguments.large[0] + (arguments.large[1] - arguments.large[0]) * (share > 0.6)

@@ -29,6 +29,11 @@ def add_common_arguments(parser: argparse.ArgumentParser, minutes: float) -> Non
     parser.add_argument("--seed", type=int, default=0)
 
 
+def add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw; beside a GPU, as many as there are other cores")
+    parser.add_argument("--photographs", type=Path, help="a folder that photographs.py wrote, for some of the scenes")
+
+
 def add_compile_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compile", action="store_true", help="fuse the network's operations: faster, after minutes; needs a C++ compiler on a CPU")
 
