@@ -104,6 +104,51 @@ t.test(
   },
 );
 
+t.test(
+  'a checkpoint that is truncated inside a call costs its worker, and neither the service nor another model',
+  async (t) => {
+    const folder = t.testdir();
+    const modelsDir = join(folder, 'models');
+    mkdirSync(modelsDir);
+    const whole = writeSingleFile(join(folder, 'whole.safetensors'), 'sd');
+    const file = join(modelsDir, 'mine.safetensors');
+    copyFileSync(whole, file);
+    writeFileSync(join(modelsDir, 'mine.img2img.json'), JSON.stringify({ size: { native: 64, min: 64, max: 128 } }));
+    writeFolder(modelsDir, 'lcm', {}, 'other');
+    // Between the look at the file and the UNet's reading of its pages there is no moment that a test could meet from outside.
+    const module = join(folder, 'truncating.mjs');
+    writeFileSync(
+      module,
+      `import { truncateSync } from 'node:fs';
+    export default (device) => ({
+      ...device,
+      denoise(model, generations) {
+        if (generations.some(({ request }) => request.prompt === 'truncate')) truncateSync(${JSON.stringify(file)}, 200_000);
+        return device.denoise(model, generations);
+      },
+    });`,
+    );
+    const { url, logged } = await startService(t, {
+      MODELS_DIR: modelsDir,
+      CACHE_DIR: join(folder, 'cache'),
+      WORKER_MODULE: module,
+      THREADS: '1',
+    });
+    const post = (more: Record<string, string | number>) =>
+      fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, { ...fields, ...more }) });
+    const picture = Buffer.from(await (await post({})).arrayBuffer());
+    const refused = await post({ prompt: 'truncate' });
+    t.equal(refused.status, 503);
+    t.match(await refused.json(), { code: 'model_changing', detail: /mine.*truncated/ });
+    t.match(await logged(({ msg }) => /ended/.test(String(msg))), { reason: 'signal' });
+    t.equal((await post({ model: 'other' })).status, 200);
+    copyFileSync(whole, file);
+    let again = await post({});
+    for (; again.status !== 200; again = await post({})) await sleep(50);
+    t.ok(picture.equals(Buffer.from(await again.arrayBuffer())), 'whole again, the same picture');
+  },
+);
+
 t.test('SIGHUP and files that come are noticed at once', async (t) => {
   const modelsDir = join(t.testdir(), 'models');
   writeFolder(modelsDir, 'sd', {}, 'a');

@@ -381,7 +381,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       else if (loraWay === 'folded' && modelLoadMs > 0) this.pool.folds.folded(job.message, modelLoadMs);
       if (!job.settled) job.resolve(message.result, lane.index);
     } else if (message.type === 'failed' && !job.settled) {
-      job.reject(failureOf(message, job.message.model));
+      job.reject(failureOf(message, job));
     }
     this.dispatch();
   }
@@ -446,9 +446,13 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 }
 
-function failureOf({ code, message }: Extract<FromWorker, { type: 'failed' }>, model: string): EngineError {
+/** A model that ran until a worker ended with it, and now cannot be read, has changed under it: a mapped file that is cut off. */
+function failureOf(
+  { code, message }: Extract<FromWorker, { type: 'failed' }>,
+  { message: { model }, deaths }: AdmittedJob,
+): EngineError {
   if (code !== 'model_changing' && code !== 'model_not_runnable') return new EngineError(code, message);
-  return cannotRun({ name: model, reason: message, changing: code === 'model_changing' });
+  return cannotRun({ name: model, reason: message, changing: code === 'model_changing' || deaths > 0 });
 }
 
 function sameSize(a: Size, b: Size): boolean {
