@@ -1,5 +1,6 @@
-// Small pictures of latents without the VAE's decoder: by a tiny autoencoder, in a quarter of the sides, or by one linear map from a latent's channels to RGB, fitted by least squares
-// on what the model's own encoder makes of a colourful picture. One pixel per latent, so 1/64 of the picture at the usual scale.
+// Small pictures of latents without the VAE's decoder: by a tiny autoencoder, in a quarter of the sides, or by one linear map from a
+// latent's channels to RGB, fitted by least squares on what the model's own encoder makes of a colourful picture. One pixel per
+// latent, so 1/64 of the picture at the usual scale.
 
 import type { Pixels } from '../pixels.js';
 import type { Generation } from './img2img.js';
@@ -13,17 +14,22 @@ export type PreviewMap = readonly (readonly number[])[]; // [3][channels + 1]
 /** Sides of the squares of colour that the fit looks at, in latents. */
 const patch = 2;
 
-/** One call of the VAE's encoder, at the model's native size. */
+/** A picture of this side has colours enough; a larger one takes seconds on a CPU. */
+const enough = 256;
+
+/** One call of the VAE's encoder, at the model's native size or a half or quarter of it. */
 export async function fitPreview(model: Model): Promise<PreviewMap> {
   const { size, vaeScale, vaeChannels } = model.folder;
-  const pixels = colourfulPicture(size.native, patch * vaeScale);
+  let pictureSide = size.native;
+  while (pictureSide > enough && pictureSide % (2 * patch * vaeScale) === 0) pictureSide /= 2;
+  const pixels = colourfulPicture(pictureSide, patch * vaeScale);
   const [latents] = await encodeStarters(model, [{ pixels, generator: undefined }]);
-  const side = size.native / vaeScale;
+  const side = pictureSide / vaeScale;
   const rows = Array.from({ length: side * side }, (_, i) => featuresOf(latents!, vaeChannels, i));
   return [0, 1, 2].map((c) => {
     const wanted = rows.map((_, i) => {
       const [x, y] = [(i % side) * vaeScale, Math.floor(i / side) * vaeScale];
-      return pixels.data[3 * (y * size.native + x) + c]! / 127.5 - 1; // a patch has one colour
+      return pixels.data[3 * (y * pictureSide + x) + c]! / 127.5 - 1; // a patch has one colour
     });
     return leastSquares(rows, wanted);
   });
