@@ -105,7 +105,7 @@ function report(all: readonly Measured[]): void {
     resident.toFixed(2),
   );
   line('without what is mapped from files', '', ({ anonymous }) => anonymous.toFixed(2));
-  line('its peak', '', ({ peak }) => peak.toFixed(2));
+  line('its peak after loading', '', ({ peak }) => peak.toFixed(2));
   line('the weights as F32', '', ({ gigabytes }) => `${(2 * gigabytes).toFixed(1)} GB`);
   line('load of the machine before', '', ({ load }) => load.toFixed(2));
 }
