@@ -3,6 +3,23 @@
 export const kinds = ['sd', 'sd-v', 'sd-turbo', 'sdxl', 'sdxl-refiner', 'sdxl-turbo', 'lcm'] as const;
 export type Kind = (typeof kinds)[number];
 
+/**
+ * How much of its schedule a request runs: the part that its strength leaves, or every step, over the part of the training grid
+ * that its strength leaves (latent consistency).
+ */
+export const scheduleKinds = ['part', 'consistency'] as const;
+export type ScheduleKind = (typeof scheduleKinds)[number];
+
+/** What guidance compares: the prompt's prediction with the negative prompt's, or nothing, as the model takes it as an embedding. */
+export const guidanceKinds = ['prompts', 'embedded'] as const;
+export type GuidanceKind = (typeof guidanceKinds)[number];
+
+/** What requests mean to a model: whoever plans, computes or explains them has to agree on it. */
+export interface RequestRules {
+  readonly schedule: ScheduleKind;
+  readonly guidance: GuidanceKind;
+}
+
 export const precisions = ['fp32', 'fp16', 'mixed'] as const;
 /** What graphs compute in; `mixed` where one and the same does so in both, or parts differ. */
 export type Precision = (typeof precisions)[number];

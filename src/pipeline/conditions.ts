@@ -13,7 +13,7 @@ import type { Condition } from './unet.js';
 /** The text of each row, in their order. */
 export function promptsOf({ folder }: Model, request: Img2ImgRequest): Prompt[] {
   const { prompt, negativePrompt, promptSyntax: syntax = 'plain', longPrompts: long = false } = request;
-  return guidanceRows(request, folder.family).map((row) => ({
+  return guidanceRows(request, folder.family.rules).map((row) => ({
     text: row === 'prompt' ? prompt : negativePrompt,
     syntax,
     long,
@@ -31,7 +31,7 @@ export function conditionsOf(
   const { width, height } = request.pixels;
   const { guidanceWidth } = folder;
   const guidance = guidanceWidth === undefined ? undefined : guidanceEmbedding(request.guidanceScale, guidanceWidth);
-  const rows = guidanceRows(request, folder.family);
+  const rows = guidanceRows(request, folder.family.rules);
   const positive = prompts[rows.indexOf('prompt')]!;
   const condition = (prompt: EncodedPrompt, row: RowKind): Condition => ({
     prompt,

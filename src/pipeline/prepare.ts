@@ -23,7 +23,7 @@ export async function prepare(model: Model, requests: readonly Img2ImgRequest[])
   const textEncode = performance.now() - start;
   const started = requests.map((request) => ({
     request,
-    schedule: createSchedule(request, schedulerConfig, family.latentConsistency),
+    schedule: createSchedule(request, schedulerConfig, family.rules.schedule),
     generator: new TorchGenerator(request.seed),
   }));
   const beginnings = await noised(model, started);

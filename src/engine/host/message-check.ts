@@ -4,11 +4,13 @@ import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { Timings } from '../../img2img-request.js';
 import {
+  guidanceKinds,
   kinds,
   loraFamilies,
   partFormats,
   partNames,
   precisions,
+  scheduleKinds,
   type Vocabulary,
   vocabularyGroups,
   weightPrecisions,
@@ -70,8 +72,7 @@ const modelInfo = object({
       computes: oneOf(precisions),
     }),
   ),
-  latentConsistency: Type.Boolean(),
-  guidanceEmbedded: Type.Boolean(),
+  rules: object({ schedule: oneOf(scheduleKinds), guidance: oneOf(guidanceKinds) }),
   license: Type.Union([text, Type.Null()]),
   note: Type.Optional(text),
   vocabulary: Type.Optional(

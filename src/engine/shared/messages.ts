@@ -9,6 +9,7 @@ import type {
   PartFacts,
   Precision,
   Provider,
+  RequestRules,
   SizeRange,
   Vocabulary,
 } from '../../model-facts.js';
@@ -33,10 +34,7 @@ export interface ModelInfo {
   readonly exporter: string;
   readonly precision: Precision;
   readonly parts: readonly PartFacts[];
-  /** Every step runs, whatever the strength, and with the scheduler lcm only. */
-  readonly latentConsistency: boolean;
-  /** The guidance goes in as an embedding: a negative prompt is never computed. */
-  readonly guidanceEmbedded: boolean;
+  readonly rules: RequestRules;
   readonly license: string | null;
   /** Absent where the folder names none. */
   readonly vocabulary?: Vocabulary;

@@ -155,7 +155,7 @@ function problemOf({ base, defaults }: Generator, { size, defaults: all, ...mode
   if (size.max < size.min) return `its limit of sides is below ${size.min}, the least that its base ${base} makes`;
   const strength = defaults.strength ?? 1 - (defaults.influence ?? 25) / 100;
   try {
-    createSchedule({ ...all, strength }, model.schedulerConfig, model.latentConsistency);
+    createSchedule({ ...all, strength }, model.schedulerConfig, model.rules.schedule);
     return undefined;
   } catch (error) {
     if (!(error instanceof UnsupportedSchedulerError)) throw error;

@@ -96,7 +96,7 @@ function requestOf(values: Values): Parameters['request'] {
 /** How much of the schedule will run. What the scheduler cannot do for these steps, or this folder, is the request's problem. */
 function planSchedule(request: Parameters['request'], model: ModelInfo): Parameters['schedule'] {
   try {
-    const { stepsRun, unetCalls } = createSchedule(request, model.schedulerConfig, model.latentConsistency);
+    const { stepsRun, unetCalls } = createSchedule(request, model.schedulerConfig, model.rules.schedule);
     return { stepsRun, unetCalls };
   } catch (error) {
     if (!(error instanceof UnsupportedSchedulerError)) throw error;

@@ -107,7 +107,7 @@ function syntaxOf(
   return { unused: !networks.every(used) || changes || breaks, limited };
 }
 
-const isGuided = ({ request, model }: Parameters) => guidanceRows(request, model).includes('negative_prompt');
+const isGuided = ({ request, model }: Parameters) => guidanceRows(request, model.rules).includes('negative_prompt');
 
 /** Of the prompts that are computed. */
 function unknownOf(parameters: Parameters): string[] {

@@ -33,7 +33,7 @@ export function decisionsOf(source: ModelSource, folder: ModelFolder): Decision[
     { what: 'inpainting', value: folder.inpaints, from: "the UNet's input channels" },
     {
       what: 'guidance embedded',
-      value: family.guidanceEmbedded,
+      value: family.rules.guidance === 'embedded',
       from: 'whether the UNet takes timestep_cond',
     },
     {
