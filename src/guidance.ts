@@ -2,19 +2,22 @@
 
 import type { GuidanceKind, RequestRules } from './model-facts.js';
 
-/** What the prediction of a row is conditioned with. */
-export type RowKind = 'negative_prompt' | 'prompt';
+/** What the prediction of a row is conditioned with; `starter` and `nothing` have the negative prompt for their text. */
+export type RowKind = 'negative_prompt' | 'prompt' | 'starter' | 'nothing';
 
 interface Guided {
   readonly guidanceScale: number;
+  readonly imageGuidance?: number | undefined;
 }
 
 /** In diffusers' order. */
 const rows: Readonly<Record<GuidanceKind, (request: Guided) => readonly RowKind[]>> = {
   prompts: ({ guidanceScale }) => (guidanceScale > 1 ? ['negative_prompt', 'prompt'] : ['prompt']),
   embedded: () => ['prompt'],
+  prompts_and_starter: ({ guidanceScale, imageGuidance = 0 }) =>
+    guidanceScale > 1 && imageGuidance >= 1 ? ['prompt', 'starter', 'nothing'] : ['prompt'],
 };
 
-/** Where nothing is guided (a scale at or below 1), there is the prompt's row alone. */
+/** Where nothing is guided there is the prompt's row alone. */
 export const guidanceRows = (request: Guided, { guidance }: Pick<RequestRules, 'guidance'>): readonly RowKind[] =>
   rows[guidance](request);

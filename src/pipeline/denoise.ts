@@ -2,7 +2,7 @@
 
 import { type Generation, rowsOf } from './generation.js';
 import type { Model } from './model.js';
-import { guide } from './numbers/guide.js';
+import { combineRows } from './numbers/guide.js';
 import { keepKnown } from './numbers/mask.js';
 import { runUnet, sharesTimestep } from './unet.js';
 
@@ -32,8 +32,7 @@ export async function denoise(model: Model, generations: readonly Generation[]):
     const { scheduler, index, latents, generator, request } = generation;
     const outputs = predictions.subarray(row * size, (row + rowsOf(generation)) * size);
     row += rowsOf(generation);
-    const guided = rowsOf(generation) === 2;
-    const noisePred = guided ? guide(outputs, request.guidanceScale, model.folder.guidanceRescale) : outputs;
+    const noisePred = combineRows(outputs, rowsOf(generation), request, model.folder);
     generation.latents = scheduler.step(noisePred, index, latents, generator);
     generation.index++;
     if (generation.known) {

@@ -1,5 +1,6 @@
 // Requests -> generations: prompts encoded, starters encoded, latents where their schedules begin.
 
+import { guidanceRows, type RowKind } from '../guidance.js';
 import type { Img2ImgRequest } from '../img2img-request.js';
 import type { NamedEmbeddings } from '../model-facts.js';
 import { conditionsOf, promptsOf } from './conditions.js';
@@ -9,7 +10,7 @@ import { TorchGenerator } from './numbers/noise.js';
 import type { EncodedPrompt } from './prompts/encoded-prompt.js';
 import { encodePrompts } from './prompts/prompts.js';
 import { createSchedule } from './schedulers/index.js';
-import { noised } from './starters/noised.js';
+import { begins } from './starters/index.js';
 import { drawIsSeeded } from './vae.js';
 
 /** @param requests with starters of one size: they share a call of each encoder */
@@ -26,7 +27,7 @@ export async function prepare(model: Model, requests: readonly Img2ImgRequest[])
     schedule: createSchedule(request, schedulerConfig, family.rules.schedule),
     generator: new TorchGenerator(request.seed),
   }));
-  const beginnings = await noised(model, started);
+  const beginnings = await begins[family.starter](model, started);
   return started.map(({ request, schedule: { scheduler, begin, stepsRun }, generator }, i) => {
     const { latents, known } = beginnings[i]!;
     const { width, height } = request.pixels;
@@ -36,10 +37,7 @@ export async function prepare(model: Model, requests: readonly Img2ImgRequest[])
       generator,
       shape: [latentChannels, height / vaeScale, width / vaeScale],
       conditions: conditionsOf(model, request, prompts[i]!, beginnings[i]!),
-      droppedTokens: {
-        prompt: prompts[i]!.at(-1)!.dropped,
-        negativePrompt: prompts[i]!.at(-2)?.dropped ?? 0,
-      },
+      droppedTokens: droppedOf(prompts[i]!, guidanceRows(request, family.rules)),
       embeddings: namedIn(prompts[i]!),
       drawUnseeded: stepsRun > 0 && !drawIsSeeded(model),
       timings: { textEncode, vaeEncode: performance.now() - start - textEncode, denoise: 0, vaeDecode: 0 },
@@ -49,6 +47,11 @@ export async function prepare(model: Model, requests: readonly Img2ImgRequest[])
       unetCalls: 0,
     };
   });
+}
+
+function droppedOf(prompts: readonly EncodedPrompt[], rows: readonly RowKind[]): Generation['droppedTokens'] {
+  const of = (isPrompt: boolean) => prompts.find((_, i) => (rows[i] === 'prompt') === isPrompt)?.dropped ?? 0;
+  return { prompt: of(true), negativePrompt: of(false) };
 }
 
 /** Each name once. */

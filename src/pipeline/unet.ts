@@ -12,7 +12,7 @@ export interface Condition {
   readonly timeIds: Row | undefined;
   /** Latent consistency models: the guidance. */
   readonly guidance: Row | undefined;
-  /** What the UNet gets beside the latents: for inpainting the mask and what is left of the starter. */
+  /** What the UNet gets beside the latents: for inpainting the mask and what is left of the starter, for edits the starter. */
   readonly beside?: Float32Array | undefined; // [more channels, height, width]
   /** LoRAs beside the weights; none if absent. */
   readonly branches?: RowBranches | undefined;

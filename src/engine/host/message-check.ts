@@ -72,7 +72,7 @@ const modelInfo = object({
       computes: oneOf(precisions),
     }),
   ),
-  rules: object({ schedule: oneOf(scheduleKinds), guidance: oneOf(guidanceKinds) }),
+  rules: object({ schedule: oneOf(scheduleKinds), guidance: oneOf(guidanceKinds), masks: Type.Boolean() }),
   license: Type.Union([text, Type.Null()]),
   note: Type.Optional(text),
   vocabulary: Type.Optional(
@@ -88,7 +88,13 @@ const modelInfo = object({
   digest: name,
   stamp: text,
   size: object({ native: number, multiple: number, min: number, max: number }),
-  defaults: object({ steps: number, guidance: number, scheduler: oneOf<SchedulerName>(schedulerNames) }),
+  defaults: object({
+    steps: number,
+    guidance: number,
+    strength: Type.Optional(number),
+    imageGuidance: Type.Optional(number),
+    scheduler: oneOf<SchedulerName>(schedulerNames),
+  }),
   // The folder's own words: the schedulers read them, and refuse what they cannot use.
   schedulerConfig: Type.Unsafe<SchedulerConfig>({ type: 'object' }),
   loraFamily: Type.Union([oneOf(loraFamilies), Type.Null()]),

@@ -9,6 +9,7 @@ import type {
   PartFacts,
   Precision,
   Provider,
+  RequestDefaults,
   RequestRules,
   SizeRange,
   Vocabulary,
@@ -44,7 +45,7 @@ export interface ModelInfo {
   readonly digest: string;
   readonly stamp: string;
   readonly size: SizeRange;
-  readonly defaults: { readonly steps: number; readonly guidance: number; readonly scheduler: SchedulerName };
+  readonly defaults: RequestDefaults & { readonly scheduler: SchedulerName };
   /** What this server changed of it, in one sentence without its end. */
   readonly note?: string;
   readonly schedulerConfig: SchedulerConfig;

@@ -10,6 +10,8 @@ export interface Family {
   readonly classes: RegExp;
   /** Of the UNet, whose LoRAs it takes. */
   readonly architecture: 'sd' | 'sdxl';
+  /** What becomes of a starter: the place where the schedule begins, or what the UNet gets beside the latents. */
+  readonly starter: 'noised' | 'beside';
   /** What requests mean to it. */
   readonly rules: RequestRules;
   kind(facts: KindFacts): Kind;

@@ -2,6 +2,7 @@
 
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import type { Family } from './family.js';
+import { instructPix2Pix } from './instruct-pix2pix.js';
 import { latentConsistency } from './latent-consistency.js';
 import { stableDiffusion } from './stable-diffusion.js';
 import { stableDiffusionXl } from './stable-diffusion-xl.js';
@@ -21,8 +22,21 @@ export function familyOf(className: string): Family {
   );
 }
 
-/** @param guidanceEmbedded the UNet takes the guidance as an embedding, so that there is no negative row */
-export function withUnet(family: Family, { guidanceEmbedded }: { readonly guidanceEmbedded: boolean }): Family {
+export interface UnetFacts {
+  /** It takes the guidance as an embedding, so that there is no negative row. */
+  readonly guidanceEmbedded: boolean;
+  /** It takes the starter's latents beside those that it predicts the noise of. */
+  readonly seesStarter: boolean;
+}
+
+/** @throws ModelFolderError for a UNet that pipelines of the family do not have */
+export function withUnet(family: Family, { guidanceEmbedded, seesStarter }: UnetFacts): Family {
+  if (seesStarter && (family !== stableDiffusion || guidanceEmbedded)) {
+    throw new ModelFolderError(
+      'unet takes the starter beside the latents, as InstructPix2Pix does, which is supported for StableDiffusion pipelines only',
+    );
+  }
+  if (seesStarter) return instructPix2Pix;
   if (!guidanceEmbedded) return family;
   return { ...family, rules: { ...family.rules, guidance: 'embedded' }, kind: () => 'lcm' };
 }

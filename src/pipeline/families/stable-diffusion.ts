@@ -5,9 +5,10 @@ import { stableDiffusionConfig } from '../schedulers/schedule.js';
 import type { Family } from './family.js';
 
 export const stableDiffusion: Family = {
-  classes: /^StableDiffusion(Img2Img|Inpaint)?Pipeline$/,
+  classes: /^StableDiffusion(Img2Img|Inpaint|InstructPix2Pix)?Pipeline$/,
   architecture: 'sd',
-  rules: { schedule: 'part', guidance: 'prompts' },
+  starter: 'noised',
+  rules: { schedule: 'part', guidance: 'prompts', masks: true },
   kind: ({ turbo, velocity }) => (turbo ? 'sd-turbo' : velocity ? 'sd-v' : 'sd'),
   textEncoders: () => ['text_encoder'],
   textOutputs: lastHiddenState,

@@ -4,7 +4,15 @@
 
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
-import type { ComputingPrecision, Kind, PartFacts, Precision, SizeRange, Vocabulary } from '../../model-facts.js';
+import type {
+  ComputingPrecision,
+  Kind,
+  PartFacts,
+  Precision,
+  RequestDefaults,
+  SizeRange,
+  Vocabulary,
+} from '../../model-facts.js';
 import type { Decided } from '../checkpoint/decided.js';
 import { fileExtension } from '../checkpoint/file-names.js';
 import { isLonePart, lonePartRefusal } from '../checkpoint/lone-part.js';
@@ -33,7 +41,7 @@ import { checkDefaults, readSchedulerConfig } from './scheduler-config.js';
 import { ModelIndex, PartConfig, type Settings, settingsSchema } from './schemas.js';
 import { checkSignatures, type Exporter, exporterOf } from './signatures.js';
 import { type TextEncoderFacts, textEncoderFacts, textEncoders } from './text-encoders.js';
-import { guidanceWidth, halvings, inpaints, latentChannels, sizeRange } from './unet-facts.js';
+import { besideLatents, guidanceWidth, halvings, latentChannels, sizeRange } from './unet-facts.js';
 
 export interface ModelFolder {
   readonly name: string;
@@ -55,7 +63,7 @@ export interface ModelFolder {
   /** Those that there are, in the order in which their embeddings are joined. */
   readonly textEncoders: readonly TextEncoderFacts[];
   readonly schedulerConfig: SchedulerConfig;
-  readonly defaults: { readonly steps: number; readonly guidance: number; readonly scheduler: SchedulerName };
+  readonly defaults: RequestDefaults & { readonly scheduler: SchedulerName };
   /** 0..1, how far a guided prediction is brought back to the spread of the prompt's; 0 is off. */
   readonly guidanceRescale: number;
   /** Width of the guidance's embedding, where the UNet takes one. */
@@ -164,7 +172,11 @@ export function readModelFolder(
   >;
   checkSignatures(facts);
 
-  const family = withUnet(ofClass, { guidanceEmbedded: facts.unet.inputs.has('timestep_cond') });
+  const beside = besideLatents(facts.unet, unet);
+  const family = withUnet(ofClass, {
+    guidanceEmbedded: facts.unet.inputs.has('timestep_cond'),
+    seesStarter: beside === 'starter',
+  });
   const turbo = settings.turbo ?? /turbo/i.test(`${source.name} ${index._name_or_path ?? ''}`);
   const velocity = schedulerConfig.prediction_type === 'v_prediction';
   const refiner = !encoders.includes('text_encoder');
@@ -173,10 +185,15 @@ export function readModelFolder(
   const vaeScale = 2 ** halvings(vae, facts.vae_encoder);
   const vaeChannels = number(vae.latent_channels) ?? latentChannels(facts.unet, unet);
   if (tiny) checkTiny(tinyPath!, tiny, vaeChannels, vaeScale);
+  checkGuidanceSettings(settings, family, kind);
+  const { imageGuidance, ...usual } = kindDefaults[kind];
+  const asked = settings.defaults ?? {};
   const defaults = {
-    steps: settings.defaults?.steps ?? kindDefaults[kind].steps,
-    guidance: settings.defaults?.guidance ?? kindDefaults[kind].guidance,
-    scheduler: settings.defaults?.scheduler ?? defaultScheduler(schedulerConfig),
+    ...usual,
+    steps: asked.steps ?? usual.steps,
+    guidance: asked.guidance ?? usual.guidance,
+    ...(imageGuidance !== undefined && { imageGuidance: asked.image_guidance ?? imageGuidance }),
+    scheduler: asked.scheduler ?? defaultScheduler(schedulerConfig),
   };
   checkDefaults(defaults, schedulerConfig, family.rules.schedule);
   return {
@@ -202,7 +219,7 @@ export function readModelFolder(
     guidanceWidth: guidanceWidth(facts.unet, unet),
     size: sizeRange(settings.size ?? {}, facts.unet, unet, vaeScale, family.sampleSize),
     latentChannels: latentChannels(facts.unet, unet),
-    inpaints: inpaints(facts.unet, unet),
+    inpaints: beside === 'masked starter',
     vaeChannels,
     encoderGives:
       encoderOutputs.find((name) => facts.vae_encoder.outputs.has(name)) ??
@@ -255,6 +272,21 @@ function partOf(
     );
   }
   return part;
+}
+
+/** @throws ModelFolderError for what requests of the family have no use for */
+function checkGuidanceSettings(
+  { defaults, guidance_rescale: rescale = 0 }: Settings,
+  { rules }: Family,
+  kind: Kind,
+): void {
+  const comparesStarter = rules.guidance === 'prompts_and_starter';
+  if (!comparesStarter && (defaults?.image_guidance ?? null) !== null) {
+    throw new ModelFolderError(`img2img.json has defaults.image_guidance, and ${kind} models take no image guidance`);
+  }
+  if (comparesStarter && rescale > 0) {
+    throw new ModelFolderError(`img2img.json has guidance_rescale, which ${kind} models do not have`);
+  }
 }
 
 function perChannel(key: string, vae: Json, channels: number): readonly number[] | undefined {

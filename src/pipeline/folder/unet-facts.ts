@@ -78,14 +78,18 @@ export function latentChannels(facts: GraphFacts, config: Json): number {
   return typeof channels === 'number' ? channels : (number(config.out_channels) ?? 4);
 }
 
-/** @throws ModelFolderError for UNets that want something else beside the latents, as InstructPix2Pix' does */
-export function inpaints(facts: GraphFacts, config: Json): boolean {
+/**
+ * What a UNet takes beside the latents, by its channels: for inpainting a mask and the latents of what is left of the starter, for
+ * edits the starter's latents.
+ * @throws ModelFolderError for UNets that want something else
+ */
+export function besideLatents(facts: GraphFacts, config: Json): 'nothing' | 'masked starter' | 'starter' {
   const channels = number(facts.inputs.get('sample')?.shape?.[1]) ?? number(config.in_channels);
   const latents = latentChannels(facts, config);
-  if (channels === undefined || channels === latents) return false;
-  if (channels === 2 * latents + 1) return true;
-  const what = channels === 2 * latents ? ', as InstructPix2Pix does' : '';
+  if (channels === undefined || channels === latents) return 'nothing';
+  if (channels === 2 * latents + 1) return 'masked starter';
+  if (channels === 2 * latents) return 'starter';
   throw new ModelFolderError(
-    `unet takes ${channels} channels${what}, which is not supported (supported: ${latents}, and ${2 * latents + 1} for inpainting)`,
+    `unet takes ${channels} channels, which is not supported (supported: ${latents}, ${2 * latents + 1} for inpainting, and ${2 * latents} for InstructPix2Pix)`,
   );
 }

@@ -37,15 +37,16 @@ export interface Schedule {
 
 /**
  * @param config of the model folder; as in diffusers' `from_config`, it also serves a class that it was not written for
- * @param kind `consistency`: as in diffusers' LCM pipelines
+ * @param kind `consistency`: as in diffusers' LCM pipelines; `whole`: as at strength 1
  * @throws UnsupportedSchedulerError when the folder's config or the request asks for what cannot be
  */
 export function createSchedule(
-  { scheduler: name, steps, strength, flow }: ScheduleRequest,
+  { scheduler: name, steps, flow, ...request }: ScheduleRequest,
   config: SchedulerConfig,
   kind: ScheduleKind = 'part',
 ): Schedule {
   const latentConsistency = kind === 'consistency';
+  const strength = kind === 'whole' ? 1 : request.strength;
   if (latentConsistency && name !== 'lcm') {
     throw new UnsupportedSchedulerError(
       `a latent consistency model runs with the scheduler lcm only, not with ${name}`,
