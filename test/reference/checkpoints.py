@@ -112,7 +112,9 @@ pipelines = {
     ),
     "sd-taesd": StableDiffusionImg2ImgPipeline(tiny_vae, clip, end_padded, sd1, pndm, **none),
     "instruct-pix2pix": StableDiffusionInstructPix2PixPipeline(
-        vae, clip, end_padded, unet((32, 32, 64, 64), first_levels, cross_attention_dim=128, attention_head_dim=8, in_channels=8), pndm, **none
+        vae, clip, end_padded, unet((32, 32, 64, 64), first_levels, cross_attention_dim=128, attention_head_dim=8, in_channels=8),
+        # The keys of other classes too, as the published model has them.
+        EulerAncestralDiscreteScheduler.from_config({**schedule, "skip_prk_steps": True, "timestep_spacing": "leading"}), **none,
     ),
 }
 

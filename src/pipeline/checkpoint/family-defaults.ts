@@ -59,7 +59,7 @@ const schedulers: Readonly<Record<FileFamily, Json>> = {
   'sdxl-refiner': { _class_name: 'EulerDiscreteScheduler', ...betas, timestep_spacing: 'leading', steps_offset: 1 },
 };
 /** As InstructPix2Pix was published. */
-const edits = { _class_name: 'EulerAncestralDiscreteScheduler', ...betas, steps_offset: 1 };
+const edits = { ...schedulers.sd1, _class_name: 'EulerAncestralDiscreteScheduler' };
 const latentConsistency = {
   _class_name: 'LCMScheduler',
   ...betas,
