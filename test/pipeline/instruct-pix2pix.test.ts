@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { guidanceRows } from '../../src/guidance.js';
 import type { Img2ImgRequest } from '../../src/img2img-request.js';
-import { readModelFolder } from '../../src/pipeline/folder/model-folder.js';
+import { decisionsOf } from '../../src/pipeline/folder/decisions.js';
+import { openSource, readModelFolder } from '../../src/pipeline/folder/model-folder.js';
 import { prepare, rowsOf } from '../../src/pipeline/img2img.js';
 import { loadModel, type Model, releaseModel } from '../../src/pipeline/model.js';
 import { type Case, generate, reference, requestOf } from './cases.js';
@@ -57,6 +58,15 @@ t.test('it is told by its channels, whatever the class says', async (t) => {
       });
     }
   }
+  const source = openSource(folder);
+  const decisions = decisionsOf(source, readModelFolder(folder, 'cpu', source));
+  t.match(
+    decisions.filter(({ what }) => what === 'kind' || what === 'image guidance'),
+    [
+      { value: 'instruct-pix2pix', from: "the UNet's input channels" },
+      { value: 1.5, from: 'the default of instruct-pix2pix' },
+    ],
+  );
   const plain = writeFolder(parent, 'sd', {}, 'plain');
   const plainIndex = JSON.parse(readFileSync(join(plain, 'model_index.json'), 'utf8'));
   const className = 'StableDiffusionInstructPix2PixPipeline';
