@@ -15,6 +15,7 @@ import {
 } from '../model-facts.js';
 import type { GeneratorFiles } from './generators/generator-files.js';
 import type { BrokenChoice, Choice, Shelf } from './generators/shelf.js';
+import { influenceOf, influenceOfImageGuidance, starterWeight } from './pictures/starter-weight.js';
 import { fieldProblem, Problem, problemResponses } from './problems/problems.js';
 
 const Model = Type.Object(
@@ -24,7 +25,7 @@ const Model = Type.Object(
       Type.Enum([...kinds], {
         type: 'string',
         description:
-          'Stable Diffusion 1.x and 2.x (`sd`, `sd-v` with v-prediction), XL, their turbo forms, latent consistency models',
+          'Stable Diffusion 1.x and 2.x (`sd`, `sd-v` with v-prediction), XL, their turbo forms, latent consistency models, and models that edit by an instruction (`instruct-pix2pix`)',
       }),
     ),
     exporter: Type.Optional(Type.String({ description: 'Whose habits the graphs show' })),
@@ -86,7 +87,7 @@ const Model = Type.Object(
     row_budgets: Type.Optional(
       Type.Array(Type.Object({ width: Type.Integer(), height: Type.Integer(), rows: Type.Integer() }), {
         description:
-          'Rows of one UNet call beyond which more gain nothing here, as measured when the model was loaded; a guided picture takes two',
+          'Rows of one UNet call beyond which more gain nothing here, as measured when the model was loaded; a guided picture takes two, of `instruct-pix2pix` three',
       }),
     ),
     limits: Type.Optional(
@@ -105,7 +106,13 @@ const Model = Type.Object(
         steps: Type.Integer(),
         guidance: Type.Number(),
         scheduler: Type.Enum(schedulerNames, { type: 'string' }),
-        influence: Type.Optional(Type.Number({ description: 'Of a generator that has one; else it is 25' })),
+        influence: Type.Optional(
+          Type.Number({
+            description:
+              'Of a generator that has one, and of a model that takes `image_guidance`, what that comes to; else it is 25',
+          }),
+        ),
+        image_guidance: Type.Optional(Type.Number({ description: 'Of a model that takes it' })),
       }),
     ),
     generator: Type.Optional(
@@ -148,6 +155,7 @@ export function modelRoutes(
           default: model.name === shelf.defaultModel,
           providers: [...providersNow()].sort(),
           row_budgets: rowBudgets(model),
+          defaults: shownDefaults(model.defaults),
           limits,
           lora_family: model.loraFamily,
         }
@@ -249,12 +257,17 @@ function shownGenerator(
     defaults,
     limits: own,
   } = one.generator;
-  const influence = defaults.influence ?? (defaults.strength === undefined ? undefined : 100 * (1 - defaults.strength));
+  const influence =
+    defaults.influence ?? (defaults.strength === undefined ? undefined : influenceOf(defaults.strength));
+  const { imageGuidance } = influence === undefined ? one.model.defaults : starterWeight({ influence }, one.model);
   const { guidance, steps = limits.steps, pixels = limits.pixels } = own;
   return {
     ...shown(one.model),
     ...{ name, digest },
-    defaults: { ...one.model.defaults, ...(influence !== undefined && { influence: Number(influence.toFixed(6)) }) },
+    defaults: {
+      ...shownDefaults({ ...one.model.defaults, ...(imageGuidance !== undefined && { imageGuidance }) }),
+      ...(influence !== undefined && { influence }),
+    },
     limits: {
       ...limits,
       steps: Math.min(steps, limits.steps),
@@ -266,6 +279,14 @@ function shownGenerator(
       ...(picture !== undefined && { picture: `models/${encodeURIComponent(name)}/picture` }),
     },
   };
+}
+
+function shownDefaults({ steps, guidance, scheduler, imageGuidance }: ModelInfo['defaults']) {
+  const edits = imageGuidance !== undefined && {
+    influence: influenceOfImageGuidance(imageGuidance),
+    image_guidance: imageGuidance,
+  };
+  return { steps, guidance, scheduler, ...edits };
 }
 
 /** None while nothing was measured: the model is not loaded, or MAX_CONCURRENT decides. */

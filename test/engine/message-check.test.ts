@@ -11,15 +11,14 @@ const info: ModelInfo = {
   exporter: 'optimum',
   precision: 'fp32',
   parts: [{ part: 'unet', format: 'safetensors', weights: ['bf16', 'fp32'], computes: 'fp32' }],
-  latentConsistency: false,
-  guidanceEmbedded: false,
+  rules: { schedule: 'part', guidance: 'prompts', masks: true },
   license: 'MIT',
   runnable: true,
   loaded: true,
   digest: 'abc',
   stamp: 'abc',
   size: { native: 32, multiple: 16, min: 16, max: 64 },
-  defaults: { steps: 20, guidance: 7.5, scheduler: 'ddim' },
+  defaults: { steps: 20, guidance: 7.5, strength: 0.75, imageGuidance: 1.5, scheduler: 'ddim' },
   loraFamily: 'sd1',
   schedulerConfig: { num_train_timesteps: 1000 },
   capacities: [{ width: 32, height: 32, maxRows: 2, calls: [{ rows: 1, ms: 2.5 }] }],
@@ -111,10 +110,10 @@ const allowed: readonly [path: RegExp, values: readonly unknown[]][] = [
   [/license$/, ['', 'x'.repeat(200_000), null]],
   [/loraFamily$/, [null]],
   [/^problem$/, ['', 'x'.repeat(200_000), undefined]],
-  [/(latentConsistency|guidanceEmbedded|loaded|drawUnseeded|(models|embeddings|loras)\.0\.runnable)$/, [true]],
-  [/(size\.\w+|defaults\.(steps|guidance))$/, [-1, 1.5]],
+  [/(loaded|masks|drawUnseeded|(models|embeddings|loras)\.0\.runnable)$/, [true]],
+  [/(size\.\w+|defaults\.(steps|guidance|strength|imageGuidance))$/, [-1, 1.5]],
   [/(ms|bytes|freeBytes|textEncode|vaeEncode|denoise|vaeDecode|modelLoadMs|modelRunMs)$/, [1.5]],
-  [/(maxRows|freeBytes|preview|capacities|memoryNeeds)$/, [undefined]],
+  [/(strength|imageGuidance|maxRows|freeBytes|preview|capacities|memoryNeeds)$/, [undefined]],
   [/(models|capacities|calls|memoryNeeds|embeddings|widths|used|unfit|loras|triggerWords|parts|weights)$/, [[]]],
   [/schedulerConfig$/, [{}, new Map(), new Uint8Array(1)]],
   [/schedulerConfig\./, wrong],
@@ -153,8 +152,9 @@ for (const message of Object.values(messages)) {
       }
       const last = path.at(-1)!;
       const optional =
-        /^(maxRows|freeBytes|preview|capacities|memoryNeeds|num_train_timesteps|problem)$/.test(last) ||
-        /^\d+$/.test(last);
+        /^(maxRows|freeBytes|preview|capacities|memoryNeeds|num_train_timesteps|problem|strength|imageGuidance)$/.test(
+          last,
+        ) || /^\d+$/.test(last);
       const missing = checkMessage(changed(message, path, (holder, key) => delete holder[key]));
       if (!optional) t.type(missing, 'string', `${where} is missing`);
     }

@@ -9,6 +9,8 @@ import type {
   PartFacts,
   Precision,
   Provider,
+  RequestDefaults,
+  RequestRules,
   SizeRange,
   Vocabulary,
 } from '../../model-facts.js';
@@ -33,10 +35,7 @@ export interface ModelInfo {
   readonly exporter: string;
   readonly precision: Precision;
   readonly parts: readonly PartFacts[];
-  /** Every step runs, whatever the strength, and with the scheduler lcm only. */
-  readonly latentConsistency: boolean;
-  /** The guidance goes in as an embedding: a negative prompt is never computed. */
-  readonly guidanceEmbedded: boolean;
+  readonly rules: RequestRules;
   readonly license: string | null;
   /** Absent where the folder names none. */
   readonly vocabulary?: Vocabulary;
@@ -46,7 +45,7 @@ export interface ModelInfo {
   readonly digest: string;
   readonly stamp: string;
   readonly size: SizeRange;
-  readonly defaults: { readonly steps: number; readonly guidance: number; readonly scheduler: SchedulerName };
+  readonly defaults: RequestDefaults & { readonly scheduler: SchedulerName };
   /** What this server changed of it, in one sentence without its end. */
   readonly note?: string;
   readonly schedulerConfig: SchedulerConfig;

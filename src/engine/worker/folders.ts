@@ -110,9 +110,8 @@ export class Folders {
     if (digest === '') this.hash(name, path);
     this.bytes.set(name, bytesOfModel(folder));
     const { title, description, kind, exporter, precision, parts, license, size, schedulerConfig, vocabulary } = folder;
-    const { latentConsistency, guidanceEmbedded } = folder.family;
     return {
-      ...{ name, runnable: true, loaded: false, digest, stamp, latentConsistency, guidanceEmbedded },
+      ...{ name, runnable: true, loaded: false, digest, stamp, rules: folder.family.rules },
       ...{ title, description, kind, exporter, precision, license, size, schedulerConfig },
       parts: parts.map(({ part, format, weights, computes }) => ({ part, format, weights, computes })),
       ...(vocabulary && { vocabulary }),

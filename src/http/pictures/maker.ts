@@ -106,6 +106,7 @@ export function pictureMaker(
       if (!image) throw fieldProblem('invalid_request', 'image', 'image is missing.');
       for (const body of bodies) holdLimits(body);
       const choices = bodies.map((body) => shelf.choose(body.model));
+      if (mask) for (const { name, model } of choices) requireMasks(name, model);
       engine.assertRoom();
       const starter = reader.inspect(image, config.MAX_INPUT_PIXELS);
       const maskPicture = mask && inspectMask(reader, mask, starter, config.MAX_INPUT_PIXELS);
@@ -196,6 +197,13 @@ export function pictureMaker(
       }
     },
   };
+}
+
+/** @throws Problem for a model whose pipeline has no inpainting */
+function requireMasks(name: string, { kind, rules }: ModelInfo): void {
+  if (rules.masks) return;
+  const detail = `mask is for models that can keep a part of the starter; ${name} is of the kind ${kind}, which repaints all of it.`;
+  throw fieldProblem('unsupported_combination', 'mask', detail);
 }
 
 /** A mask is fitted as the starter is, so that it must have its proportions: a pixel more or less is rounding. */

@@ -100,7 +100,8 @@ function toldSchemas(table: FieldTable, config: Config): Record<string, TSchema>
   return Object.fromEntries(
     told.map(([name, field]) => {
       const { type, format } = field.schema(config) as { type?: string; format?: string };
-      return [name, Type.Unsafe({ type, ...(format && { format }), description: field.told })];
+      const schema = Type.Unsafe({ type, ...(format && { format }), description: field.told });
+      return [name, field.maybeAbsent ? Type.Optional(schema) : schema];
     }),
   );
 }

@@ -75,6 +75,7 @@ function info({ batch_size = 1 }: WebuiBody, pictures: readonly MadePicture[], u
     height: size.height,
     sampler_name: understood.sampler.name,
     cfg_scale: request.guidanceScale,
+    ...(request.imageGuidance !== undefined && { image_cfg_scale: request.imageGuidance }),
     steps: request.steps,
     batch_size,
     restore_faces: false,
@@ -115,6 +116,7 @@ function infotext({ parameters }: MadePicture, { sampler, schedule, version }: U
     'Model hash': sd_model_hash,
     Model: sd_model_name,
     'Denoising strength': request.strength,
+    ...(request.imageGuidance !== undefined && { 'Image CFG scale': request.imageGuidance }),
     Version: version,
   };
   return [

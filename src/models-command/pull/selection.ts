@@ -2,8 +2,8 @@
 // them. Pickles are never among them.
 
 import { posix } from 'node:path';
+import { familyOf } from '../../pipeline/families/index.js';
 import { checkJson, type Json } from '../../pipeline/folder/configs.js';
-import { familyOf } from '../../pipeline/folder/family.js';
 import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import { ModelIndex } from '../../pipeline/folder/schemas.js';
 import { pickle, pickleRefusal, weightMap, weightsFiles } from '../../pipeline/safetensors/files.js';
@@ -88,7 +88,7 @@ export async function selectFolder(
 async function checkIndex(name: string, json: Json): Promise<void> {
   try {
     checkJson(index, json, ModelIndex);
-    familyOf(String(json._class_name ?? 'unknown'), false);
+    familyOf(String(json._class_name ?? 'unknown'));
   } catch (error) {
     if (error instanceof ModelFolderError) throw new ModelsError(`${name} cannot run here: ${error.message}`);
     throw error;

@@ -76,6 +76,7 @@ const fieldOf = {
   prompts_unused: 'prompt',
   negative_prompt_truncated: 'negative_prompt',
   negative_prompt_unused: 'negative_prompt',
+  guidance_unused: 'guidance',
   strength_rounded_to_no_step: 'influence',
   quality_unused: 'quality',
 };

@@ -10,7 +10,7 @@ import { offerWords } from './words.js';
  * @typedef {{ native: number, multiple: number, min: number, max: number }} Sizes sides in pixels
  * @typedef {{ name: string, title: string, runnable: boolean, reason?: string, size: Sizes,
  *   limits: { steps: number, pixels: number, prompt_chars: number, guidance?: number },
- *   defaults: { steps: number, guidance: number, scheduler: string, influence?: number },
+ *   defaults: { steps: number, guidance: number, scheduler: string, influence?: number, image_guidance?: number },
  *   lora_family?: string | null, description?: string,
  *   generator?: { base: string, prompt_prefix?: string, prompt_suffix?: string, negative_prompt?: string,
  *     picture?: string, loras?: { name: string, scale?: number }[] },
@@ -81,6 +81,7 @@ function followModel() {
   offer('guidance', defaults.guidance);
   byId('guidance').max = limits.guidance ?? 30;
   offer('influence', defaults.influence ?? usual.influence ?? 50);
+  byId('influence-means').hidden = defaults.image_guidance !== undefined; // which ties to the starter in another way
   offer('prompt', generator ? '' : (usual.prompt ?? '')); // a generator brings its own
   const whole = generator && [generator.prompt_prefix, '…', generator.prompt_suffix].join('');
   byId('prompt').placeholder = whole ?? '';
