@@ -40,4 +40,5 @@ export interface Timings {
   vaeEncode: number;
   denoise: number;
   vaeDecode: number;
+  safetyCheck: number;
 }

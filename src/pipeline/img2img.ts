@@ -102,7 +102,13 @@ export async function prepare(model: Model, requests: readonly Img2ImgRequest[])
       },
       embeddings: namedIn(prompts[i]!),
       drawUnseeded: stepsRun > 0 && !drawIsSeeded(model),
-      timings: { textEncode, vaeEncode: performance.now() - start - textEncode, denoise: 0, vaeDecode: 0 },
+      timings: {
+        textEncode,
+        vaeEncode: performance.now() - start - textEncode,
+        denoise: 0,
+        vaeDecode: 0,
+        safetyCheck: 0,
+      },
       known:
         mask && init && noise && !inpaints ? { weights: latentMask(mask, width, vaeScale), init, noise } : undefined,
       inpainting: inpainting[i],

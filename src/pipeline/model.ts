@@ -1,5 +1,6 @@
 // A loaded model: its folder's facts, its sessions and its tokenizers.
 
+import type { SafetyMode } from '../model-facts.js';
 import type { EmbeddingLibrary } from './embeddings/library.js';
 import type { Component } from './folder/components.js';
 import type { ModelFolder } from './folder/model-folder.js';
@@ -34,8 +35,9 @@ export async function loadModel(
   path: string,
   device: DeviceOptions,
   embeddings?: EmbeddingLibrary | undefined,
+  safety?: SafetyMode | undefined,
 ): Promise<Model> {
-  const { folder: read, tokenizers } = inspectModel(path, device.provider);
+  const { folder: read, tokenizers } = inspectModel(path, device.provider, safety);
   // Elsewhere their matrices would be copied to the device at every call, which nobody has measured.
   const folder = device.provider === 'cpu' ? withBranches(read) : read;
   const promptCache = new PromptCache<EncodedPrompt>(promptCacheBytes);

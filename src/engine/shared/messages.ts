@@ -9,6 +9,7 @@ import type {
   PartFacts,
   Precision,
   Provider,
+  SafetyMode,
   SizeRange,
   Vocabulary,
 } from '../../model-facts.js';
@@ -52,6 +53,8 @@ export interface ModelInfo {
   readonly schedulerConfig: SchedulerConfig;
   /** Of the LoRAs that it takes; null where it takes none, as its graphs are not the service's own. */
   readonly loraFamily: LoraFamily | null;
+  /** Whether it comes with one. */
+  readonly safetyChecker: boolean;
   /** What the worker measured when it loaded the model; absent until then. */
   readonly capacities?: readonly Capacity[];
   readonly memoryNeeds?: readonly MemoryNeed[];
@@ -104,6 +107,8 @@ export interface Result {
   /** Keys of its LoRAs that the model has no place for. */
   readonly unusedLoraKeys: number;
   readonly loraWay: LoraWay;
+  /** Whether the model's safety checker flags the picture, which is black then where such are kept back; absent where none looked. */
+  readonly flagged?: boolean;
   /** What it waited on the worker for models to be loaded, ms. */
   readonly modelLoadMs: number;
   readonly timings: Timings;
@@ -127,6 +132,7 @@ export interface StartMessage {
   readonly measureRows: boolean;
   /** Bytes of weights that may be loaded at the same time; a single larger model is loaded all the same. */
   readonly modelMemoryBytes: number;
+  readonly safety: SafetyMode;
   /** As ModelStore.preload takes it. */
   readonly preload: 'auto' | readonly string[];
   /** Of one request: a model's default is never more. */

@@ -4,7 +4,15 @@
 
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
-import type { ComputingPrecision, Kind, PartFacts, Precision, SizeRange, Vocabulary } from '../../model-facts.js';
+import type {
+  ComputingPrecision,
+  Kind,
+  PartFacts,
+  Precision,
+  SafetyMode,
+  SizeRange,
+  Vocabulary,
+} from '../../model-facts.js';
 import type { Decided } from '../checkpoint/decided.js';
 import { fileExtension } from '../checkpoint/file-names.js';
 import { isLonePart, lonePartRefusal } from '../checkpoint/lone-part.js';
@@ -20,6 +28,7 @@ import { SingleFileSource } from '../checkpoint/single-file.js';
 import { type TinyDecoder, tinyDecoder } from '../checkpoint/tiny-decoder.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { pickleRefusal } from '../safetensors/files.js';
+import { type SafetyChecker, safetyChecker } from '../safety/safety-checker.js';
 import { fittingSchedulers, type SchedulerName, schedulerForClass } from '../schedulers/index.js';
 import { type SchedulerConfig, stableDiffusionConfig, UnsupportedSchedulerError } from '../schedulers/schedule.js';
 import { type Component, components } from './components.js';
@@ -76,6 +85,9 @@ export interface ModelFolder {
   readonly zerosForEmptyPrompt: boolean;
   /** Refiners take an aesthetic score instead of the target size. */
   readonly wantsAestheticScore: boolean;
+  /** Whether there is one; it is read where pictures are to be checked. */
+  readonly hasSafetyChecker: boolean;
+  readonly safetyChecker: SafetyChecker | undefined;
 }
 
 export interface DecidedPart extends PartFacts {
@@ -102,6 +114,8 @@ export interface ReadingOptions {
   readonly best?: ComputingPrecision;
   /** Whether a tiny autoencoder beside it counts. */
   readonly withTiny?: boolean;
+  /** What a safety checker is for; `off` if absent. */
+  readonly safety?: SafetyMode;
 }
 
 /**
@@ -113,7 +127,7 @@ export function readModelFolder(
   path: string,
   provider: 'cpu' | 'cuda',
   source = openSource(path),
-  { best = computesBest[provider], withTiny = true }: ReadingOptions = {},
+  { best = computesBest[provider], withTiny = true, safety = 'off' }: ReadingOptions = {},
 ): ModelFolder {
   const index = source.json('model_index.json', ModelIndex);
   const className = String(index._class_name ?? 'unknown');
@@ -134,11 +148,16 @@ export function readModelFolder(
       'img2img.json has tiny_vae, and neither its path nor a folder vae_tiny says where one is',
     );
   }
+  const hasSafetyChecker = source.has('safety_checker');
+  if (safety === 'block' && !hasSafetyChecker) {
+    throw new ModelFolderError('it has no safety checker, and SAFETY_CHECKER is block');
+  }
   const absent: readonly (readonly [Component, boolean])[] = [
     ['text_encoder', refiner],
     ['text_encoder_2', architecture !== 'sdxl'],
     ['vae_decoder', decodesTiny],
     ['tiny_decoder', tinyPath === undefined],
+    ['safety_checker', safety === 'off' || !hasSafetyChecker],
   ];
   const present = components.filter((component) => !absent.some(([one, is]) => is && one === component));
   const computing = new Map(
@@ -165,6 +184,7 @@ export function readModelFolder(
 
   const family = familyOf(className, facts.unet.inputs.has('timestep_cond'));
   const turbo = settings.turbo ?? /turbo/i.test(`${source.name} ${index._name_or_path ?? ''}`);
+  const checker = parts.get('safety_checker');
   const velocity = schedulerConfig.prediction_type === 'v_prediction';
   const kind = kindOf({ ...family, turbo: turbo === true, refiner, velocity });
 
@@ -216,6 +236,8 @@ export function readModelFolder(
     },
     zerosForEmptyPrompt: family.architecture === 'sdxl' && index.force_zeros_for_empty_prompt !== false,
     wantsAestheticScore: index.requires_aesthetics_score === true,
+    hasSafetyChecker,
+    safetyChecker: checker && safetyChecker(source, checker),
   };
 }
 

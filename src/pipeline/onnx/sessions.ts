@@ -26,11 +26,14 @@ export interface Input {
   readonly dims: readonly number[];
 }
 
-/** A graph's output in float32. */
+/** A graph's output in float32; of truths 0 and 1. */
 export interface Output {
   readonly data: Float32Array;
   readonly dims: readonly number[];
 }
+
+/** These run once for a picture, and not at each step. */
+const oncePerPicture: readonly Component[] = ['vae_encoder', 'vae_decoder', 'safety_checker'];
 
 type Dtype = 'float32' | 'float16' | 'float64' | 'int64' | 'int32';
 interface InputMeta {
@@ -68,7 +71,7 @@ export class Session {
         interOpNumThreads: 1,
         graphOptimizationLevel: 'all',
         // An arena keeps what the largest picture took. A VAE takes most, and seldom runs: without one, it costs nothing measurable.
-        enableCpuMemArena: !component.startsWith('vae'),
+        enableCpuMemArena: !oncePerPicture.includes(component),
         logSeverityLevel: 3,
         ...(weightsFolder !== undefined && {
           extra: { session: { model_external_initializers_file_folder_path: weightsFolder } },
@@ -202,6 +205,7 @@ function halfTensor(halves: Uint16Array, dims: readonly number[]): Tensor {
 
 function toFloats({ type, data }: Tensor): Float32Array {
   if (type === 'float32') return data as Float32Array;
+  if (type === 'bool') return Float32Array.from(data as Uint8Array);
   const { buffer, byteOffset, length } = data as Uint16Array;
   return fromHalf(new Uint16Array(buffer, byteOffset, length));
 }
