@@ -5,7 +5,7 @@ import { closeSync, openSync } from 'node:fs';
 import type { Tensors } from '../checkpoint/written-part.js';
 import type { ModelFolder } from '../folder/model-folder.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
-import type { Factors, WeightChange } from '../graphs/low-rank.js';
+import { type Factors, sidesOf, type WeightChange } from '../graphs/low-rank.js';
 import { numbersOf } from '../safetensors/numbers.js';
 import { type LoraPart, loraParts } from './keys.js';
 import type { LoraFile, LoraModule } from './lora-file.js';
@@ -52,7 +52,9 @@ export function matchLora(file: LoraFile, parts: PartTensors, scale: number): Ma
     if (weight === undefined || own.has(weight)) continue;
     const shape = tensors.get(weight)!.shape;
     for (const each of module.factors) checkShape(module, each, weight, shape);
-    own.set(weight, { scale: scale * strengthOf(file, module), factors: module.factors });
+    if (module.kronecker) checkSides(module, module.kronecker, weight, shape);
+    const { factors, kronecker } = module;
+    own.set(weight, { scale: scale * strengthOf(file, module), factors, ...(kronecker && { kronecker }) });
     used += module.keys;
   }
   if (used < leastMatched * file.keys) {
@@ -87,6 +89,22 @@ function scalarOf(alpha: NonNullable<LoraModule['alpha']>): number {
   } finally {
     closeSync(descriptor);
   }
+}
+
+/** Sides of a Kronecker product multiply to the weight's, and the second has its kernel. */
+function checkSides(
+  { name }: LoraModule,
+  [left, right]: NonNullable<LoraModule['kronecker']>,
+  weight: string,
+  shape: readonly number[],
+) {
+  const count = (sides: readonly number[]) => sides.reduce((a, b) => a * b, 1);
+  const [[a, b], [c, d]] = [sidesOf(left), sidesOf(right)];
+  const kernel = count(shape.slice(2));
+  if (a * c === shape[0] && b * d === count(shape.slice(1)) && d % kernel === 0) return;
+  throw new ModelFolderError(
+    `its module ${name.slice(0, 100)} changes a weight of ${a * c} x ${b * d} numbers, and ${weight} of the model is [${shape}]`,
+  );
 }
 
 /** The products must have the weight's shape; sides of 1 do not count, as a 1 x 1 convolution is a linear layer. */

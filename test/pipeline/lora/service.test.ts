@@ -35,8 +35,8 @@ writeLora(join(lorasDir, 'other.safetensors'), 'peft', undefined, (tensors) =>
 writeFileSync(join(lorasDir, 'old.pt'), 'PK');
 writeFileSync(join(root, 'secret.safetensors'), '');
 symlinkSync(join(root, 'secret.safetensors'), join(lorasDir, 'link.safetensors'));
-writeSafetensors(join(lorasDir, 'lokr.safetensors'), {
-  'lora_unet_a.lokr_w1': { dtype: 'F32', shape: [1, 1], data: new Uint8Array(4) },
+writeSafetensors(join(lorasDir, 'dora.safetensors'), {
+  'lora_unet_a.dora_scale': { dtype: 'F32', shape: [1, 1], data: new Uint8Array(4) },
 });
 
 interface Told {
@@ -77,6 +77,7 @@ t.test('LoRAs', async (t) => {
   await t.test('are listed with family, rank, words and digest, or with the reason', async (t) => {
     const loras = await listed();
     t.match(loras, [
+      { name: 'dora', runnable: false, reason: /^it is a DoRA/ },
       {
         name: 'ink',
         family: 'unknown',
@@ -87,7 +88,6 @@ t.test('LoRAs', async (t) => {
         reason: null,
       },
       { name: 'link', runnable: false, reason: 'it is a link that leaves the folder of LoRAs' },
-      { name: 'lokr', runnable: false, reason: /^it is a LoKr/ },
       { name: 'more/a:b', rank: 3, runnable: true },
       { name: 'old.pt', runnable: false, reason: /^it is a pickle/ },
       { name: 'other', runnable: true },
@@ -205,7 +205,7 @@ t.test('LoRAs', async (t) => {
     ],
     'of another shape': [{ lora: 'ink', model: 'xl' }, 422, 'lora_not_runnable', /the LoRA ink does not fit/],
     'with places that the model has not': [{ lora: 'other' }, 422, 'lora_not_runnable', /only \d+ of its \d+ keys/],
-    'that cannot be used': [{ lora: 'lokr' }, 422, 'lora_not_runnable', /it is a LoKr/],
+    'that cannot be used': [{ lora: 'dora' }, 422, 'lora_not_runnable', /it is a DoRA/],
     'for an exported model': [
       { lora: 'ink', model: 'exported' },
       422,
