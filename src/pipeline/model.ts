@@ -2,7 +2,6 @@
 
 import type { SafetyMode } from '../model-facts.js';
 import type { EmbeddingLibrary } from './embeddings/library.js';
-import type { Component } from './folder/components.js';
 import type { ModelFolder } from './folder/model-folder.js';
 import { inspectModel } from './inspect-model.js';
 import { type ModelBranches, withBranches } from './lora/branches.js';
@@ -48,11 +47,12 @@ export async function loadModel(
  * The same model with LoRAs in its weights. It needs `base`, and is to be released before it.
  * @throws ModelFolderError when its graphs do not load
  */
-export async function loadFolded(base: Model, { folder, unusedKeys }: Folded, device: DeviceOptions): Promise<Model> {
-  const changed = Object.entries(folder.graphs).filter(
-    ([part, graph]) => graph !== base.folder.graphs[part as Component],
-  );
-  const own = await loadSessions({ graphs: Object.fromEntries(changed) }, device);
+export async function loadFolded(
+  base: Model,
+  { folder, graphs, unusedKeys }: Folded,
+  device: DeviceOptions,
+): Promise<Model> {
+  const own = await loadSessions({ graphs }, device);
   const promptCache = new PromptCache<EncodedPrompt>(promptCacheBytes);
   return { ...base, folder, sessions: { ...base.sessions, ...own }, promptCache, base, unusedLoraKeys: unusedKeys };
 }

@@ -51,7 +51,7 @@ export interface ModelInfo {
   /** What this server changed of it, in one sentence without its end. */
   readonly note?: string;
   readonly schedulerConfig: SchedulerConfig;
-  /** Of the LoRAs that it takes; null where it takes none, as its graphs are not the service's own. */
+  /** Of the LoRAs that it takes; null where it takes none, as its exported UNet does not tell its modules. */
   readonly loraFamily: LoraFamily | null;
   /** Whether it comes with one. */
   readonly safetyChecker: boolean;

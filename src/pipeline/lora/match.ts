@@ -2,19 +2,19 @@
 // refused then, as one for another model.
 
 import { closeSync, openSync } from 'node:fs';
-import type { Tensors } from '../checkpoint/written-part.js';
 import type { ModelFolder } from '../folder/model-folder.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import { type Factors, sidesOf, type WeightChange } from '../graphs/low-rank.js';
 import { numbersOf } from '../safetensors/numbers.js';
+import { exportedWeights } from './exported-graph.js';
 import { type LoraPart, loraParts } from './keys.js';
 import type { LoraFile, LoraModule } from './lora-file.js';
-import { weightsByModule } from './module-names.js';
+import { type Shapes, weightsByModule } from './module-names.js';
 
 /** A file of which less has a place in the model is for another one. */
 const leastMatched = 0.9;
 
-export type PartTensors = Readonly<Partial<Record<LoraPart, Tensors>>>;
+export type PartTensors = Readonly<Partial<Record<LoraPart, Shapes>>>;
 
 export interface Matched {
   readonly changes: Readonly<Partial<Record<LoraPart, ReadonlyMap<string, WeightChange>>>>;
@@ -22,12 +22,13 @@ export interface Matched {
   readonly unusedKeys: number;
 }
 
-/** Of the graphs that we write. */
+/** Of the graphs that we write, and of exported ones as far as they tell. */
 export function tensorsOf({ graphs }: Pick<ModelFolder, 'graphs'>): PartTensors {
   return Object.fromEntries(
     loraParts.flatMap((part) => {
       const graph = graphs[part];
-      return typeof graph === 'object' ? [[part, graph.tensors]] : [];
+      if (graph === undefined) return [];
+      return [[part, typeof graph === 'object' ? graph.tensors : exportedWeights(graph)]];
     }),
   );
 }
