@@ -4,6 +4,7 @@
 
 import { realpathSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { ModelFolderError } from '../folder/model-folder-error.js';
 import { commonFolder, GraphWriter } from '../graphs/graph-writer.js';
 import { changed, type WeightChanges } from '../graphs/low-rank.js';
 import { attributeOf } from '../onnx/attributes.js';
@@ -34,7 +35,7 @@ export function exportedWeights(path: string): ReadonlyMap<string, Pick<Exported
   }
 }
 
-/** @param path of the export */
+/** @param path of the export; its `over` throws a ModelFolderError where it cannot be changed */
 export function changedExport(path: string, changes: WeightChanges): ChangedGraph {
   const graph = GraphFile.open(path);
   try {
@@ -44,7 +45,14 @@ export function changedExport(path: string, changes: WeightChanges): ChangedGrap
     return {
       path,
       weightBytes: bytes.reduce((a, b) => a + b, 0),
-      over: (patched) => written(patched.path, patched.weightsFolder, changes),
+      over({ path: patched, weightsFolder }) {
+        try {
+          return written(patched, weightsFolder, changes);
+        } catch (error) {
+          if (!(error instanceof RangeError)) throw error;
+          throw new ModelFolderError(`its exported graph cannot be changed: ${error.message}`);
+        }
+      },
     };
   } finally {
     graph.close();
@@ -57,7 +65,9 @@ function written(path: string, weightsFolder: string, changes: WeightChanges): {
     const weights = weightsIn(graph);
     const g = new GraphWriter('fp32', 'img2img_lora_');
     for (const [name, all] of changes) {
-      const { taker, transposed, dataType, shape, name: own } = weights.get(name)!;
+      const weight = weights.get(name);
+      if (!weight) throw new RangeError(`${name} is another operator's as it is rewritten for this device`);
+      const { taker, transposed, dataType, shape, name: own } = weight;
       const turned = (value: string) => (transposed ? g.node('Transpose', [value], { perm: [1, 0] }) : value);
       const half = dataType === dataTypes.float16;
       const plain = turned(half ? g.node('Cast', [own], { to: dataTypes.float32 }) : own);
