@@ -9,8 +9,10 @@ import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Component } from '../src/pipeline/folder/components.js';
-import { readModelFolder } from '../src/pipeline/folder/model-folder.js';
+import { type ModelFolder, readModelFolder } from '../src/pipeline/folder/model-folder.js';
+import { branchFeedsOf, withBranches } from '../src/pipeline/lora/branches.js';
 import { TorchGenerator } from '../src/pipeline/numbers/noise.js';
+import { tokenInputs } from '../src/pipeline/onnx/patch.js';
 import { type Input, onnxruntimeVersion, Session } from '../src/pipeline/onnx/sessions.js';
 
 const arms = ['written', 'optimum'] as const;
@@ -41,24 +43,39 @@ const folders = { written: 'diffusers', optimum: 'optimum' };
 const memory = (key: 'VmHWM' | 'RssAnon' | 'VmRSS'): number =>
   Number(new RegExp(`${key}:\\s+(\\d+) kB`).exec(readFileSync('/proc/self/status', 'utf8'))![1]) / 2 ** 20;
 
-function feedsOf({ part, side, rows }: Workload, perRow: boolean): Record<string, Input> {
+function feedsOf({ part, side, rows }: Workload, session: Session, folder: ModelFolder): Record<string, Input> {
   const noise = (...dims: number[]): Input => ({
     data: new TorchGenerator(1).randn(dims.reduce((a, b) => a * b, 1)),
     dims,
   });
+  const all = (value: number, ...dims: number[]): Input => ({
+    data: new Float32Array(dims.reduce((a, b) => a * b, 1)).fill(value),
+    dims,
+  });
   switch (part) {
-    case 'unet':
+    case 'unet': {
+      const perRow = session.shapeOf('timestep').length === 1;
       return {
         sample: noise(rows, 4, side / 8, side / 8),
         timestep: { data: Array(perRow ? rows : 1).fill(501), dims: perRow ? [rows] : [] },
         encoder_hidden_states: noise(rows, 77, 768),
+        ...branchFeedsOf({ folder }, part, Array(rows).fill([])),
       };
+    }
     case 'vae_encoder':
       return { sample: noise(rows, 3, side, side) };
     case 'vae_decoder':
       return { latent_sample: noise(rows, 4, side / 8, side / 8) };
     default:
-      return { input_ids: { data: Array.from({ length: 77 * rows }, (_, i) => (i * 631) % 49406), dims: [rows, 77] } };
+      return {
+        input_ids: { data: Array.from({ length: 77 * rows }, (_, i) => (i * 631) % 49406), dims: [rows, 77] },
+        // As for prompts without textual inversions and LoRAs.
+        ...(session.takes(tokenInputs.kept) && {
+          [tokenInputs.kept]: all(1, rows, 77, 1),
+          [tokenInputs.vectors]: all(0, rows, 77, 768),
+        }),
+        ...branchFeedsOf({ folder }, 'text_encoder', Array(rows).fill([])),
+      };
   }
 }
 
@@ -72,7 +89,8 @@ interface Loaded {
 async function child(folder: string, arm: Arm, part: Component): Promise<void> {
   const device = { provider: 'cpu', threads, cacheDir: join(folder, 'cache') } as const;
   const start = performance.now();
-  const graph = readModelFolder(join(folder, folders[arm]), 'cpu').graphs[part]!;
+  const read = withBranches(readModelFolder(join(folder, folders[arm]), 'cpu')); // as the service loads it
+  const graph = read.graphs[part]!;
   const session =
     typeof graph === 'string'
       ? await Session.load(part, graph, device)
@@ -80,8 +98,7 @@ async function child(folder: string, arm: Arm, part: Component): Promise<void> {
   const loaded: Loaded = { ms: performance.now() - start, resident: memory('VmRSS'), peak: memory('VmHWM') };
   process.send!(loaded);
   process.on('message', async (workload: Workload) => {
-    const perRow = part === 'unet' && session.shapeOf('timestep').length === 1;
-    const feeds = feedsOf(workload, perRow);
+    const feeds = feedsOf(workload, session, read);
     const begin = performance.now();
     const cpu = process.cpuUsage();
     const [output] = await session.run(feeds);

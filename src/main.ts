@@ -1,4 +1,4 @@
-// config -> engine -> app -> listen -> drain
+// config -> workers -> app -> listen -> drain
 
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,7 +8,6 @@ import { type CatalogueEntry, Engine } from './engine/host/engine.js';
 import { GpuTelemetry } from './engine/host/gpu-telemetry.js';
 import { openGpuSource } from './engine/shared/gpu/gpu-source.js';
 import { onHangup } from './hangup.js';
-import { buildApp } from './http/app.js';
 import { exampleInfluence, examplePrompt } from './http/pictures/example.js';
 import { createLogger } from './log.js';
 
@@ -27,6 +26,7 @@ const gpuSource = await openGpuSource();
 const gpus = gpuSource && new GpuTelemetry(gpuSource, gpuPollMs);
 await gpus?.start(); // DEVICES=auto is about what it tells
 const engine = orExit(() => new Engine({ ...engineSettings(config), gpus }));
+engine.spawn(); // workers begin while all that speaks HTTP is loaded
 // A line has the pid of this process already.
 let lost = false;
 engine.on('workerExit', ({ pid, ...details }) => {
@@ -43,6 +43,7 @@ const spans =
     ? undefined
     : (await import('./http/server/spans.js')).openSpans({ endpoint, version, logger });
 const build = { version, revision: config.REVISION };
+const { buildApp } = await import('./http/app.js');
 const { app, metricsApp, shelf } = await buildApp({ config, engine, gpus, spans, logger, lifecycle, build });
 const listen = (server: typeof app, port: number) =>
   server

@@ -14,10 +14,10 @@ export type PreviewMap = readonly (readonly number[])[]; // [3][channels + 1]
 /** Sides of the squares of colour that the fit looks at, in latents. */
 const patch = 2;
 
-/** A picture of this side has colours enough; a larger one takes seconds on a CPU. */
-const enough = 256;
+/** A picture of this side has colours enough, 64 of them; a larger one takes seconds on a CPU. */
+const enough = 128;
 
-/** One call of the VAE's encoder, at the model's native size or a half or quarter of it. */
+/** One call of the VAE's encoder, at the model's native size or that halved until it is small. */
 export async function fitPreview(model: Model): Promise<PreviewMap> {
   const { size, vaeScale, vaeChannels } = model.folder;
   let pictureSide = size.native;

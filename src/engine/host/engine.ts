@@ -56,6 +56,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   private readonly forecast: Forecast;
   private readonly admission: Admission;
   private onnxruntime: string | undefined;
+  private unheard: (() => void)[] | undefined;
   private nextId = 1;
   private closed = false;
 
@@ -63,16 +64,30 @@ export class Engine extends EventEmitter<EngineEvents> {
   constructor(private readonly settings: EngineSettings) {
     super();
     this.pool = new Pool(settings, {
-      message: (lane, message) => this.receive(lane, message),
-      exit: (lane, cause) => this.lost(lane, cause),
+      message: (lane, message) => this.hear(() => this.receive(lane, message)),
+      exit: (lane, cause) => this.hear(() => this.lost(lane, cause)),
       stderr: ({ worker }, line) => this.emit('workerLog', { device: worker.device.name, line }),
     });
     this.forecast = new Forecast(settings, this.pool, this.queue);
     this.admission = new Admission(settings, this.pool, this.queue, this.forecast);
   }
 
-  start(): void {
+  /** Starts the workers' processes. Nothing of what they say is heard before `start`, whose caller has something to do until then. */
+  spawn(): void {
     this.pool.start();
+    this.unheard = [];
+  }
+
+  start(): void {
+    if (!this.unheard) this.pool.start();
+    const said = this.unheard ?? [];
+    this.unheard = undefined;
+    for (const one of said) one();
+  }
+
+  private hear(said: () => void): void {
+    if (this.unheard) this.unheard.push(said);
+    else said();
   }
 
   /** Asks the workers to look at MODELS_DIR now. */
