@@ -42,4 +42,5 @@ export interface Timings {
   vaeEncode: number;
   denoise: number;
   vaeDecode: number;
+  safetyCheck: number;
 }

@@ -62,6 +62,7 @@ export const partNames = [
   'vae_encoder',
   'vae_decoder',
   'tiny_decoder',
+  'safety_checker',
 ] as const;
 export const partFormats = ['onnx', 'safetensors'] as const;
 
@@ -74,6 +75,10 @@ export interface PartFacts {
   readonly weights: readonly WeightPrecision[];
   readonly computes: Precision;
 }
+
+/** What is done with pictures that a model's safety checker flags: it is not asked, they are told, or they are kept back. */
+export const safetyModes = ['off', 'flag', 'block'] as const;
+export type SafetyMode = (typeof safetyModes)[number];
 
 export const providers = ['cpu', 'cuda'] as const;
 /** onnxruntime's. */

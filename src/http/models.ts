@@ -84,6 +84,9 @@ const Model = Type.Object(
         description: 'Of the LoRAs that it takes; null where it takes none',
       }),
     ),
+    safety_checker: Type.Optional(
+      Type.Boolean({ description: 'Whether it comes with a safety checker, which `SAFETY_CHECKER` turns on' }),
+    ),
     row_budgets: Type.Optional(
       Type.Array(Type.Object({ width: Type.Integer(), height: Type.Integer(), rows: Type.Integer() }), {
         description:
@@ -158,6 +161,7 @@ export function modelRoutes(
           defaults: shownDefaults(model.defaults),
           limits,
           lora_family: model.loraFamily,
+          safety_checker: model.safetyChecker,
         }
       : model;
   const all = () => [...shelf.models.map(shown), ...shelf.others.map((one) => shownGenerator(one, shown, limits))];

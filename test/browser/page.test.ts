@@ -191,7 +191,11 @@ t.test('the page', { skip: missing('chromium') }, async (t) => {
   mkdirSync(lorasDir);
   writeCheckpointFolder(join(root, 'models/tiny'), 'sd');
   writeFileSync(join(root, 'models/tiny/img2img.json'), JSON.stringify({ size: { native: 64, min: 64, max: 64 } }));
-  const tiny = await startApp(t, { MODELS_DIR: join(root, 'models'), LORAS_DIR: lorasDir, CACHE_DIR: join(root, 'cache') });
+  const tiny = await startApp(t, {
+    MODELS_DIR: join(root, 'models'),
+    LORAS_DIR: lorasDir,
+    CACHE_DIR: join(root, 'cache'),
+  });
 
   await browse(t, 'LoRAs are chips where the server lists some that fit the model', tiny.url, async (t, page) => {
     await page.locator('#model option').first().waitFor({ state: 'attached' });
@@ -215,7 +219,7 @@ t.test('the page', { skip: missing('chromium') }, async (t) => {
     await page.click('#more summary');
     await page.fill('#steps', '2');
     await make(page);
-    t.match(await copied(page, 'curl'), "lora=ink:0.5");
+    t.match(await copied(page, 'curl'), 'lora=ink:0.5');
     await page.fill('#lora', 'pencil');
     await page.click('#make');
     await page.locator('[data-field~=lora] > .error').waitFor();

@@ -17,7 +17,9 @@ function storeOf(
   const modelsDir = join(root, 'models');
   for (const [name, family] of Object.entries(folders)) writeFolder(modelsDir, family, variant, name);
   const told: (ModelInfo | BrokenModel)[] = [];
-  const store = coldStore({ modelsDir, cacheDir: join(root, 'cache'), modelMemoryBytes, maxSteps }, (info) => told.push(info));
+  const store = coldStore({ modelsDir, cacheDir: join(root, 'cache'), modelMemoryBytes, maxSteps }, (info) =>
+    told.push(info),
+  );
   const states = () =>
     Object.fromEntries(
       store.models.map((model) => [model.name, model.runnable ? (model.loaded ? 'loaded' : 'runnable') : model.reason]),

@@ -389,8 +389,9 @@ export class Engine extends EventEmitter<EngineEvents> {
     }
     lane.jobs.delete(message.id);
     if (message.type === 'done') {
-      const { textEncode, vaeEncode, vaeDecode } = message.result.timings;
-      this.forecast.times.coded(job.message.model, job.pixels, textEncode + vaeEncode + vaeDecode);
+      const { denoise: _, ...coding } = message.result.timings;
+      const codedMs = Object.values(coding).reduce((sum, ms) => sum + ms, 0);
+      this.forecast.times.coded(job.message.model, job.pixels, codedMs);
       const { modelLoadMs, loraWay } = message.result;
       if (loraWay === 'branched') this.pool.folds.neverFolds(job.message);
       else if (loraWay === 'folded' && modelLoadMs > 0) this.pool.folds.folded(job.message, modelLoadMs);

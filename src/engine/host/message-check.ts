@@ -98,6 +98,7 @@ const modelInfo = object({
   // The folder's own words: the schedulers read them, and refuse what they cannot use.
   schedulerConfig: Type.Unsafe<SchedulerConfig>({ type: 'object' }),
   loraFamily: Type.Union([oneOf(loraFamilies), Type.Null()]),
+  safetyChecker: Type.Boolean(),
   capacities: Type.Optional(Type.Array(capacity)),
   memoryNeeds: Type.Optional(Type.Array(object({ pixels: positive, bytes: amount }))),
 });
@@ -127,6 +128,7 @@ const timings = object({
   vaeEncode: amount,
   denoise: amount,
   vaeDecode: amount,
+  safetyCheck: amount,
 } satisfies Record<keyof Timings, TSchema>);
 
 const result = object({
@@ -137,6 +139,7 @@ const result = object({
   unetCalls: count,
   unusedLoraKeys: count,
   loraWay: Type.Union(loraWays.map((way) => Type.Literal(way))),
+  flagged: Type.Optional(Type.Boolean()),
   modelLoadMs: amount,
   timings,
   modelRunMs: amount,

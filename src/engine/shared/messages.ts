@@ -11,6 +11,7 @@ import type {
   Provider,
   RequestDefaults,
   RequestRules,
+  SafetyMode,
   SizeRange,
   Vocabulary,
 } from '../../model-facts.js';
@@ -49,8 +50,10 @@ export interface ModelInfo {
   /** What this server changed of it, in one sentence without its end. */
   readonly note?: string;
   readonly schedulerConfig: SchedulerConfig;
-  /** Of the LoRAs that it takes; null where it takes none, as its graphs are not the service's own. */
+  /** Of the LoRAs that it takes; null where it takes none, as its exported UNet does not tell its modules. */
   readonly loraFamily: LoraFamily | null;
+  /** Whether it comes with one. */
+  readonly safetyChecker: boolean;
   /** What the worker measured when it loaded the model; absent until then. */
   readonly capacities?: readonly Capacity[];
   readonly memoryNeeds?: readonly MemoryNeed[];
@@ -103,6 +106,8 @@ export interface Result {
   /** Keys of its LoRAs that the model has no place for. */
   readonly unusedLoraKeys: number;
   readonly loraWay: LoraWay;
+  /** Whether the model's safety checker flags the picture, which is black then where such are kept back; absent where none looked. */
+  readonly flagged?: boolean;
   /** What it waited on the worker for models to be loaded, ms. */
   readonly modelLoadMs: number;
   readonly timings: Timings;
@@ -126,6 +131,7 @@ export interface StartMessage {
   readonly measureRows: boolean;
   /** Bytes of weights that may be loaded at the same time; a single larger model is loaded all the same. */
   readonly modelMemoryBytes: number;
+  readonly safety: SafetyMode;
   /** As ModelStore.preload takes it. */
   readonly preload: 'auto' | readonly string[];
   /** Of one request: a model's default is never more. */

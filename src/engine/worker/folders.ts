@@ -2,6 +2,7 @@
 
 import { basename, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { SafetyMode } from '../../model-facts.js';
 import { type FoundModels, findModels } from '../../pipeline/folder/find-models.js';
 import { bytesOfModel, digestFolder, lastWritten, stampFolder } from '../../pipeline/folder/folder-digest.js';
 import { ModelChangingError } from '../../pipeline/folder/model-folder-error.js';
@@ -14,6 +15,8 @@ export interface FoldersOptions {
   /** Absent for the default. */
   readonly lorasDir?: string;
   readonly provider: 'cpu' | 'cuda';
+  /** What safety checkers are for; `off` if absent. */
+  readonly safety?: SafetyMode;
   /** Of one request; absent where there is no limit. */
   readonly maxSteps?: number | undefined;
   /** Digests of folders that did not change since, by name: hashing gigabytes takes long. */
@@ -103,7 +106,7 @@ export class Folders {
 
   private inspect(name: string): ModelInfo {
     const path = this.pathOf(name);
-    const { folder } = inspectModel(path, this.options.provider);
+    const { folder } = inspectModel(path, this.options.provider, this.options.safety);
     const stamp = stampFolder(path);
     const known = this.digests.get(name);
     const digest = known?.stamp === stamp ? known.digest : '';
@@ -116,6 +119,7 @@ export class Folders {
       parts: parts.map(({ part, format, weights, computes }) => ({ part, format, weights, computes })),
       ...(vocabulary && { vocabulary }),
       loraFamily: familyForLoras(folder) ?? null,
+      safetyChecker: folder.hasSafetyChecker,
       ...clamped(folder.defaults, this.options.maxSteps),
     };
   }

@@ -249,7 +249,7 @@ export class ModelStore {
     let model: Model | undefined;
     try {
       await this.makeRoomFor(name, inUse);
-      model = await loadModel(this.folders.pathOf(name), this.options, this.options.embeddings);
+      model = await loadModel(this.folders.pathOf(name), this.options, this.options.embeddings, this.options.safety);
       for (const [component, { loadMs }] of Object.entries(model.sessions)) {
         this.events.componentLoaded(name, component, loadMs);
       }

@@ -39,7 +39,8 @@ export const warningCodes = {
   bit_depth_reduced: 'The picture was reduced to 8 bits per channel.',
   transparency_flattened: 'Transparency was filled with the background.',
   quality_unused: 'PNG is lossless, so that quality had no effect.',
-  preview_unused: 'Previews are sent in event streams only.',
+  preview_unused: 'Previews are sent in event streams only, and not where flagged pictures are kept back.',
+  safety_unchecked: 'The model has no safety checker: its pictures were not checked.',
   first_frame_used: 'Of an animation the first frame was used.',
 } as const;
 export type Warning = keyof typeof warningCodes;

@@ -58,11 +58,13 @@ export function webuiRoutes(
       { slot: 'mask', field: 'mask', inJson: ({ mask }) => mask },
     ],
     success: {
-      description: 'The pictures; none if the request was interrupted.',
+      description:
+        'The pictures; none if the request was interrupted. One that is kept back (`SAFETY_CHECKER=block`) is black.',
       headers: { ...answerHeaders(fields), ...ignoredFieldsHeader },
       content: { 'application/json': { schema: Type.Ref('WebuiMade') } },
     },
     problems: responses,
+    showsBlocked: true,
     tidy: (body) => readBody(body, json),
     understand(sent, { caller }) {
       const name = checkpointName(shelf, sent.override_settings?.sd_model_checkpoint);

@@ -132,6 +132,7 @@ export class SingleFileSource implements ModelSource {
   }
 
   private tensorsOf(component: OwnComponent): Tensors | undefined {
+    if (component === 'safety_checker') return undefined; // it always lies beside
     return this.tensors[component === 'vae_encoder' || component === 'vae_decoder' ? 'vae' : component];
   }
 }

@@ -35,9 +35,10 @@ export function computingOf(
   { settings: { precision }, upcastsVae, vae, best }: ComputingFacts,
 ): Decided<ComputingPrecision> {
   const name = settingsName(component);
+  const each = typeof precision === 'object' && name !== 'safety_checker' ? precision[name] : undefined;
   const upcast = name === 'vae' && upcastsVae && vae._class_name !== 'AutoencoderTiny';
   return firstOf<ComputingPrecision>(
-    [typeof precision === 'string' ? precision : precision?.[name], 'precision in img2img.json'],
+    [typeof precision === 'string' ? precision : each, 'precision in img2img.json'],
     [upcast && vae.force_upcast !== false ? 'fp32' : undefined, 'force_upcast of the VAE'],
     [best, `the default on a ${best === 'fp16' ? 'GPU' : 'CPU'}`],
   );

@@ -89,6 +89,7 @@ export function decisionsOf(source: ModelSource, folder: ModelFolder): Decision[
       value: tiny === undefined ? 'none' : decoder === undefined ? 'previews and pictures' : 'previews',
       from: of(settings, 'tiny_vae') ?? (tiny === undefined ? 'nothing names one' : 'what lies there'),
     },
+    { what: 'safety checker', value: folder.hasSafetyChecker, from: 'what lies there' },
     ...folder.textEncoders.map(({ tokenizer, tokenizerSource }) => ({
       what: tokenizer.replace('_', ' '),
       value: tokenizerSource.folder === clipFolder ? `CLIP's, padded with ${tokenizerSource.padToken}` : 'its own',

@@ -10,6 +10,7 @@ import type {
   PartFacts,
   Precision,
   RequestDefaults,
+  SafetyMode,
   SizeRange,
   Vocabulary,
 } from '../../model-facts.js';
@@ -31,6 +32,7 @@ import { familyOf, withUnet } from '../families/index.js';
 import { kindDefaults } from '../families/kind-defaults.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { pickleRefusal } from '../safetensors/files.js';
+import { type SafetyChecker, safetyChecker } from '../safety/safety-checker.js';
 import { fittingSchedulers, type SchedulerName, schedulerForClass } from '../schedulers/index.js';
 import { type SchedulerConfig, UnsupportedSchedulerError } from '../schedulers/schedule.js';
 import { type Component, components } from './components.js';
@@ -86,6 +88,9 @@ export interface ModelFolder {
   readonly zerosForEmptyPrompt: boolean;
   /** Refiners take an aesthetic score instead of the target size. */
   readonly wantsAestheticScore: boolean;
+  /** Whether there is one; it is read where pictures are to be checked. */
+  readonly hasSafetyChecker: boolean;
+  readonly safetyChecker: SafetyChecker | undefined;
 }
 
 export interface DecidedPart extends PartFacts {
@@ -112,6 +117,8 @@ export interface ReadingOptions {
   readonly best?: ComputingPrecision;
   /** Whether a tiny autoencoder beside it counts. */
   readonly withTiny?: boolean;
+  /** What a safety checker is for; `off` if absent. */
+  readonly safety?: SafetyMode;
 }
 
 /**
@@ -123,7 +130,7 @@ export function readModelFolder(
   path: string,
   provider: 'cpu' | 'cuda',
   source = openSource(path),
-  { best = computesBest[provider], withTiny = true }: ReadingOptions = {},
+  { best = computesBest[provider], withTiny = true, safety = 'off' }: ReadingOptions = {},
 ): ModelFolder {
   const index = source.json('model_index.json', ModelIndex);
   const ofClass = familyOf(String(index._class_name ?? 'unknown'));
@@ -143,10 +150,15 @@ export function readModelFolder(
       'img2img.json has tiny_vae, and neither its path nor a folder vae_tiny says where one is',
     );
   }
+  const hasSafetyChecker = source.has('safety_checker');
+  if (safety === 'block' && !hasSafetyChecker) {
+    throw new ModelFolderError('it has no safety checker, and SAFETY_CHECKER is block');
+  }
   const absent: readonly (readonly [Component, boolean])[] = [
     ...textEncoders.map((component) => [component, !encoders.includes(component)] as const),
     ['vae_decoder', decodesTiny],
     ['tiny_decoder', tinyPath === undefined],
+    ['safety_checker', safety === 'off' || !hasSafetyChecker],
   ];
   const present = components.filter((component) => !absent.some(([one, is]) => is && one === component));
   const { upcastsVae } = ofClass;
@@ -178,6 +190,7 @@ export function readModelFolder(
     seesStarter: beside === 'starter',
   });
   const turbo = settings.turbo ?? /turbo/i.test(`${source.name} ${index._name_or_path ?? ''}`);
+  const checker = parts.get('safety_checker');
   const velocity = schedulerConfig.prediction_type === 'v_prediction';
   const refiner = !encoders.includes('text_encoder');
   const kind = family.kind({ turbo: turbo === true, refiner, velocity });
@@ -233,6 +246,8 @@ export function readModelFolder(
     },
     zerosForEmptyPrompt: family.zerosForEmptyPrompt && index.force_zeros_for_empty_prompt !== false,
     wantsAestheticScore: index.requires_aesthetics_score === true,
+    hasSafetyChecker,
+    safetyChecker: checker && safetyChecker(source, checker),
   };
 }
 

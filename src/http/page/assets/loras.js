@@ -13,7 +13,12 @@ export async function offerLoras({ name: model, lora_family, generator }) {
   /** @type {{ loras: Lora[] }} */
   const none = { loras: [] };
   // A server that cannot be reached is told when something is made.
-  const { loras } = lora_family ? await call('loras').then((listed) => listed.json(), () => none) : none;
+  const { loras } = lora_family
+    ? await call('loras').then(
+        (listed) => listed.json(),
+        () => none,
+      )
+    : none;
   if (byId('model').value !== model) return; // another one was chosen meanwhile
   const fitting = loras.filter(({ runnable, family = lora_family }) => runnable && family === lora_family);
   byId('loras').hidden = fitting.length === 0;
