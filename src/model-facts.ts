@@ -9,6 +9,8 @@ export const kinds = [
   'sdxl-turbo',
   'lcm',
   'instruct-pix2pix',
+  'sd3',
+  'sd3-turbo',
 ] as const;
 export type Kind = (typeof kinds)[number];
 
@@ -58,7 +60,9 @@ export type WeightPrecision = (typeof weightPrecisions)[number];
 export const partNames = [
   'text_encoder',
   'text_encoder_2',
+  'text_encoder_3',
   'unet',
+  'transformer',
   'vae_encoder',
   'vae_decoder',
   'tiny_decoder',

@@ -19,7 +19,7 @@ export const Model = Type.Object(
       Type.Enum([...kinds], {
         type: 'string',
         description:
-          'Stable Diffusion 1.x and 2.x (`sd`, `sd-v` with v-prediction), XL, their turbo forms, latent consistency models, and models that edit by an instruction (`instruct-pix2pix`)',
+          'Stable Diffusion 1.x and 2.x (`sd`, `sd-v` with v-prediction), XL, 3 and 3.5 (`sd3`), their turbo forms, latent consistency models, and models that edit by an instruction (`instruct-pix2pix`)',
       }),
     ),
     exporter: Type.Optional(Type.String({ description: 'Whose habits the graphs show' })),

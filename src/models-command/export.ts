@@ -113,7 +113,10 @@ function writeConfigs(source: ModelSource, folder: ModelFolder, made: string): v
 
 /** Which class of which library loads each part, as loaders of such folders want to know. */
 function classesOf({ graphs, textEncoders }: ModelFolder, { _class_name: scheduler }: Json): Json {
-  const tokenizers = textEncoders.map(({ tokenizer }) => [tokenizer, ['transformers', 'CLIPTokenizer']]);
+  const tokenizers = textEncoders.map(({ language, tokenizer }) => [
+    tokenizer,
+    ['transformers', language === 't5' ? 'T5TokenizerFast' : 'CLIPTokenizer'],
+  ]);
   const parts = Object.keys(graphs).map((component) => [component, ['diffusers', 'OnnxRuntimeModel']]);
   return { ...Object.fromEntries([...parts, ...tokenizers]), scheduler: ['diffusers', scheduler] };
 }

@@ -3,7 +3,7 @@
 
 import { guidanceRows, type RowKind } from '../guidance.js';
 import type { Img2ImgRequest } from '../img2img-request.js';
-import type { Model } from './model.js';
+import { denoiserOf, type Model } from './model.js';
 import type { Row } from './onnx/rows.js';
 import { type EncodedPrompt, zerosLike } from './prompts/encoded-prompt.js';
 import type { Prompt } from './prompts/prompts.js';
@@ -27,7 +27,7 @@ export function conditionsOf(
   prompts: readonly EncodedPrompt[],
   { beside }: Pick<Beginning, 'beside'>,
 ): Condition[] {
-  const { folder, sessions } = model;
+  const { folder } = model;
   const { width, height } = request.pixels;
   const { guidanceWidth } = folder;
   const guidance = guidanceWidth === undefined ? undefined : guidanceEmbedding(request.guidanceScale, guidanceWidth);
@@ -35,7 +35,7 @@ export function conditionsOf(
   const positive = prompts[rows.indexOf('prompt')]!;
   const condition = (prompt: EncodedPrompt, row: RowKind): Condition => ({
     prompt,
-    timeIds: sessions.unet.takes('time_ids')
+    timeIds: denoiserOf(model).takes('time_ids')
       ? timeIds(height, width, folder.wantsAestheticScore ? (row === 'prompt' ? 6 : 2.5) : undefined)
       : undefined,
     guidance,

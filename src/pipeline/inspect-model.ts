@@ -1,14 +1,16 @@
 // All of a model but its sessions: what can be known of it without onnxruntime.
 
 import type { SafetyMode } from '../model-facts.js';
+import type { TokenizerName } from './folder/components.js';
 import { type ModelFolder, readModelFolder } from './folder/model-folder.js';
 import { ModelFolderError } from './folder/model-folder-error.js';
 import { UnsupportedSchedulerError } from './schedulers/schedule.js';
-import { type ClipTokenizer, loadTokenizer } from './tokenizer.js';
+import { loadT5Tokenizer } from './t5-tokenizer.js';
+import { loadTokenizer, type PromptTokenizer } from './tokenizer.js';
 
 export interface InspectedModel {
   readonly folder: ModelFolder;
-  readonly tokenizers: Readonly<Partial<Record<'tokenizer' | 'tokenizer_2', ClipTokenizer>>>;
+  readonly tokenizers: Readonly<Partial<Record<TokenizerName, PromptTokenizer>>>;
 }
 
 /**
@@ -22,9 +24,9 @@ export function inspectModel(path: string, provider: 'cpu' | 'cuda', safety?: Sa
 /** @throws ModelFolderError when a tokenizer is missing or broken */
 export function withTokenizers(folder: ModelFolder): InspectedModel {
   const tokenizers = Object.fromEntries(
-    folder.textEncoders.map(({ tokenizer, tokenizerSource, maxTokens }) => [
+    folder.textEncoders.map(({ language, tokenizer, tokenizerSource: { folder: from, padToken }, maxTokens }) => [
       tokenizer,
-      loadTokenizer(tokenizerSource.folder, maxTokens, tokenizerSource.padToken),
+      language === 't5' ? loadT5Tokenizer(from, maxTokens) : loadTokenizer(from, maxTokens, padToken),
     ]),
   );
   return { folder, tokenizers };

@@ -3,18 +3,17 @@
 import type { SafetyMode } from '../model-facts.js';
 import type { EmbeddingLibrary } from './embeddings/library.js';
 import type { ModelFolder } from './folder/model-folder.js';
-import { inspectModel } from './inspect-model.js';
+import { type InspectedModel, inspectModel } from './inspect-model.js';
 import { type ModelBranches, withBranches } from './lora/branches.js';
 import type { Folded } from './lora/fold.js';
-import { type DeviceOptions, loadSessions, type Sessions } from './onnx/sessions.js';
+import { type DeviceOptions, loadSessions, type Session, type Sessions } from './onnx/sessions.js';
 import type { EncodedPrompt } from './prompts/encoded-prompt.js';
 import { PromptCache } from './prompts/prompt-cache.js';
-import type { ClipTokenizer } from './tokenizer.js';
 
 export interface Model {
   readonly folder: ModelFolder;
   readonly sessions: Sessions;
-  readonly tokenizers: Readonly<Partial<Record<'tokenizer' | 'tokenizer_2', ClipTokenizer>>>;
+  readonly tokenizers: InspectedModel['tokenizers'];
   readonly promptCache: PromptCache<EncodedPrompt>;
   /** Textual inversions that prompts may name; absent for none. */
   readonly embeddings?: EmbeddingLibrary | undefined;
@@ -25,6 +24,10 @@ export interface Model {
   /** Keys of its LoRAs that the model has no place for. */
   readonly unusedLoraKeys?: number;
 }
+
+/** What runs at each step. */
+export const denoiserOf = ({ folder, sessions }: Pick<Model, 'folder' | 'sessions'>): Session =>
+  sessions[folder.family.denoiser]!;
 
 /** 140 prompts of Stable Diffusion 1.x. */
 const promptCacheBytes = 32 * 2 ** 20;

@@ -10,13 +10,16 @@ import { type Json, number, readJson } from './folder/configs.js';
 import { isThere, readText } from './folder/files.js';
 import { ModelFolderError, shown } from './folder/model-folder-error.js';
 
-export interface ClipTokenizer {
-  /** All of a text's, without start and end. */
+/** Of one text encoder. */
+export interface PromptTokenizer {
+  /** All of a text's, without what frames them. */
   encode(text: string): number[];
-  /** Start, these, end and padding. @param ids at most as many as there is room for @returns [maxTokens] */
+  /** Start (not of T5's), these, end and padding. @param ids at most as many as there is room for @returns [maxTokens] */
   frame(ids: readonly number[]): number[];
-  /** How many ids fit between start and end. */
+  /** How many ids fit beside start and end. */
   readonly room: number;
+  /** How many ids the frame has before them. */
+  readonly lead: number;
   /** The id of a comma that is a word of its own. */
   readonly comma: number | undefined;
 }
@@ -32,7 +35,7 @@ const minTokens = 3;
  * @param padToken where the folder does not say it
  * @throws ModelFolderError for files that are missing, cut, or no tokenizer's
  */
-export function loadTokenizer(folder: string, maxTokens: number, padToken = '<|endoftext|>'): ClipTokenizer {
+export function loadTokenizer(folder: string, maxTokens: number, padToken = '<|endoftext|>'): PromptTokenizer {
   const config = readPart(folder, 'tokenizer_config.json', {});
   const special = readPart(folder, 'special_tokens_map.json', {});
   const { tokenizer, listed } = readTokenizer(folder);
@@ -70,6 +73,7 @@ export function loadTokenizer(folder: string, maxTokens: number, padToken = '<|e
       return ids;
     },
     room: length - 2,
+    lead: 1,
     comma: known(',</w>'),
   };
 }

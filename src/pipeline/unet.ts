@@ -1,7 +1,8 @@
-// One UNet call for the rows of many requests. Inputs by diffusers' names; conditions per family.
+// One call of the UNet, or of the transformer in its place, for the rows of many requests. Inputs by diffusers' names.
 
+import type { Family } from './families/family.js';
 import { branchFeedsOf, type RowBranches } from './lora/branches.js';
-import type { Model } from './model.js';
+import { denoiserOf, type Model } from './model.js';
 import { joinRows, type Row } from './onnx/rows.js';
 import type { EncodedPrompt } from './prompts/encoded-prompt.js';
 
@@ -25,9 +26,14 @@ export interface UnetRow {
   readonly condition: Condition;
 }
 
+const names: Readonly<Record<Family['denoiser'], { readonly sample: string; readonly pooled: string }>> = {
+  unet: { sample: 'sample', pooled: 'text_embeds' },
+  transformer: { sample: 'hidden_states', pooled: 'pooled_projections' },
+};
+
 /** True for graphs that take one timestep for all rows. */
-export function sharesTimestep({ sessions }: Model): boolean {
-  const [length] = sessions.unet.shapeOf('timestep');
+export function sharesTimestep(model: Model): boolean {
+  const [length] = denoiserOf(model).shapeOf('timestep');
   return length === undefined || length === 1;
 }
 
@@ -41,23 +47,22 @@ export async function runUnet(
   rows: readonly UnetRow[],
   [, height, width]: readonly [channels: number, height: number, width: number],
 ): Promise<Float32Array> {
-  const { unet } = model.sessions;
+  const denoiser = denoiserOf(model);
+  const { sample: latents, pooled } = names[model.folder.family.denoiser];
   const { condition } = rows[0]!;
   const join = (part: (row: UnetRow) => Row) => joinRows(rows.map(part));
   const timesteps = rows.map(({ timestep }) => timestep);
-  const [output] = await unet.run({
-    sample: join(({ sample, condition: { beside } }) => {
+  const [output] = await denoiser.run({
+    [latents]: join(({ sample, condition: { beside } }) => {
       const data = beside ? concat(sample, beside) : sample;
       return { data, dims: [data.length / (height * width), height, width] };
     }),
     timestep: sharesTimestep(model)
-      ? { data: timesteps.slice(0, 1), dims: unet.shapeOf('timestep').map(() => 1) }
+      ? { data: timesteps.slice(0, 1), dims: denoiser.shapeOf('timestep').map(() => 1) }
       : { data: timesteps, dims: [rows.length] },
     encoder_hidden_states: join((row) => row.condition.prompt.embeds),
-    ...(condition.timeIds && {
-      text_embeds: join((row) => row.condition.prompt.pooled!),
-      time_ids: join((row) => row.condition.timeIds!),
-    }),
+    ...(denoiser.takes(pooled) && { [pooled]: join((row) => row.condition.prompt.pooled!) }),
+    ...(condition.timeIds && { time_ids: join((row) => row.condition.timeIds!) }),
     ...(condition.guidance && { timestep_cond: join((row) => row.condition.guidance!) }),
     ...branchFeedsOf(
       model,

@@ -1074,10 +1074,10 @@ export interface components {
             /** @description What the field `model` takes */
             name: string;
             /**
-             * @description Stable Diffusion 1.x and 2.x (`sd`, `sd-v` with v-prediction), XL, their turbo forms, latent consistency models, and models that edit by an instruction (`instruct-pix2pix`)
+             * @description Stable Diffusion 1.x and 2.x (`sd`, `sd-v` with v-prediction), XL, 3 and 3.5 (`sd3`), their turbo forms, latent consistency models, and models that edit by an instruction (`instruct-pix2pix`)
              * @enum {string}
              */
-            kind?: "sd" | "sd-v" | "sd-turbo" | "sdxl" | "sdxl-refiner" | "sdxl-turbo" | "lcm" | "instruct-pix2pix";
+            kind?: "sd" | "sd-v" | "sd-turbo" | "sdxl" | "sdxl-refiner" | "sdxl-turbo" | "lcm" | "instruct-pix2pix" | "sd3" | "sd3-turbo";
             /** @description Whose habits the graphs show */
             exporter?: string;
             /**
@@ -1088,7 +1088,7 @@ export interface components {
             /** @description Its graphs */
             parts?: {
                 /** @enum {string} */
-                part: "text_encoder" | "text_encoder_2" | "unet" | "vae_encoder" | "vae_decoder" | "tiny_decoder" | "safety_checker";
+                part: "text_encoder" | "text_encoder_2" | "text_encoder_3" | "unet" | "transformer" | "vae_encoder" | "vae_decoder" | "tiny_decoder" | "safety_checker";
                 /**
                  * @description As it lies in the model
                  * @enum {string}

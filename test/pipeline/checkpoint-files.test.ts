@@ -144,7 +144,7 @@ const refusedFiles: Record<string, { keys: readonly string[]; reason: RegExp }> 
   'Stable Diffusion 3': {
     keys: ['model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight'],
     reason:
-      /^it is a Stable Diffusion 3 model, which is not supported; supported are Stable Diffusion 1\.x, 2\.x and XL$/,
+      /^it is a Stable Diffusion 3 model, which runs as a folder in diffusers' layout only; as one file supported are Stable Diffusion 1\.x, 2\.x and XL$/,
   },
   Flux: { keys: ['double_blocks.0.img_attn.qkv.weight'], reason: /^it is a Flux model/ },
   'nothing that is known': { keys: ['a'], reason: /^it holds no model that is known/ },

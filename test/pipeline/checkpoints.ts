@@ -97,6 +97,7 @@ const gains: Readonly<Record<string, number>> = {
   'conv_out.weight': 2,
   'decoder.conv_out.weight': 0.5,
   'decoder.layers.15.weight': 0.03,
+  'pos_embed.pos_embed': 20,
 };
 
 function spread(name: string, shape: readonly number[]): [scale: number, offset: number] {

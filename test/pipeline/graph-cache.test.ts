@@ -66,7 +66,7 @@ t.test('a folder of a Hugging Face cache gives the same picture as its files wou
   const device = { provider: 'cpu', threads: 1, cacheDir: join(root, 'graphs') } as const;
   const picture = async (folder: string) => {
     const model = await loadModel(folder, device);
-    t.equal(model.sessions.unet.shapeOf('timestep').length, 1, 'a timestep for each row');
+    t.equal(model.sessions.unet!.shapeOf('timestep').length, 1, 'a timestep for each row');
     const [{ pixels } = {} as never] = await generate(model, [request]);
     await releaseModel(model);
     return pixels.data;

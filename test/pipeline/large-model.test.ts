@@ -24,7 +24,7 @@ t.test(
     for (let i = 0; i < 4; i++) {
       const model = await loadModel(folder, { provider: 'cpu', threads: 1, cacheDir: join(folder, 'cache') });
       t.match(model.folder, { vaeScale: 8, size: { multiple: 64 }, exporter: 'optimum-onnx', precision: 'fp32' });
-      t.ok(model.sessions.unet.shapeOf('timestep').length === 1, 'its scalar timestep is patched');
+      t.ok(model.sessions.unet!.shapeOf('timestep').length === 1, 'its scalar timestep is patched');
       const generations = await prepare(model, [{ ...request, scheduler: 'ddim' }]);
       while (!isDone(generations[0]!)) await denoise(model, generations);
       pictures.push((await decode(model, generations))[0]!.data);

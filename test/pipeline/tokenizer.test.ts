@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { type ClipTokenizer, loadTokenizer } from '../../src/pipeline/tokenizer.js';
+import { loadTokenizer, type PromptTokenizer } from '../../src/pipeline/tokenizer.js';
 import { reference } from './cases.js';
 
 interface Golden {
@@ -50,7 +50,7 @@ function write(name: string, files: Readonly<Record<string, object | string>>): 
   return folder;
 }
 
-function wrong({ encode, frame, room }: ClipTokenizer, { pad, ids }: Case): string[] {
+function wrong({ encode, frame, room }: PromptTokenizer, { pad, ids }: Case): string[] {
   const [first] = Object.values(golden.tokenizers);
   return golden.texts.filter((text, i) => {
     const all = ids[i] ?? first!.ids[i]!;

@@ -31,7 +31,7 @@ def values(name: str, shape) -> torch.Tensor:
 
 
 # Random weights say little: predictions that a mistake would change, and pictures that are not all black and white.
-gains = {"conv_out.weight": 2, "decoder.conv_out.weight": 0.5, "decoder.layers.15.weight": 0.03}
+gains = {"conv_out.weight": 2, "decoder.conv_out.weight": 0.5, "decoder.layers.15.weight": 0.03, "pos_embed.pos_embed": 20}
 
 
 def spread(name: str, shape):

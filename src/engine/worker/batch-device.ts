@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { SafetyMode } from '../../model-facts.js';
 import { ModelChangingError, ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import * as img2img from '../../pipeline/img2img.js';
-import type { Model } from '../../pipeline/model.js';
+import { denoiserOf, type Model } from '../../pipeline/model.js';
 import { fitPreview, type PreviewMap, previewOf, tinyPreviewOf } from '../../pipeline/preview.js';
 import { flaggedOf } from '../../pipeline/safety/check-pictures.js';
 import type { Pixels } from '../../pixels.js';
@@ -85,7 +85,7 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
 
   canShareCall(a: OnDevice, b: OnDevice): boolean {
     // Models with LoRAs share what the LoRAs leave alone: with branches all of it.
-    const shared = a.model.sessions.unet === b.model.sessions.unet;
+    const shared = denoiserOf(a.model) === denoiserOf(b.model);
     return shared && img2img.canShareCall(a.model, a.generation, b.generation);
   }
 

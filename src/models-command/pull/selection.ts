@@ -2,6 +2,7 @@
 // them. Pickles are never among them.
 
 import { posix } from 'node:path';
+import type { Family } from '../../pipeline/families/family.js';
 import { familyOf } from '../../pipeline/families/index.js';
 import { checkJson, type Json } from '../../pipeline/folder/configs.js';
 import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
@@ -24,14 +25,20 @@ const tokenizerFiles = [
   'special_tokens_map.json',
   'added_tokens.json',
 ];
-const tokenizers = ['tokenizer', 'tokenizer_2'].flatMap((folder) => tokenizerFiles.map((file) => `${folder}/${file}`));
+const tokenizers = ['tokenizer', 'tokenizer_2', 'tokenizer_3'].flatMap((folder) =>
+  tokenizerFiles.map((file) => `${folder}/${file}`),
+);
 /** Of ONNX, the VAE comes in halves. */
 const parts: readonly (readonly [part: string, asOnnx: readonly string[]])[] = [
   ['text_encoder', ['text_encoder']],
   ['text_encoder_2', ['text_encoder_2']],
+  ['text_encoder_3', ['text_encoder_3']],
   ['unet', ['unet']],
+  ['transformer', ['transformer']],
   ['vae', ['vae_encoder', 'vae_decoder']],
 ];
+/** Of which a model has one. */
+const denoisers: readonly string[] = ['unet', 'transformer'] satisfies Family['denoiser'][];
 /** 1.2 GB more for what is off as a rule: only where it is asked for. */
 const safetyPart = ['safety_checker', ['safety_checker']] as const;
 const onnxGraph = 'model.onnx';
@@ -67,11 +74,12 @@ export async function selectFolder(
       `${name} is no folder in diffusers' layout: it has no ${index}${offer === '' ? ', and no .safetensors file either' : offer}`,
     );
   }
-  await checkIndex(name, await readJson(top));
+  const { denoiser } = familyIn(name, await readJson(top));
+  const own = parts.filter(([part]) => part === denoiser || !denoisers.includes(part));
   const chosen = [index, ...settings, ...tokenizers].flatMap((path) => files.get(path) ?? []);
   const variants = new Set<string>();
   if (withSafetyChecker) chosen.push(...existing(files, processorFile));
-  for (const [part, asOnnx] of withSafetyChecker ? [...parts, safetyPart] : parts) {
+  for (const [part, asOnnx] of withSafetyChecker ? [...own, safetyPart] : own) {
     const weights = weightsFiles(namesIn(files, part));
     for (const each of weights) variants.add(each.variant);
     const [best] =
@@ -91,10 +99,11 @@ export async function selectFolder(
   return chosen;
 }
 
-async function checkIndex(name: string, json: Json): Promise<void> {
+/** @throws ModelsError for what cannot run */
+function familyIn(name: string, json: Json): Family {
   try {
     checkJson(index, json, ModelIndex);
-    familyOf(String(json._class_name ?? 'unknown'));
+    return familyOf(String(json._class_name ?? 'unknown'));
   } catch (error) {
     if (error instanceof ModelFolderError) throw new ModelsError(`${name} cannot run here: ${error.message}`);
     throw error;

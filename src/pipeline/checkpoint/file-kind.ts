@@ -14,7 +14,10 @@ export const tinyAlone =
 
 /** The first that fits. */
 const others: readonly (readonly [key: RegExp, sentence: string])[] = [
-  [/joint_blocks\./, `it is a Stable Diffusion 3 model, which is not supported; ${supported}`],
+  [
+    /joint_blocks\./,
+    `it is a Stable Diffusion 3 model, which runs as a folder in diffusers' layout only; as one file ${supported}`,
+  ],
   [/double_blocks\./, `it is a Flux model, which is not supported; ${supported}`],
   [/^edm_mean$/, `it is Playground 2.5, whose noise schedule is not supported; ${supported}`],
   [/^(control_model|controlnet_cond_embedding|input_hint_block)\./, controlNet],

@@ -3,7 +3,7 @@
 
 import { basename, join } from 'node:path';
 import type { ComputingPrecision, WeightPrecision } from '../../model-facts.js';
-import type { Component } from '../folder/components.js';
+import type { Component, TokenizerName } from '../folder/components.js';
 import { checkJson, type Json, readJson } from '../folder/configs.js';
 import { checkFile, isThere } from '../folder/files.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
@@ -51,7 +51,7 @@ export interface ModelSource {
    * @throws ModelFolderError when it is missing, broken or not supported
    */
   part(component: OwnComponent, precision: ComputingPrecision): Part;
-  tokenizer(name: 'tokenizer' | 'tokenizer_2'): TokenizerSource;
+  tokenizer(name: TokenizerName): TokenizerSource;
   /** Where paths in its settings start from. */
   readonly root: string;
   /** A tiny autoencoder that lies there without being named. */
@@ -68,7 +68,9 @@ export interface TokenizerSource {
 const checkpointFolders: Readonly<Record<OwnComponent, string>> = {
   text_encoder: 'text_encoder',
   text_encoder_2: 'text_encoder_2',
+  text_encoder_3: 'text_encoder_3',
   unet: 'unet',
+  transformer: 'transformer',
   vae_encoder: 'vae',
   vae_decoder: 'vae',
   safety_checker: 'safety_checker',
@@ -130,7 +132,7 @@ export class FolderSource implements ModelSource {
     return { graph: written, facts: written.facts, file: weights, weights: weightPrecisionsOf(tensors) };
   }
 
-  tokenizer(name: 'tokenizer' | 'tokenizer_2'): TokenizerSource {
+  tokenizer(name: TokenizerName): TokenizerSource {
     return { folder: join(this.path, name) };
   }
 

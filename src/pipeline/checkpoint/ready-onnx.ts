@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import type { ComputingPrecision } from '../../model-facts.js';
 import { clipFolder } from '../clip-vocabulary.js';
+import type { TokenizerName } from '../folder/components.js';
 import { checkJson, type Json, readJson } from '../folder/configs.js';
 import { isThere } from '../folder/files.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
@@ -71,7 +72,7 @@ export class ReadyOnnxSource implements ModelSource {
     const template = amuseTemplate(readJson(path, templateFile, {}));
     if (isThere(path, 'transformer')) {
       throw new ModelFolderError(
-        'it has a transformer in the place of a UNet, as Stable Diffusion 3 and Flux do, which is not supported (supported: Stable Diffusion 1.x, 2.x, XL and latent consistency models)',
+        'it has a transformer in the place of a UNet, as Stable Diffusion 3 and Flux do, which is not supported without a model_index.json that names a StableDiffusion3Pipeline (supported without: Stable Diffusion 1.x, 2.x, XL and latent consistency models)',
       );
     }
     const own = readJson(path, settingsFile, {});
@@ -171,7 +172,7 @@ export class ReadyOnnxSource implements ModelSource {
   }
 
   /** The folder's own, else CLIP's. open_clip pads with the token 0, OpenAI's CLIP with the end token. */
-  tokenizer(name: 'tokenizer' | 'tokenizer_2'): TokenizerSource {
+  tokenizer(name: TokenizerName): TokenizerSource {
     const open = name === 'tokenizer_2' || this.family === 'sd2';
     const folder = isThere(this.path, name) ? join(this.path, name) : clipFolder;
     return { folder, padToken: open ? '!' : '<|endoftext|>' };

@@ -4,6 +4,7 @@
 import { basename, dirname } from 'node:path';
 import type { ComputingPrecision } from '../../model-facts.js';
 import { clipFolder } from '../clip-vocabulary.js';
+import type { TokenizerName } from '../folder/components.js';
 import { checkJson, type Json, readJson } from '../folder/configs.js';
 import { checkFile } from '../folder/files.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
@@ -125,15 +126,17 @@ export class SingleFileSource implements ModelSource {
   }
 
   /** open_clip pads with the token 0, OpenAI's CLIP with the end token. */
-  tokenizer(name: 'tokenizer' | 'tokenizer_2'): TokenizerSource {
+  tokenizer(name: TokenizerName): TokenizerSource {
     const component = name === 'tokenizer' ? 'text_encoder' : 'text_encoder_2';
     const open = this.configs[`${component}/config.json`]?.hidden_act === 'gelu';
     return { folder: clipFolder, padToken: open ? '!' : '<|endoftext|>' };
   }
 
   private tensorsOf(component: OwnComponent): Tensors | undefined {
-    if (component === 'safety_checker') return undefined; // it always lies beside
-    return this.tensors[component === 'vae_encoder' || component === 'vae_decoder' ? 'vae' : component];
+    if (component === 'vae_encoder' || component === 'vae_decoder') return this.tensors.vae;
+    const inside = ['unet', 'text_encoder', 'text_encoder_2'] as const;
+    const own = inside.find((each) => each === component); // a safety checker always lies beside
+    return own && this.tensors[own];
   }
 }
 

@@ -9,11 +9,14 @@ import { writeTinyDecoder, writeTinyEncoder } from '../graphs/autoencoder-tiny.j
 import { writeClipText } from '../graphs/clip-text.js';
 import { writeClipVision } from '../graphs/clip-vision.js';
 import type { WrittenGraph } from '../graphs/graph-writer.js';
+import { writeJointTransformer } from '../graphs/joint-transformer.js';
 import type { WeightChanges } from '../graphs/low-rank.js';
+import { writeT5Encoder } from '../graphs/t5-encoder.js';
 import { writeUNet } from '../graphs/unet.js';
 import { Weights } from '../graphs/weights.js';
 import type { Dtype, TensorPlace } from '../safetensors/header.js';
 import { clipTextConfig, clipVisionConfig, klConfig, tinyConfig, unetConfig } from './part-configs.js';
+import { jointTransformerConfig, t5EncoderConfig } from './transformer-configs.js';
 
 export type Tensors = ReadonlyMap<string, TensorPlace>;
 
@@ -83,8 +86,12 @@ function writeGraph(
     switch (component) {
       case 'unet':
         return writeUNet(weights, unetConfig(config, file), precision, branched);
+      case 'transformer':
+        return writeJointTransformer(weights, jointTransformerConfig(config, file), precision);
       case 'text_encoder':
-      case 'text_encoder_2': {
+      case 'text_encoder_2':
+      case 'text_encoder_3': {
+        if (config.model_type === 't5') return writeT5Encoder(weights, t5EncoderConfig(config, file), precision);
         const projects = weights.has('text_projection.weight') || weights.has('text_projection');
         return writeClipText(weights, clipTextConfig(config, file, projects), precision, branched);
       }

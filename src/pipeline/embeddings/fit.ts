@@ -1,6 +1,6 @@
 // Which embeddings a model can take, and what its text encoders are given of them.
 
-import type { TextEncoder } from '../folder/text-encoders.js';
+import type { TextEncoder } from '../folder/components.js';
 import type { Model } from '../model.js';
 import { tokenInputs } from '../onnx/patch.js';
 import type { Row } from '../onnx/rows.js';

@@ -1,7 +1,7 @@
 // Where a prompt names an embedding: by the tokens of its name, as AUTOMATIC1111's web UI finds it (textual_inversion.py,
 // find_embedding_at_position). So a name is whole words, in whatever letters, and of two that begin alike the longer one counts.
 
-import type { ClipTokenizer } from '../tokenizer.js';
+import type { PromptTokenizer } from '../tokenizer.js';
 import type { Embedding, EmbeddingLibrary } from './library.js';
 
 interface Named {
@@ -13,9 +13,9 @@ interface Named {
 export type FindEmbedding = (ids: readonly number[], position: number) => Named | undefined;
 
 /** Of a tokenizer, with the stamp of the library that it was made of. */
-const finders = new WeakMap<ClipTokenizer, { readonly stamp: string; readonly find: FindEmbedding }>();
+const finders = new WeakMap<PromptTokenizer, { readonly stamp: string; readonly find: FindEmbedding }>();
 
-export function embeddingFinder(library: EmbeddingLibrary, tokenizer: ClipTokenizer): FindEmbedding {
+export function embeddingFinder(library: EmbeddingLibrary, tokenizer: PromptTokenizer): FindEmbedding {
   const known = finders.get(tokenizer);
   if (known?.stamp === library.stamp) return known.find;
   const byFirst = new Map<number, Named[]>();

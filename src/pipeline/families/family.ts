@@ -2,14 +2,17 @@
 // it is done stands with whoever does it, by the words that a family says (starters, numbers/guide, schedulers).
 
 import type { Kind, RequestRules } from '../../model-facts.js';
-import type { ChooseTextOutputs, TextEncoder } from '../folder/text-encoders.js';
+import type { TextEncoder } from '../folder/components.js';
+import type { TextRules } from '../folder/text-encoders.js';
 import type { SchedulerConfig } from '../schedulers/schedule.js';
 
-export interface Family {
+export interface Family extends TextRules {
   /** Names of the pipelines' classes, without an exporter's prefix. */
   readonly classes: RegExp;
-  /** Of the UNet, whose LoRAs it takes. */
-  readonly architecture: 'sd' | 'sdxl';
+  /** Of the UNet, whose LoRAs it takes; those of transformers take none. */
+  readonly architecture: 'sd' | 'sdxl' | 'sd3';
+  /** The part that runs at each step. */
+  readonly denoiser: 'unet' | 'transformer';
   /** What becomes of a starter: the place where the schedule begins, or what the UNet gets beside the latents. */
   readonly starter: 'noised' | 'beside';
   /** What requests mean to it. */
@@ -18,13 +21,16 @@ export interface Family {
 
   /** Those that a folder must have, in the order in which their embeddings are joined. @param has whether one lies there */
   textEncoders(has: (component: TextEncoder) => boolean): readonly TextEncoder[];
-  readonly textOutputs: ChooseTextOutputs;
+  /** How their embeddings become one: token by token beside each other, or CLIP's so and then the tokens of T5. */
+  readonly textJoin: 'beside' | 'clip_then_t5';
   /** An empty negative prompt is zeros instead of the encoded empty text, where the folder does not say otherwise. */
   readonly zerosForEmptyPrompt: boolean;
 
   /** Of the latents, where the VAE's config names none, as older exports do. */
   readonly scalingFactor: number;
-  /** Side of the native latents, where the UNet's config names none. */
+  /** The same of what is taken off them before; absent where its pipelines take nothing off. */
+  readonly shiftFactor?: number;
+  /** Side of the native latents, where the denoiser's config names none. */
   readonly sampleSize: number;
   /** Its pipelines compute the VAE in float32 where the VAE's config asks for it (`force_upcast`). */
   readonly upcastsVae: boolean;

@@ -5,9 +5,10 @@ import type { Family } from './family.js';
 import { instructPix2Pix } from './instruct-pix2pix.js';
 import { latentConsistency } from './latent-consistency.js';
 import { stableDiffusion } from './stable-diffusion.js';
+import { stableDiffusion3 } from './stable-diffusion-3.js';
 import { stableDiffusionXl } from './stable-diffusion-xl.js';
 
-const families: readonly Family[] = [stableDiffusion, stableDiffusionXl, latentConsistency];
+const families: readonly Family[] = [stableDiffusion, stableDiffusionXl, latentConsistency, stableDiffusion3];
 
 /**
  * @param className `_class_name`, with or without the exporter's prefix (ORT, Onnx)
@@ -18,7 +19,7 @@ export function familyOf(className: string): Family {
   const family = families.find(({ classes }) => classes.test(name));
   if (family) return family;
   throw new ModelFolderError(
-    `the pipeline class ${className} is not supported (supported: StableDiffusion, StableDiffusionXL and LatentConsistencyModel pipelines)`,
+    `the pipeline class ${className} is not supported (supported: StableDiffusion, StableDiffusionXL, StableDiffusion3 and LatentConsistencyModel pipelines)`,
   );
 }
 

@@ -13,5 +13,7 @@ export const kindDefaults: Readonly<Record<Kind, RequestDefaults>> = {
   'sdxl-refiner': { ...usual, guidance: 5 },
   'sdxl-turbo': { ...distilled, guidance: 1 },
   lcm: { ...distilled, guidance: 8.5 },
+  sd3: { steps: 28, guidance: 7, strength: 0.6 },
+  'sd3-turbo': { steps: 4, guidance: 1, strength: 0.6 },
   'instruct-pix2pix': { steps: 25, guidance: 7.5, imageGuidance: 1.5 },
 };

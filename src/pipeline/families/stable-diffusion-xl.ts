@@ -7,11 +7,13 @@ import type { Family } from './family.js';
 export const stableDiffusionXl: Family = {
   classes: /^StableDiffusionXL(Img2Img|Inpaint)?Pipeline$/,
   architecture: 'sdxl',
+  denoiser: 'unet',
   starter: 'noised',
   rules: { schedule: 'part', guidance: 'prompts', masks: true },
   kind: ({ refiner, turbo }) => (refiner ? 'sdxl-refiner' : turbo ? 'sdxl-turbo' : 'sdxl'),
   textEncoders: (has) => (has('text_encoder') ? ['text_encoder', 'text_encoder_2'] : ['text_encoder_2']),
   textOutputs: hiddenStateBeforeLast,
+  textJoin: 'beside',
   zerosForEmptyPrompt: true,
   scalingFactor: 0.13025,
   sampleSize: 128,

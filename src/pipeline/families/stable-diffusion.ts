@@ -7,11 +7,13 @@ import type { Family } from './family.js';
 export const stableDiffusion: Family = {
   classes: /^StableDiffusion(Img2Img|Inpaint|InstructPix2Pix)?Pipeline$/,
   architecture: 'sd',
+  denoiser: 'unet',
   starter: 'noised',
   rules: { schedule: 'part', guidance: 'prompts', masks: true },
   kind: ({ turbo, velocity }) => (turbo ? 'sd-turbo' : velocity ? 'sd-v' : 'sd'),
   textEncoders: () => ['text_encoder'],
   textOutputs: lastHiddenState,
+  textJoin: 'beside',
   zerosForEmptyPrompt: false,
   scalingFactor: 0.18215,
   sampleSize: 64,

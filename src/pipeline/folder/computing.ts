@@ -4,6 +4,7 @@
 import type { ComputingPrecision, Precision } from '../../model-facts.js';
 import { type Decided, firstOf } from '../checkpoint/decided.js';
 import type { Part } from '../checkpoint/model-source.js';
+import type { Family } from '../families/family.js';
 import { dataTypes } from '../onnx/graph-file.js';
 import type { Component } from './components.js';
 import type { Json } from './configs.js';
@@ -21,8 +22,7 @@ function settingsName(component: Component) {
 
 export interface ComputingFacts {
   readonly settings: Settings;
-  /** Whether the model's pipelines compute the VAE in float32 where its config asks for it. */
-  readonly upcastsVae: boolean;
+  readonly family: Pick<Family, 'upcastsVae' | 't5'>;
   /** config.json of the VAE */
   readonly vae: Json;
   /** Where nothing else is said. */
@@ -32,13 +32,15 @@ export interface ComputingFacts {
 /** What a part is to compute in, where its graph is ours to write. */
 export function computingOf(
   component: Component,
-  { settings: { precision }, upcastsVae, vae, best }: ComputingFacts,
+  { settings: { precision }, family: { upcastsVae, t5 }, vae, best }: ComputingFacts,
 ): Decided<ComputingPrecision> {
   const name = settingsName(component);
   const each = typeof precision === 'object' && name !== 'safety_checker' ? precision[name] : undefined;
   const upcast = name === 'vae' && upcastsVae && vae._class_name !== 'AutoencoderTiny';
+  const isT5 = component === t5?.component;
   return firstOf<ComputingPrecision>(
-    [typeof precision === 'string' ? precision : each, 'precision in img2img.json'],
+    [typeof precision === 'string' && !isT5 ? precision : each, 'precision in img2img.json'],
+    [isT5 ? 'fp32' : undefined, 'the range of T5, which half floats do not have'],
     [upcast && vae.force_upcast !== false ? 'fp32' : undefined, 'force_upcast of the VAE'],
     [best, `the default on a ${best === 'fp16' ? 'GPU' : 'CPU'}`],
   );

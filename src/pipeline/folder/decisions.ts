@@ -14,7 +14,6 @@ export interface Decision {
 
 const scheduler = 'scheduler/scheduler_config.json';
 const settings = 'img2img.json';
-const unet = 'unet/config.json';
 
 /** @param folder as it was read from the source */
 export function decisionsOf(source: ModelSource, folder: ModelFolder): Decision[] {
@@ -23,10 +22,15 @@ export function decisionsOf(source: ModelSource, folder: ModelFolder): Decision[
   const { tiny_decoder: tiny, vae_decoder: decoder } = folder.graphs;
   const ownDefault = `the default of ${kind}`;
   const plain = 'the default of diffusers';
-  const channels = "the UNet's input channels";
+  const denoiser = family.denoiser === 'unet' ? 'UNet' : 'transformer';
+  const channels = `the ${denoiser}'s input channels`;
   const edits = family.starter === 'beside';
-  const fixed = size.min === size.max && typeof folder.graphs.unet === 'string' ? 'the graph of the UNet' : undefined;
-  const native = of(settings, 'size', 'native') ?? fixed ?? of(unet, 'sample_size') ?? ownDefault;
+  const fixed =
+    size.min === size.max && typeof folder.graphs[family.denoiser] === 'string'
+      ? `the graph of the ${denoiser}`
+      : undefined;
+  const native =
+    of(settings, 'size', 'native') ?? fixed ?? of(`${family.denoiser}/config.json`, 'sample_size') ?? ownDefault;
   const sides = ['min', 'max', 'multiple'].some((key) => of(settings, 'size', key) !== undefined);
   return [
     { what: 'layout', value: source.layout, from: 'what lies there' },
@@ -73,7 +77,9 @@ export function decisionsOf(source: ModelSource, folder: ModelFolder): Decision[
     {
       what: 'sizes',
       value: `${size.min} to ${size.max}, multiples of ${size.multiple}`,
-      from: sides ? of(settings, 'size')! : (fixed ?? 'the native size and the halvings of the UNet and the VAE'),
+      from: sides
+        ? of(settings, 'size')!
+        : (fixed ?? `the native size, and what the ${denoiser} and the VAE divide sides by`),
     },
     {
       what: 'scaling factor',
@@ -89,6 +95,9 @@ export function decisionsOf(source: ModelSource, folder: ModelFolder): Decision[
       value: tiny === undefined ? 'none' : decoder === undefined ? 'previews and pictures' : 'previews',
       from: of(settings, 'tiny_vae') ?? (tiny === undefined ? 'nothing names one' : 'what lies there'),
     },
+    ...(family.t5
+      ? [{ what: 'T5', value: folder.graphs[family.t5.component] ? 'there' : 'absent, zeros', from: 'what lies there' }]
+      : []),
     { what: 'safety checker', value: folder.hasSafetyChecker, from: 'what lies there' },
     ...folder.textEncoders.map(({ tokenizer, tokenizerSource }) => ({
       what: tokenizer.replace('_', ' '),

@@ -35,15 +35,15 @@ import { pickleRefusal } from '../safetensors/files.js';
 import { type SafetyChecker, safetyChecker } from '../safety/safety-checker.js';
 import { fittingSchedulers, type SchedulerName, schedulerForClass } from '../schedulers/index.js';
 import { type SchedulerConfig, UnsupportedSchedulerError } from '../schedulers/schedule.js';
-import { type Component, components } from './components.js';
+import { type Component, components, textEncoders } from './components.js';
 import { checkPrecision, computesBest, computesOf, computingOf, together } from './computing.js';
 import { type Json, number } from './configs.js';
 import { ModelFolderError } from './model-folder-error.js';
 import { checkDefaults, readSchedulerConfig } from './scheduler-config.js';
 import { ModelIndex, PartConfig, type Settings, settingsSchema } from './schemas.js';
 import { checkSignatures, type Exporter, exporterOf } from './signatures.js';
-import { type TextEncoderFacts, textEncoderFacts, textEncoders } from './text-encoders.js';
-import { besideLatents, guidanceWidth, halvings, latentChannels, sizeRange } from './unet-facts.js';
+import { type TextEncoderFacts, textEncoderFacts } from './text-encoders.js';
+import { besideLatents, contextWidth, guidanceWidth, halvings, latentChannels, sizeRange } from './unet-facts.js';
 
 export interface ModelFolder {
   readonly name: string;
@@ -70,6 +70,8 @@ export interface ModelFolder {
   readonly guidanceRescale: number;
   /** Width of the guidance's embedding, where the UNet takes one. */
   readonly guidanceWidth: number | undefined;
+  /** Of the embeddings of a prompt's tokens, where the graph or its config tells. */
+  readonly contextWidth: number | undefined;
   readonly size: SizeRange;
   /** Of the latents that the UNet predicts. */
   readonly latentChannels: number;
@@ -135,7 +137,8 @@ export function readModelFolder(
   const index = source.json('model_index.json', ModelIndex);
   const ofClass = familyOf(String(index._class_name ?? 'unknown'));
   const encoders = ofClass.textEncoders((component) => source.has(component));
-  const unet = source.json('unet/config.json', PartConfig, {});
+  const { denoiser } = ofClass;
+  const config = source.json(`${denoiser}/config.json`, PartConfig, {});
   const vae: Json = Object.assign(
     {},
     ...['vae', 'vae_encoder', 'vae_decoder'].map((part) => source.json(`${part}/config.json`, PartConfig, {})),
@@ -156,14 +159,15 @@ export function readModelFolder(
   }
   const absent: readonly (readonly [Component, boolean])[] = [
     ...textEncoders.map((component) => [component, !encoders.includes(component)] as const),
+    ['unet', denoiser !== 'unet'],
+    ['transformer', denoiser !== 'transformer'],
     ['vae_decoder', decodesTiny],
     ['tiny_decoder', tinyPath === undefined],
     ['safety_checker', safety === 'off' || !hasSafetyChecker],
   ];
   const present = components.filter((component) => !absent.some(([one, is]) => is && one === component));
-  const { upcastsVae } = ofClass;
   const computing = new Map(
-    present.map((component) => [component, computingOf(component, { settings, upcastsVae, vae, best })]),
+    present.map((component) => [component, computingOf(component, { settings, family: ofClass, vae, best })]),
   );
   const tiny =
     tinyPath === undefined ? undefined : tinyDecoder(source.root, tinyPath, computing.get('tiny_decoder')!.value);
@@ -184,9 +188,10 @@ export function readModelFolder(
   >;
   checkSignatures(facts);
 
-  const beside = besideLatents(facts.unet, unet);
+  const denoising = facts[denoiser];
+  const beside = besideLatents(denoising, config);
   const family = withUnet(ofClass, {
-    guidanceEmbedded: facts.unet.inputs.has('timestep_cond'),
+    guidanceEmbedded: denoising.inputs.has('timestep_cond'),
     seesStarter: beside === 'starter',
   });
   const turbo = settings.turbo ?? /turbo/i.test(`${source.name} ${index._name_or_path ?? ''}`);
@@ -196,7 +201,7 @@ export function readModelFolder(
   const kind = family.kind({ turbo: turbo === true, refiner, velocity });
 
   const vaeScale = 2 ** halvings(vae, facts.vae_encoder);
-  const vaeChannels = number(vae.latent_channels) ?? latentChannels(facts.unet, unet);
+  const vaeChannels = number(vae.latent_channels) ?? latentChannels(denoising, config);
   if (tiny) checkTiny(tinyPath!, tiny, vaeChannels, vaeScale);
   checkGuidanceSettings(settings, family, kind);
   const { imageGuidance, ...usual } = kindDefaults[kind];
@@ -218,20 +223,21 @@ export function readModelFolder(
     vocabulary: settings.vocabulary && { ...noWords, ...settings.vocabulary },
     family,
     kind,
-    exporter: typeof graphs.unet === 'string' ? exporterOf(facts) : 'img2img',
+    exporter: typeof graphs[denoiser] === 'string' ? exporterOf(denoising, facts.vae_encoder) : 'img2img',
     precision: together(decidedParts.map(({ computes }) => computes)),
     parts: decidedParts,
     graphs,
     files: [...new Set(Object.values(facts).flatMap(({ files }) => files))],
     textEncoders: encoders.map((component) =>
-      textEncoderFacts(source, component, facts[component], family.textOutputs, settings.clip_skip ?? 0),
+      textEncoderFacts(source, component, facts[component], family, settings.clip_skip ?? 0),
     ),
     schedulerConfig: family.schedulerConfig(schedulerConfig),
     defaults,
     guidanceRescale: settings.guidance_rescale ?? 0,
-    guidanceWidth: guidanceWidth(facts.unet, unet),
-    size: sizeRange(settings.size ?? {}, facts.unet, unet, vaeScale, family.sampleSize),
-    latentChannels: latentChannels(facts.unet, unet),
+    guidanceWidth: guidanceWidth(denoising, config),
+    contextWidth: contextWidth(denoising, config),
+    size: sizeRange(settings.size ?? {}, denoising, config, vaeScale, family.sampleSize),
+    latentChannels: latentChannels(denoising, config),
     inpaints: beside === 'masked starter',
     vaeChannels,
     encoderGives:
@@ -241,7 +247,7 @@ export function readModelFolder(
     vaeScale,
     latentScale: {
       factor: number(vae.scaling_factor) ?? family.scalingFactor,
-      mean: perChannel('latents_mean', vae, vaeChannels),
+      mean: shiftOf(family, vae, vaeChannels) ?? perChannel('latents_mean', vae, vaeChannels),
       std: perChannel('latents_std', vae, vaeChannels),
     },
     zerosForEmptyPrompt: family.zerosForEmptyPrompt && index.force_zeros_for_empty_prompt !== false,
@@ -302,6 +308,11 @@ function checkGuidanceSettings(
   if (comparesStarter && rescale > 0) {
     throw new ModelFolderError(`img2img.json has guidance_rescale, which ${kind} models do not have`);
   }
+}
+
+/** Where the family takes one number off all channels. */
+function shiftOf({ shiftFactor }: Family, vae: Json, channels: number): readonly number[] | undefined {
+  return shiftFactor === undefined ? undefined : Array(channels).fill(number(vae.shift_factor) ?? shiftFactor);
 }
 
 function perChannel(key: string, vae: Json, channels: number): readonly number[] | undefined {

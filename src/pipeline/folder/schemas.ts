@@ -36,10 +36,14 @@ export const PartConfig = optional({
   latents_mean: Type.Array(Type.Number(), { maxItems: 512 }),
   latents_std: Type.Array(positive(1e6), { maxItems: 512 }),
   scaling_factor: positive(1e6),
+  shift_factor: Type.Number({ minimum: -1e6, maximum: 1e6 }),
   force_upcast: Type.Boolean(),
   time_cond_proj_dim: count(65_536),
   max_position_embeddings: Type.Integer({ minimum: 3, maximum: 4096 }),
   num_hidden_layers: count(1000),
+  patch_size: count(64),
+  pos_embed_max_size: count(65_536),
+  joint_attention_dim: count(65_536),
 });
 
 export const SchedulerFile = optional({
@@ -80,6 +84,12 @@ export const SchedulerFile = optional({
   interpolation_type: text(100),
   timestep_type: text(100),
   lambda_min_clipped: Type.Number({ minimum: -1e6, maximum: 0 }),
+  shift: positive(1e6),
+  shift_terminal: Type.Number({ minimum: 0, exclusiveMaximum: 1 }),
+  use_dynamic_shifting: Type.Boolean(),
+  time_shift_type: text(100),
+  invert_sigmas: Type.Boolean(),
+  stochastic_sampling: Type.Boolean(),
 });
 
 /** Keys of the VAE's config.json: how its latents become the UNet's. */
@@ -118,7 +128,15 @@ const settings = {
 
 const precision = Type.Enum([...computingPrecisions], { type: 'string' });
 const precisions = optional(
-  { unet: precision, vae: precision, text_encoder: precision, text_encoder_2: precision, tiny_vae: precision },
+  {
+    unet: precision,
+    transformer: precision,
+    vae: precision,
+    text_encoder: precision,
+    text_encoder_2: precision,
+    text_encoder_3: precision,
+    tiny_vae: precision,
+  },
   closed,
 );
 /** For all parts, or for each that is named: a mistake is told as one of what was meant. */

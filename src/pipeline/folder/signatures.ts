@@ -16,9 +16,14 @@ export const aliases = {
 const known: Readonly<Record<Component, { required: readonly (readonly string[])[]; optional: readonly string[] }>> = {
   text_encoder: { required: [aliases.input_ids], optional: Object.values(tokenInputs) },
   text_encoder_2: { required: [aliases.input_ids], optional: Object.values(tokenInputs) },
+  text_encoder_3: { required: [aliases.input_ids], optional: [] },
   unet: {
     required: [['sample'], ['timestep'], ['encoder_hidden_states']],
     optional: ['timestep_cond', 'text_embeds', 'time_ids'],
+  },
+  transformer: {
+    required: [['hidden_states'], ['timestep'], ['encoder_hidden_states'], ['pooled_projections']],
+    optional: [],
   },
   vae_encoder: { required: [aliases.starter], optional: [] },
   vae_decoder: { required: [aliases.latents], optional: [] },
@@ -94,8 +99,9 @@ export type Exporter =
   | 'other';
 
 /** By what each of them does alone (their sources: convert_stable_diffusion_checkpoint_to_onnx.py, model_configs.py, diffusion_models.py). */
-export function exporterOf({ unet, vae_encoder }: Readonly<Record<'unet' | 'vae_encoder', GraphFacts>>): Exporter {
-  const { dataType, shape } = unet.inputs.get('timestep')!;
+export function exporterOf(denoiser: GraphFacts, vae_encoder: GraphFacts): Exporter {
+  const { dataType, shape } = denoiser.inputs.get('timestep')!;
+  if (shape?.[0] === 'step') return 'optimum-onnx';
   if (vae_encoder.inputs.has('images') || shape?.[0] === 1) return 'onnxruntime demo';
   if (shape?.length === 0) return 'optimum-onnx';
   if (dataType === dataTypes.int64) return 'optimum before 1.24';

@@ -2,16 +2,16 @@
 
 import type { ModelSource, TokenizerSource } from '../checkpoint/model-source.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
+import { type TextEncoder, type TokenizerName, tokenizers } from './components.js';
 import { number } from './configs.js';
 import { ModelFolderError } from './model-folder-error.js';
 import { PartConfig } from './schemas.js';
 
-export const textEncoders = ['text_encoder', 'text_encoder_2'] as const;
-export type TextEncoder = (typeof textEncoders)[number];
-
 export interface TextEncoderFacts {
   readonly component: TextEncoder;
-  readonly tokenizer: 'tokenizer' | 'tokenizer_2';
+  /** Which of the two it is: they take texts apart in other ways. */
+  readonly language: 'clip' | 't5';
+  readonly tokenizer: TokenizerName;
   readonly tokenizerSource: TokenizerSource;
   readonly maxTokens: number;
   /** The output that conditions the UNet: of the prompt, and of the negative prompt, which a clip skip leaves alone. */
@@ -37,6 +37,13 @@ interface Outputs {
  */
 export type ChooseTextOutputs = (component: TextEncoder, outputs: Outputs, clipSkip: number) => TextOutputs;
 
+/** What a family says of its text encoders. */
+export interface TextRules {
+  readonly textOutputs: ChooseTextOutputs;
+  /** Which of them is a T5, and how many tokens its pipelines give it, padding included. */
+  readonly t5?: { readonly component: TextEncoder; readonly tokens: number };
+}
+
 /** With the final norm, as the graph ends. */
 export const lastHiddenState: ChooseTextOutputs = (_component, { names }, clipSkip) => {
   if (clipSkip > 0) {
@@ -61,21 +68,34 @@ export const hiddenStateBeforeLast: ChooseTextOutputs = (component, { names, lay
   return { output, negativeOutput: `hidden_states.${last}`, pooled };
 };
 
+/** Of both CLIPs the hidden state before the last and the pooled embedding, of the T5 after them the last. */
+export const clipsAndT5: ChooseTextOutputs = (component, outputs, clipSkip) => {
+  if (component === 'text_encoder_3') {
+    const [output] = outputs.names;
+    return { output: output!, negativeOutput: output!, pooled: undefined };
+  }
+  const pooled = outputs.names.find((name) => name === 'text_embeds');
+  if (pooled) return { ...hiddenStateBeforeLast(component, outputs, clipSkip), pooled };
+  throw new ModelFolderError(`${component} has no output text_embeds: it must be a CLIP with projection`);
+};
+
 /** @throws ModelFolderError */
 export function textEncoderFacts(
   source: ModelSource,
   component: TextEncoder,
   facts: GraphFacts,
-  choose: ChooseTextOutputs,
+  { textOutputs: choose, t5 }: TextRules,
   clipSkip: number,
 ): TextEncoderFacts {
   const config = source.json(`${component}/config.json`, PartConfig, {});
-  const tokenizer = component === 'text_encoder' ? 'tokenizer' : 'tokenizer_2';
+  const tokenizer = tokenizers[component];
+  const isT5 = t5?.component === component;
   return {
     component,
+    language: isT5 ? 't5' : 'clip',
     tokenizer,
     tokenizerSource: source.tokenizer(tokenizer),
-    maxTokens: number(config.max_position_embeddings) ?? 77, // CLIP
+    maxTokens: isT5 ? t5.tokens : (number(config.max_position_embeddings) ?? 77), // CLIP's
     ...choose(component, { names: [...facts.outputs.keys()], layers: number(config.num_hidden_layers) }, clipSkip),
   };
 }

@@ -32,22 +32,37 @@ export function sizeRange(
   vaeScale: number,
   sampleSize: number,
 ): SizeRange {
-  const [, , height, width] = facts.inputs.get('sample')?.shape ?? [];
+  const [, , height, width] = latentsInput(facts)?.shape ?? [];
   if (typeof height === 'number' || typeof width === 'number') {
     if (height !== width) {
       throw new ModelFolderError(
-        `unet was exported for latents of ${height} x ${width} only; export it with dynamic axes`,
+        `it was exported for latents of ${height} x ${width} only; export it with dynamic axes`,
       );
     }
     const fixed = Number(height) * vaeScale;
     return checked({ native: fixed, multiple: fixed, min: fixed, max: fixed }, vaeScale);
   }
   const native = settings.native ?? (number(config.sample_size) ?? sampleSize) * vaeScale;
-  const multiple = settings.multiple ?? vaeScale * 2 ** halvings(config, facts);
+  const multiple = settings.multiple ?? vaeScale * (number(config.patch_size) ?? 2 ** halvings(config, facts));
   const min = settings.min ?? Math.max(1, Math.ceil(Math.min(smallestSide, native) / multiple)) * multiple;
-  const max = settings.max ?? Math.max(native, Math.floor((2 * native) / multiple) * multiple);
+  const most = largestSide(config, vaeScale);
+  const max = settings.max ?? Math.min(Math.max(native, Math.floor((2 * native) / multiple) * multiple), most);
+  if (max > most) {
+    throw new ModelFolderError(
+      `its sizes go up to ${max}, and the positions that the transformer knows (pos_embed_max_size ${config.pos_embed_max_size}) to ${most}`,
+    );
+  }
   return checked({ native, multiple, min, max }, vaeScale);
 }
+
+/** Pixels, where a transformer has learned positions for its patches. */
+function largestSide({ pos_embed_max_size, patch_size }: Json, vaeScale: number): number {
+  const patches = number(pos_embed_max_size);
+  return patches === undefined ? Number.POSITIVE_INFINITY : patches * (number(patch_size) ?? 1) * vaeScale;
+}
+
+/** By the names that UNets and transformers give it. */
+const latentsInput = ({ inputs }: GraphFacts) => inputs.get('sample') ?? inputs.get('hidden_states');
 
 function checked(size: SizeRange, vaeScale: number): SizeRange {
   const { native, multiple, min, max } = size;
@@ -73,6 +88,11 @@ export function guidanceWidth({ inputs }: GraphFacts, config: Json): number | un
   );
 }
 
+/** Of the embeddings of a prompt's tokens. */
+export function contextWidth({ inputs }: GraphFacts, config: Json): number | undefined {
+  return number(inputs.get('encoder_hidden_states')?.shape?.[2]) ?? number(config.joint_attention_dim);
+}
+
 export function latentChannels(facts: GraphFacts, config: Json): number {
   const channels = facts.outputs.values().next().value?.shape?.[1];
   return typeof channels === 'number' ? channels : (number(config.out_channels) ?? 4);
@@ -84,7 +104,7 @@ export function latentChannels(facts: GraphFacts, config: Json): number {
  * @throws ModelFolderError for UNets that want something else
  */
 export function besideLatents(facts: GraphFacts, config: Json): 'nothing' | 'masked starter' | 'starter' {
-  const channels = number(facts.inputs.get('sample')?.shape?.[1]) ?? number(config.in_channels);
+  const channels = number(latentsInput(facts)?.shape?.[1]) ?? number(config.in_channels);
   const latents = latentChannels(facts, config);
   if (channels === undefined || channels === latents) return 'nothing';
   if (channels === 2 * latents + 1) return 'masked starter';

@@ -7,6 +7,8 @@ export interface AttentionShape {
   readonly heads: number;
   /** Of all heads together. */
   readonly width: number;
+  /** Of the products; the root of a head's width below 1 if absent. */
+  readonly scale?: number;
 }
 
 /**
@@ -20,19 +22,19 @@ export function fusedAttention(g: Layers, q: Value, k: Value, v: Value, { heads 
 
 /**
  * The same from single operators: faster on a CPU where there are few keys, as of a prompt.
- * @param mask added to the products, [queries, keys]
+ * @param mask added to the products, [queries, keys], or [1, heads, queries, keys]
  */
 export function attention(
   g: Layers,
   q: Value,
   k: Value,
   v: Value,
-  { heads, width }: AttentionShape,
+  { heads, width, scale: factor = (width / heads) ** -0.5 }: AttentionShape,
   mask?: Value,
 ): Value {
   const split = (x: Value, perm: readonly number[]) =>
     g.node('Transpose', [g.node('Reshape', [x, g.integers([0, 0, heads, width / heads])])], { perm });
-  const scale = (x: Value) => g.node('Mul', [x, g.numbers([(width / heads) ** -0.5], [])]);
+  const scale = (x: Value) => (factor === 1 ? x : g.node('Mul', [x, g.numbers([factor], [])]));
   const product = (query: Value) => g.node('MatMul', [split(query, [0, 2, 1, 3]), split(k, [0, 2, 3, 1])]);
   // Half floats end at 65,504, which products may pass that come back below it by the scale.
   const scaled = g.precision === 'fp16' ? product(scale(q)) : scale(product(q));

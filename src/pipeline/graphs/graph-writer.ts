@@ -64,7 +64,7 @@ const weightTypes: Readonly<Partial<Record<Dtype, number>>> = {
 const computed = { fp32: dataTypes.float32, fp16: dataTypes.float16 } as const;
 const bytesPerNumber = { fp32: 4, fp16: 2 } as const;
 /** onnxruntime's own operators; none of them has a name of ONNX's at this opset. */
-const contributed: readonly string[] = ['MultiHeadAttention', 'QuickGelu', 'Gelu', 'FusedMatMul'];
+const contributed: readonly string[] = ['MultiHeadAttention', 'QuickGelu', 'Gelu', 'FastGelu', 'FusedMatMul'];
 
 export class GraphWriter {
   private readonly nodes: Field[] = [];

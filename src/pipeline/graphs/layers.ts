@@ -2,13 +2,14 @@
 // [rows * tokens, width], since a Gemm keeps one copy of its weights where a MatMul with a transpose keeps two.
 
 import type { ComputingPrecision } from '../../model-facts.js';
+import { dataTypes } from '../onnx/graph-file.js';
 import type { TensorPlace } from '../safetensors/header.js';
 import { Branches } from './branches.js';
 import { GraphWriter, type Value, type WrittenGraph } from './graph-writer.js';
 import { changed, type RowRange } from './low-rank.js';
 import { rowsOf, type Weights } from './weights.js';
 
-export type Activation = 'silu' | 'gelu' | 'quick_gelu' | 'relu';
+export type Activation = 'silu' | 'gelu' | 'gelu_tanh' | 'quick_gelu' | 'relu';
 
 export class Layers extends GraphWriter {
   readonly branches: Branches | undefined;
@@ -82,6 +83,18 @@ export class Layers extends GraphWriter {
     return this.node('LayerNormalization', [x, weight!, bias!], { axis: -1, epsilon: { float: epsilon } });
   }
 
+  /** Over the last axis, without a mean and a bias (Zhang & Sennrich 2019): in float32, as squares pass what half floats hold. */
+  rmsNorm(x: Value, name: string, width: number, epsilon: number): Value {
+    const plain = this.precision === 'fp32' ? x : this.node('Cast', [x], { to: dataTypes.float32 });
+    const squares = this.node('ReduceMean', [this.node('Pow', [plain, this.floats([2], [])])], {
+      axes: [-1],
+      keepdims: 1,
+    });
+    const root = this.node('Sqrt', [this.add(squares, this.floats([epsilon], []))]);
+    const normed = this.toComputed(this.node('Div', [plain, root]));
+    return this.node('Mul', [normed, this.parameter(`${name}.weight`, [width])]);
+  }
+
   activation(x: Value, kind: Activation): Value {
     switch (kind) {
       case 'silu':
@@ -90,6 +103,8 @@ export class Layers extends GraphWriter {
         return this.node('QuickGelu', [x], { alpha: { float: 1.702 } });
       case 'gelu':
         return this.node('Gelu', [x]);
+      case 'gelu_tanh':
+        return this.node('FastGelu', [x]); // the approximation by a tanh
       case 'relu':
         return this.node('Relu', [x]);
     }

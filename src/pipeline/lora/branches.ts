@@ -1,6 +1,7 @@
 // LoRAs that run beside the weights (graphs/branches): which can, and their matrices as the graphs take them.
 
 import { closeSync, openSync } from 'node:fs';
+import type { Component } from '../folder/components.js';
 import type { ModelFolder } from '../folder/model-folder.js';
 import { branchInputs } from '../graphs/branches.js';
 import type { BranchLayout } from '../graphs/graph-writer.js';
@@ -29,7 +30,7 @@ export type RowBranches = readonly { readonly packed: PackedLora; readonly scale
 
 /** Of all rows of a request. */
 export interface ModelBranches {
-  readonly rows: Readonly<Partial<Record<LoraPart, RowBranches>>>;
+  readonly rows: Readonly<Partial<Record<Component, RowBranches>>>;
   /** What of them decides how prompts are encoded; empty where nothing does. */
   readonly textKey: string;
 }
@@ -136,7 +137,7 @@ export const bytesOfPacked = (packed: PackedLoras): number =>
 /** What a part of a model is fed for these rows, those without LoRAs among them; nothing where its graph has no branches. */
 export function branchFeedsOf(
   { folder: { graphs } }: { readonly folder: Pick<ModelFolder, 'graphs'> },
-  part: LoraPart,
+  part: Component,
   rows: readonly RowBranches[],
 ): Readonly<Record<string, Input>> {
   const graph = graphs[part];

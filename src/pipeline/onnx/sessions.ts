@@ -139,7 +139,7 @@ export interface ChangedGraph {
 /** What a session is loaded from: a file, a graph in memory with the folder of its weights, or a file and what is changed of it. */
 export type Loadable = string | { readonly bytes: Uint8Array; readonly folder: string } | ChangedGraph;
 
-export type Sessions = Readonly<Record<'unet' | 'vae_encoder', Session> & Partial<Record<Component, Session>>>;
+export type Sessions = Readonly<Record<'vae_encoder', Session> & Partial<Record<Component, Session>>>;
 
 /**
  * Loads a folder's graphs, patched where that gives a timestep per row, a seeded draw, places for textual inversions, or operators

@@ -4,7 +4,7 @@
 import type { Piece } from '../../prompt-syntax.js';
 import type { Embedding } from '../embeddings/library.js';
 import type { FindEmbedding } from '../embeddings/names.js';
-import type { ClipTokenizer } from '../tokenizer.js';
+import type { PromptTokenizer } from '../tokenizer.js';
 
 export interface Chunk {
   /** Start, tokens, end and padding: [maxTokens]. */
@@ -53,7 +53,7 @@ const backtrack = 20;
  */
 export function chunksOf(
   pieces: readonly Piece[],
-  tokenizer: ClipTokenizer,
+  tokenizer: PromptTokenizer,
   long: boolean,
   find: FindEmbedding = () => undefined,
 ): Chunks {
@@ -85,7 +85,7 @@ function cut(words: readonly (readonly Word[] | 'break')[], room: number): Token
   return [all.slice(0, room), all.slice(room)];
 }
 
-function part(words: readonly (readonly Word[] | 'break')[], { room, comma }: ClipTokenizer): Token[][] {
+function part(words: readonly (readonly Word[] | 'break')[], { room, comma }: PromptTokenizer): Token[][] {
   const chunks: Token[][] = [];
   let chunk: Token[] = [];
   let lastComma = -1;
@@ -111,11 +111,11 @@ function part(words: readonly (readonly Word[] | 'break')[], { room, comma }: Cl
   return chunks;
 }
 
-function framed(tokens: readonly Token[], { frame }: ClipTokenizer): Chunk {
+function framed(tokens: readonly Token[], { frame, lead }: PromptTokenizer): Chunk {
   const ids = frame(tokens.map(({ id }) => id));
   return {
     ids,
-    weights: ids.map((_, i) => tokens[i - 1]?.weight ?? 1),
-    replaced: tokens.flatMap(({ vector }, i) => (vector ? [{ ...vector, position: i + 1 }] : [])),
+    weights: ids.map((_, i) => tokens[i - lead]?.weight ?? 1),
+    replaced: tokens.flatMap(({ vector }, i) => (vector ? [{ ...vector, position: i + lead }] : [])),
   };
 }

@@ -4,10 +4,10 @@ import type { NamedEmbeddings } from '../../model-facts.js';
 import type { Row } from '../onnx/rows.js';
 
 export interface EncodedPrompt {
-  readonly embeds: Row; // [tokens, width of all encoders together]
+  readonly embeds: Row; // [tokens, width that the denoiser attends to]
   /** The same text as a negative prompt, which a clip skip leaves alone. */
   readonly negativeEmbeds: Row;
-  /** SDXL: the last encoder's pooled embedding, of the first chunk. */
+  /** The pooled embeddings of the encoders that have one which the family takes, of the first chunk, beside each other. */
   readonly pooled: Row | undefined; // [width]
   /** Tokens that did not fit. */
   readonly dropped: number;

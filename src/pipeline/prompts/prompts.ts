@@ -5,13 +5,15 @@ import type { NamedEmbeddings } from '../../model-facts.js';
 import { type PromptSyntax, parsePrompt, plainPieces } from '../../prompt-syntax.js';
 import { fits, vectorInputs } from '../embeddings/fit.js';
 import { embeddingFinder, type FindEmbedding } from '../embeddings/names.js';
+import type { TextEncoder, TokenizerName } from '../folder/components.js';
 import { aliases } from '../folder/signatures.js';
 import { branchFeedsOf } from '../lora/branches.js';
-import type { Model } from '../model.js';
-import { type Row, runInRows } from '../onnx/rows.js';
+import { denoiserOf, type Model } from '../model.js';
+import { runInRows } from '../onnx/rows.js';
 import { type Chunks, chunksOf } from './chunks.js';
 import { emphasised } from './emphasis.js';
 import { bytesOf, type EncodedPrompt, lengthened } from './encoded-prompt.js';
+import { concat, joined } from './join.js';
 
 /** A text, and how it is read. */
 export interface Prompt {
@@ -67,6 +69,7 @@ async function encodeOnce(model: Model, prompts: readonly Prompt[]): Promise<Rea
 
 /** What one encoder makes of one prompt. */
 interface Encoding {
+  readonly component: TextEncoder;
   readonly tokens: number;
   readonly dropped: number;
   readonly embeds: Float32Array; // [tokens, width]
@@ -82,17 +85,12 @@ async function encode(model: Model, prompts: readonly Prompt[]): Promise<Encoded
   const skips = model.folder.textEncoders.some(({ output, negativeOutput }) => output !== negativeOutput);
   return prompts.map((_, i) => {
     const own = encoders.map((encodings) => encodings[i]!);
-    const { tokens } = own[0]!;
-    const [pooled] = own.flatMap(({ pooled }) => pooled ?? []);
-    const join = (part: 'embeds' | 'negativeEmbeds') =>
-      joinWidths(
-        own.map((each) => each[part]),
-        tokens,
-      );
-    const embeds = join('embeds');
+    const pools = own.flatMap(({ pooled }) => pooled ?? []);
+    const pooled = pools.length > 0 ? concat(pools) : undefined;
+    const embeds = joined(model.folder, own, 'embeds');
     return {
       embeds,
-      negativeEmbeds: skips ? join('negativeEmbeds') : embeds,
+      negativeEmbeds: skips ? joined(model.folder, own, 'negativeEmbeds') : embeds,
       pooled: pooled && { data: pooled, dims: [pooled.length] },
       dropped: Math.max(...own.map(({ dropped }) => dropped)),
       named: own[0]!.named,
@@ -125,6 +123,7 @@ async function encodeWith(
       concat(own.map((outputs, i) => emphasised(outputs[which]!, chunks[i]!.weights)));
     const embeds = weighted(0);
     return {
+      component,
       tokens: chunks.length * chunks[0]!.ids.length,
       dropped,
       named,
@@ -135,13 +134,10 @@ async function encodeWith(
   });
 }
 
-function chunksIn(
-  model: Model,
-  prompt: Prompt,
-  which: 'tokenizer' | 'tokenizer_2',
-): Chunks & { readonly named: NamedEmbeddings } {
+function chunksIn(model: Model, prompt: Prompt, which: TokenizerName): Chunks & { readonly named: NamedEmbeddings } {
   const pieces = prompt.syntax === 'weighted' ? parsePrompt(prompt.text).pieces : plainPieces(prompt.text);
-  const anyLength = typeof model.sessions.unet.shapeOf('encoder_hidden_states')[1] !== 'number';
+  const goesOn = model.folder.family.textJoin === 'beside'; // before a T5's tokens there is room for one chunk
+  const anyLength = goesOn && typeof denoiserOf(model).shapeOf('encoder_hidden_states')[1] !== 'number';
   const tokenizer = model.tokenizers[which]!;
   const used = new Set<string>();
   const unfit = new Set<string>();
@@ -155,30 +151,4 @@ function chunksIn(
   };
   const chunks = chunksOf(pieces, tokenizer, prompt.long && anyLength, find);
   return { ...chunks, named: { used: [...used], unfit: [...unfit] } };
-}
-
-function concat(parts: readonly Float32Array[]): Float32Array {
-  if (parts.length === 1) return parts[0]!;
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let position = 0;
-  for (const part of parts) {
-    all.set(part, position);
-    position += part.length;
-  }
-  return all;
-}
-
-/** Concatenates the encoders' embeddings token by token. */
-function joinWidths(parts: readonly Float32Array[], tokens: number): Row {
-  const width = parts.reduce((sum, part) => sum + part.length / tokens, 0);
-  if (parts.length === 1) return { data: parts[0]!, dims: [tokens, width] };
-  const data = new Float32Array(tokens * width);
-  for (let token = 0, position = 0; token < tokens; token++) {
-    for (const part of parts) {
-      const own = part.length / tokens;
-      data.set(part.subarray(token * own, (token + 1) * own), position);
-      position += own;
-    }
-  }
-  return { data, dims: [tokens, width] };
 }

@@ -75,8 +75,8 @@ t.test('without LoRAs the graph gives the bytes of one that takes none', async (
   const { unet, text_encoder } = folder.graphs;
   const own = await loadSessions({ graphs: { unet, text_encoder } as typeof folder.graphs }, device);
   const plain: Model = { ...base, folder, sessions: { ...base.sessions, ...own } };
-  t.notOk(own.unet.takes('lora_ups'));
-  t.ok(base.sessions.unet.takes('lora_ups'));
+  t.notOk(own.unet!.takes('lora_ups'));
+  t.ok(base.sessions.unet!.takes('lora_ups'));
   t.strictSame(await latentsOf([base]), await latentsOf([plain]));
   for (const session of Object.values(own)) await session.release();
 });

@@ -171,7 +171,7 @@ t.test('a picture is the same alone and beside others, whatever the lengths of t
 });
 
 t.test('a graph that takes one length cuts long prompts, and says how much', async (t) => {
-  const { unet } = tiny.sessions;
+  const unet = tiny.sessions.unet!;
   const fixed = new Proxy(unet, {
     get: (target, name) =>
       name === 'shapeOf'
