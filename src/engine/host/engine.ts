@@ -14,15 +14,7 @@ import type { UnusedGpus } from './devices.js';
 import { Forecast, unknownWorkMs } from './forecast.js';
 import { Jobs } from './jobs.js';
 import { type Lane, Pool, type PoolSettings } from './pool.js';
-import type {
-  EngineEvents,
-  EngineStatus,
-  Estimate,
-  Generated,
-  GenerateOptions,
-  Job,
-  JobOutline,
-} from './requests.js';
+import type { EngineEvents, EngineStatus, Estimate, Generated, GenerateOptions, Job, JobOutline } from './requests.js';
 
 export type { Img2ImgRequest, LoraUse } from '../../img2img-request.js';
 export { createSchedule, type Schedule, type SchedulerName, schedulerNames } from '../../pipeline/schedulers/index.js';
