@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { envSchema } from 'env-schema';
 import { type Static, Type } from 'typebox';
 import type { EngineSettings } from './engine/host/engine.js';
+import { safetyModes } from './model-facts.js';
 import { requirement, type SchemaError } from './requirement.js';
 
 /** Node's timers take no more. */
@@ -80,6 +81,11 @@ const Settings = Type.Object({
     minLength: 1,
     description:
       'Models that are loaded before `/readyz` says so, beside the default one: names, comma-separated, `none`, or `auto` for the one of the fewest steps, with which the page at `/` begins. What does not fit into `MODEL_MEMORY_BYTES` is loaded at its first request',
+  }),
+  SAFETY_CHECKER: Type.Enum([...safetyModes], {
+    default: 'off',
+    description:
+      "What is done with pictures that the model's safety checker flags: `off` asks none, `flag` tells it, `block` keeps them back, sends no previews, and runs only models that have a checker",
   }),
   STEP_TIMEOUT_MS: Type.Integer({
     default: 120_000,
@@ -316,6 +322,7 @@ export function engineSettings(config: Config): EngineSettings {
     stepTimeoutMs: config.STEP_TIMEOUT_MS,
     modelMemoryBytes: config.MODEL_MEMORY_BYTES,
     preload: preloadOf(config),
+    safety: config.SAFETY_CHECKER,
     maxSteps: config.MAX_STEPS,
     workerModule: config.WORKER_MODULE,
   };

@@ -1,15 +1,23 @@
 // Which rows a request takes in a UNet call: the one place that says so, for whoever plans, computes or explains them.
 
-/** What the prediction of a row is conditioned with. */
-export type RowKind = 'negative_prompt' | 'prompt';
+import type { GuidanceKind, RequestRules } from './model-facts.js';
 
-/**
- * Classifier-free guidance compares the prompt's row with the negative prompt's, which comes first, as in diffusers. Without
- * guidance (a scale at or below 1), or with one that the UNet takes as an embedding, there is the prompt's row alone.
- */
-export function guidanceRows(
-  { guidanceScale }: { readonly guidanceScale: number },
-  { guidanceEmbedded }: { readonly guidanceEmbedded: boolean },
-): readonly RowKind[] {
-  return guidanceScale > 1 && !guidanceEmbedded ? ['negative_prompt', 'prompt'] : ['prompt'];
+/** What the prediction of a row is conditioned with; `starter` and `nothing` have the negative prompt for their text. */
+export type RowKind = 'negative_prompt' | 'prompt' | 'starter' | 'nothing';
+
+interface Guided {
+  readonly guidanceScale: number;
+  readonly imageGuidance?: number | undefined;
 }
+
+/** In diffusers' order. */
+const rows: Readonly<Record<GuidanceKind, (request: Guided) => readonly RowKind[]>> = {
+  prompts: ({ guidanceScale }) => (guidanceScale > 1 ? ['negative_prompt', 'prompt'] : ['prompt']),
+  embedded: () => ['prompt'],
+  prompts_and_starter: ({ guidanceScale, imageGuidance = 0 }) =>
+    guidanceScale > 1 && imageGuidance >= 1 ? ['prompt', 'starter', 'nothing'] : ['prompt'],
+};
+
+/** Where nothing is guided there is the prompt's row alone. */
+export const guidanceRows = (request: Guided, { guidance }: Pick<RequestRules, 'guidance'>): readonly RowKind[] =>
+  rows[guidance](request);

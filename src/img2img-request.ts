@@ -17,9 +17,11 @@ export interface Img2ImgRequest {
   readonly promptSyntax?: PromptSyntax;
   /** Prompts beyond the text encoder's limit go on in further chunks, instead of being cut. */
   readonly longPrompts?: boolean;
-  /** 0..1, the share of the schedule that is run. */
+  /** 0..1, the share of the schedule that is run; without effect where a model runs the whole. */
   readonly strength: number;
   readonly guidanceScale: number;
+  /** How far the starter pulls; of models that take one (RequestRules). */
+  readonly imageGuidance?: number | undefined;
   readonly steps: number;
   readonly scheduler: SchedulerName;
   /** 0..2^32-1 */
@@ -40,4 +42,5 @@ export interface Timings {
   vaeEncode: number;
   denoise: number;
   vaeDecode: number;
+  safetyCheck: number;
 }

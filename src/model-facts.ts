@@ -1,7 +1,48 @@
 // What a model folder is, as its users are told. Plain data, which every room shares.
 
-export const kinds = ['sd', 'sd-v', 'sd-turbo', 'sdxl', 'sdxl-refiner', 'sdxl-turbo', 'lcm'] as const;
+export const kinds = [
+  'sd',
+  'sd-v',
+  'sd-turbo',
+  'sdxl',
+  'sdxl-refiner',
+  'sdxl-turbo',
+  'lcm',
+  'instruct-pix2pix',
+] as const;
 export type Kind = (typeof kinds)[number];
+
+/**
+ * How much of its schedule a request runs: the part that its strength leaves; every step, over the part of the training grid that
+ * its strength leaves (latent consistency); or the whole, from noise alone, where strength has no meaning.
+ */
+export const scheduleKinds = ['part', 'consistency', 'whole'] as const;
+export type ScheduleKind = (typeof scheduleKinds)[number];
+
+/**
+ * What guidance compares: the prompt's prediction with the negative prompt's; nothing, as the model takes it as an embedding; or
+ * predictions with and without the prompt, and with and without the starter, for which there is an image guidance too.
+ */
+export const guidanceKinds = ['prompts', 'embedded', 'prompts_and_starter'] as const;
+export type GuidanceKind = (typeof guidanceKinds)[number];
+
+/** What requests mean to a model: whoever plans, computes or explains them has to agree on it. */
+export interface RequestRules {
+  readonly schedule: ScheduleKind;
+  readonly guidance: GuidanceKind;
+  /** Whether a part of the starter can be kept. */
+  readonly masks: boolean;
+}
+
+/** What a request gets that does not say. */
+export interface RequestDefaults {
+  readonly steps: number;
+  readonly guidance: number;
+  /** 0..1; absent where the whole schedule runs. */
+  readonly strength?: number;
+  /** Of models whose guidance compares predictions without the starter. */
+  readonly imageGuidance?: number;
+}
 
 export const precisions = ['fp32', 'fp16', 'mixed'] as const;
 /** What graphs compute in; `mixed` where one and the same does so in both, or parts differ. */
@@ -21,6 +62,7 @@ export const partNames = [
   'vae_encoder',
   'vae_decoder',
   'tiny_decoder',
+  'safety_checker',
 ] as const;
 export const partFormats = ['onnx', 'safetensors'] as const;
 
@@ -33,6 +75,10 @@ export interface PartFacts {
   readonly weights: readonly WeightPrecision[];
   readonly computes: Precision;
 }
+
+/** What is done with pictures that a model's safety checker flags: it is not asked, they are told, or they are kept back. */
+export const safetyModes = ['off', 'flag', 'block'] as const;
+export type SafetyMode = (typeof safetyModes)[number];
 
 export const providers = ['cpu', 'cuda'] as const;
 /** onnxruntime's. */

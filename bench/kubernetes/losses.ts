@@ -4,18 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiError, pathOf } from '../../k8s/control-plane/api.js';
 import { Fleet, namespace } from '../../k8s/control-plane/fleet.js';
 import { policyFaults } from '../../k8s/control-plane/network-policy.js';
+import { threeNodes } from '../../k8s/control-plane/nodes.js';
 import { quantile } from '../engine.js';
 import { Clients, calmDigests, costs, Load } from './requests.js';
 
 const replicas = 4;
 /** Of the capacity when all replicas are there. */
 const share = 0.6;
-export const nodes = ['a', 'b', 'c'].map((zone) => ({
-  name: `gpu-${zone}`,
-  zone: `zone-${zone}`,
-  devices: { 'nvidia.com/gpu': 2, 'nvidia.com/mig-2g.20gb': 3 },
-}));
-
 export interface Loss {
   readonly what: string;
   /** How often it was done. */
@@ -89,7 +84,6 @@ async function withFleet<T>(
 ): Promise<T> {
   const fleet = await Fleet.start({
     overlay: 'cuda',
-    nodes,
     network: '10.244.1',
     costs,
     settings,
@@ -153,7 +147,7 @@ async function rollout(fleet: Fleet): Promise<void> {
 async function drain(fleet: Fleet): Promise<void> {
   const all = await fleet.pods();
   const on = (node: string) => all.filter(({ spec }) => spec.nodeName === node);
-  const [node] = nodes.map(({ name }) => name).sort((a, b) => on(b).length - on(a).length) as [string];
+  const [node] = threeNodes.map(({ name }) => name).sort((a, b) => on(b).length - on(a).length) as [string];
   const path = pathOf('v1/nodes', undefined, node);
   await fleet.api.merge(path, { spec: { unschedulable: true } });
   for (const { metadata } of on(node)) await evict(fleet, metadata.name);

@@ -4,7 +4,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pathOf } from '../../k8s/control-plane/api.js';
 import { Fleet, namespace } from '../../k8s/control-plane/fleet.js';
 import { quantile } from '../engine.js';
-import { nodes } from './losses.js';
 import { Clients, costs } from './requests.js';
 
 /** Seconds, and how many clients ask then: as many requests are on their way at any time. */
@@ -40,7 +39,7 @@ export interface Scaling {
 
 /** Ends when the fleet is back at one replica, or after `mostMinutes`. */
 export async function scaling(overlay: string, mostMinutes: number, told: (sample: Sample) => void): Promise<Scaling> {
-  const fleet = await Fleet.start({ overlay, nodes, network: '10.244.2', costs });
+  const fleet = await Fleet.start({ overlay, network: '10.244.2', costs });
   try {
     while (fleet.balancer.ready.length === 0) await sleep(500);
     const begin = performance.now();

@@ -1,4 +1,4 @@
-// An overlay at work: a control plane with nodes, the pods' processes on a stand-in device, HAProxy in front of them, Prometheus and
+// An overlay at work: a control plane with three nodes, the pods' processes on a stand-in device, HAProxy in front of them, Prometheus and
 // the metrics API behind. A ScaledObject is stored and nothing else: KEDA is not here. All on this machine, and gone after `close`.
 
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ import { Balancer } from './balancer.js';
 import { ControlPlane } from './control-plane.js';
 import { Kubelet } from './kubelet/kubelet.js';
 import { startMetricsApi } from './metrics-api.js';
-import { type NodeShape, registerNodes } from './nodes.js';
+import { registerNodes, threeNodes } from './nodes.js';
 import { freePorts } from './processes.js';
 import { Prometheus } from './prometheus.js';
 
@@ -19,7 +19,6 @@ export const namespace = 'img2img';
 
 export interface FleetOptions {
   readonly overlay: string;
-  readonly nodes: readonly NodeShape[];
   /** The pods' addresses begin so; two fleets at a time need two. */
   readonly network?: string;
   readonly costs: Costs;
@@ -60,7 +59,7 @@ export class Fleet {
     const { overlay, costs, settings = {}, network = '10.244.0' } = options;
     const { api, processes } = plane;
     await plane.startControllers();
-    const nodes = await registerNodes(api, options.nodes);
+    const nodes = await registerNodes(api, threeNodes);
     const [clients, balancerMetrics, prometheusPort] = (await freePorts(3)) as [number, number, number];
 
     const manifests = build(overlay);

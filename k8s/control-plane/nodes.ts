@@ -10,6 +10,13 @@ export interface NodeShape {
   readonly devices: Readonly<Record<string, number>>;
 }
 
+/** Two GPUs and three slices of one on each, a zone apart. */
+export const threeNodes: readonly NodeShape[] = ['a', 'b', 'c'].map((zone) => ({
+  name: `gpu-${zone}`,
+  zone: `zone-${zone}`,
+  devices: { 'nvidia.com/gpu': 2, 'nvidia.com/mig-2g.20gb': 3 },
+}));
+
 /** Registers the nodes and says every 10 s that they live, until `stop`. */
 export async function registerNodes(api: Api, nodes: readonly NodeShape[]): Promise<{ stop(): void }> {
   for (const { name, zone, devices } of nodes) {

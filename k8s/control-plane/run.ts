@@ -1,16 +1,18 @@
 // npm run cluster:kubernetes [-- overlay]: an overlay in a real control plane on this machine, to look around in.
 
-import { nodes } from '../../bench/kubernetes/losses.js';
-import { costs } from '../../bench/kubernetes/requests.js';
 import { overlays } from '../../test/operations/manifests.js';
 import { Fleet } from './fleet.js';
+import { threeNodes } from './nodes.js';
+
+/** A step of 0.2 s, whatever its rows. */
+const costs = { callMs: { 1: 200, 64: 200 } };
 
 const overlay = process.argv[2] ?? 'cuda';
 if (!overlays.includes(overlay)) {
   console.error(`There is no overlay ${overlay}; there are ${overlays.join(', ')}.`);
   process.exit(1);
 }
-const fleet = await Fleet.start({ overlay, nodes, costs });
+const fleet = await Fleet.start({ overlay, costs });
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, async () => {
     await fleet.close();
@@ -23,5 +25,5 @@ console.log(`
   logs        ${fleet.plane.processes.folder}/logs
 
 An overlay's ScaledObject is stored and scales nothing, as KEDA is not here; the component hpa works.
-Nodes: ${nodes.map(({ name }) => name).join(', ')}, two GPUs each. Ctrl-C ends everything and removes it.
+Nodes: ${threeNodes.map(({ name }) => name).join(', ')}, two GPUs each. Ctrl-C ends everything and removes it.
 `);

@@ -3,134 +3,12 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { Config } from '../config.js';
-import { type CatalogueEntry, type EngineStatus, type ModelInfo, schedulerNames } from '../engine/host/engine.js';
-import {
-  kinds,
-  loraFamilies,
-  partFormats,
-  partNames,
-  precisions,
-  providers,
-  weightPrecisions,
-} from '../model-facts.js';
+import type { CatalogueEntry, EngineStatus, ModelInfo } from '../engine/host/engine.js';
 import type { GeneratorFiles } from './generators/generator-files.js';
 import type { BrokenChoice, Choice, Shelf } from './generators/shelf.js';
+import { Model } from './model-schema.js';
+import { influenceOf, influenceOfImageGuidance, starterWeight } from './pictures/starter-weight.js';
 import { fieldProblem, Problem, problemResponses } from './problems/problems.js';
-
-const Model = Type.Object(
-  {
-    name: Type.String({ description: 'What the field `model` takes' }),
-    kind: Type.Optional(
-      Type.Enum([...kinds], {
-        type: 'string',
-        description:
-          'Stable Diffusion 1.x and 2.x (`sd`, `sd-v` with v-prediction), XL, their turbo forms, latent consistency models',
-      }),
-    ),
-    exporter: Type.Optional(Type.String({ description: 'Whose habits the graphs show' })),
-    precision: Type.Optional(
-      Type.Enum([...precisions], {
-        type: 'string',
-        description: 'What it computes in; `mixed` where its parts differ, or one does so in both',
-      }),
-    ),
-    parts: Type.Optional(
-      Type.Array(
-        Type.Object({
-          part: Type.Enum([...partNames], { type: 'string' }),
-          format: Type.Enum([...partFormats], { type: 'string', description: 'As it lies in the model' }),
-          weights: Type.Array(Type.Enum([...weightPrecisions], { type: 'string' }), {
-            description: 'As they are stored, the one that most of them have first',
-          }),
-          computes: Type.Enum([...precisions], { type: 'string' }),
-        }),
-        { description: 'Its graphs' },
-      ),
-    ),
-    runnable: Type.Boolean(),
-    default: Type.Optional(Type.Boolean({ description: 'Whether requests that name no model get it' })),
-    reason: Type.Optional(Type.String({ description: 'Why it cannot run' })),
-    note: Type.Optional(Type.String({ description: 'What this server changed of its defaults' })),
-    title: Type.Optional(Type.String()),
-    description: Type.Optional(Type.String()),
-    license: Type.Optional(Type.Union([Type.String(), Type.Null()])),
-    digest: Type.Optional(Type.String({ description: 'sha256 over the folder' })),
-    vocabulary: Type.Optional(
-      Type.Object(
-        {
-          styles: Type.Array(Type.String()),
-          qualities: Type.Array(Type.String()),
-          colours: Type.Array(Type.String()),
-          other: Type.Array(Type.String(), { description: 'Synonyms, and what fits nowhere else' }),
-        },
-        { description: 'The words that the model knows; absent where its folder names none' },
-      ),
-    ),
-    loaded: Type.Optional(Type.Boolean({ description: 'False until its first request' })),
-    providers: Type.Optional(
-      Type.Array(Type.Enum([...providers], { type: 'string' }), {
-        description: 'What its calls really run on here, of all workers that are up',
-      }),
-    ),
-    size: Type.Optional(
-      Type.Object(
-        { native: Type.Integer(), multiple: Type.Integer(), min: Type.Integer(), max: Type.Integer() },
-        { description: 'Sides that it can make, in pixels' },
-      ),
-    ),
-    lora_family: Type.Optional(
-      Type.Union([Type.Enum([...loraFamilies], { type: 'string' }), Type.Null()], {
-        description: 'Of the LoRAs that it takes; null where it takes none',
-      }),
-    ),
-    row_budgets: Type.Optional(
-      Type.Array(Type.Object({ width: Type.Integer(), height: Type.Integer(), rows: Type.Integer() }), {
-        description:
-          'Rows of one UNet call beyond which more gain nothing here, as measured when the model was loaded; a guided picture takes two',
-      }),
-    ),
-    limits: Type.Optional(
-      Type.Object(
-        {
-          steps: Type.Integer(),
-          pixels: Type.Integer(),
-          prompt_chars: Type.Integer(),
-          guidance: Type.Optional(Type.Number({ description: 'Of a generator that has one' })),
-        },
-        { description: 'The most that a request may ask for' },
-      ),
-    ),
-    defaults: Type.Optional(
-      Type.Object({
-        steps: Type.Integer(),
-        guidance: Type.Number(),
-        scheduler: Type.Enum(schedulerNames, { type: 'string' }),
-        influence: Type.Optional(Type.Number({ description: 'Of a generator that has one; else it is 25' })),
-      }),
-    ),
-    generator: Type.Optional(
-      Type.Object(
-        {
-          base: Type.String({ description: 'The model that runs' }),
-          prompt_prefix: Type.Optional(Type.String()),
-          prompt_suffix: Type.Optional(Type.String()),
-          negative_prompt: Type.Optional(Type.String({ description: 'Where a request has none' })),
-          loras: Type.Optional(
-            Type.Array(Type.Object({ name: Type.String(), scale: Type.Optional(Type.Number()) }), {
-              description: 'Where a request names none',
-            }),
-          ),
-          picture: Type.Optional(Type.String({ description: 'What it makes: an address relative to `/`' })),
-        },
-        {
-          description:
-            'Only for generators: a model with a way to use it. What a request says beats its `defaults`, not its `limits`',
-        },
-      ),
-    ),
-  },
-  { $id: 'Model' },
-);
 
 export function modelRoutes(
   app: FastifyInstance,
@@ -148,8 +26,10 @@ export function modelRoutes(
           default: model.name === shelf.defaultModel,
           providers: [...providersNow()].sort(),
           row_budgets: rowBudgets(model),
+          defaults: shownDefaults(model.defaults),
           limits,
           lora_family: model.loraFamily,
+          safety_checker: model.safetyChecker,
         }
       : model;
   const all = () => [...shelf.models.map(shown), ...shelf.others.map((one) => shownGenerator(one, shown, limits))];
@@ -249,12 +129,17 @@ function shownGenerator(
     defaults,
     limits: own,
   } = one.generator;
-  const influence = defaults.influence ?? (defaults.strength === undefined ? undefined : 100 * (1 - defaults.strength));
+  const influence =
+    defaults.influence ?? (defaults.strength === undefined ? undefined : influenceOf(defaults.strength));
+  const { imageGuidance } = influence === undefined ? one.model.defaults : starterWeight({ influence }, one.model);
   const { guidance, steps = limits.steps, pixels = limits.pixels } = own;
   return {
     ...shown(one.model),
     ...{ name, digest },
-    defaults: { ...one.model.defaults, ...(influence !== undefined && { influence: Number(influence.toFixed(6)) }) },
+    defaults: {
+      ...shownDefaults({ ...one.model.defaults, ...(imageGuidance !== undefined && { imageGuidance }) }),
+      ...(influence !== undefined && { influence }),
+    },
     limits: {
       ...limits,
       steps: Math.min(steps, limits.steps),
@@ -266,6 +151,14 @@ function shownGenerator(
       ...(picture !== undefined && { picture: `models/${encodeURIComponent(name)}/picture` }),
     },
   };
+}
+
+function shownDefaults({ steps, guidance, scheduler, imageGuidance }: ModelInfo['defaults']) {
+  const edits = imageGuidance !== undefined && {
+    influence: influenceOfImageGuidance(imageGuidance),
+    image_guidance: imageGuidance,
+  };
+  return { steps, guidance, scheduler, ...edits };
 }
 
 /** None while nothing was measured: the model is not loaded, or MAX_CONCURRENT decides. */

@@ -67,13 +67,14 @@ export const commands: Readonly<Record<string, Command>> = {
   },
   pull: {
     takes: ['REPO[@REVISION]', '[FILE]'],
-    options: { variant: { type: 'string' } },
+    options: { variant: { type: 'string' }, 'safety-checker': { type: 'boolean' } },
     help: [
       "Downloads a model from a hub into MODELS_DIR. REPO is org/name, a folder in diffusers' layout: it becomes org--name, with",
       'what the server needs of it. With FILE, one .safetensors file of REPO that is a whole model: it becomes org--name--FILE.',
       'A pull that was interrupted goes on where it ended. Every file is checked before the model gets its name.',
       '',
       '  --variant fp16    the weights of this variant, where a part has it',
+      '  --safety-checker  with the safety checker of the folder, for SAFETY_CHECKER',
       '',
       `  HF_TOKEN          for gated and private repositories; it goes to the hub itself only`,
       '  HF_ENDPOINT       another hub',
@@ -83,9 +84,13 @@ export const commands: Readonly<Record<string, Command>> = {
       [repo, file],
       values,
     ) => {
+      const safetyChecker = values['safety-checker'] === true;
+      if (safetyChecker && file !== undefined)
+        throw new UsageError('--safety-checker is for folders; one FILE holds none');
       await pull({
         ...{ modelsDir, repository: parseRepository(repo!), file, output, freeBytes },
         variant: variantOf(values),
+        safetyChecker,
         network: {
           ...network,
           ...{ token, signal },

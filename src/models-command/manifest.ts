@@ -13,6 +13,7 @@ const Manifest = Type.Object({
   commit: Type.String(),
   license: Type.Optional(Type.String()),
   variant: Type.Optional(Type.String()),
+  safetyChecker: Type.Optional(Type.Boolean()),
   files: Type.Array(
     Type.Object({
       /** Below the model's folder; of a model that is one file, its name here. */

@@ -1,5 +1,6 @@
 // All of a model but its sessions: what can be known of it without onnxruntime.
 
+import type { SafetyMode } from '../model-facts.js';
 import { type ModelFolder, readModelFolder } from './folder/model-folder.js';
 import { ModelFolderError } from './folder/model-folder-error.js';
 import { UnsupportedSchedulerError } from './schedulers/schedule.js';
@@ -10,9 +11,12 @@ export interface InspectedModel {
   readonly tokenizers: Readonly<Partial<Record<'tokenizer' | 'tokenizer_2', ClipTokenizer>>>;
 }
 
-/** @throws ModelFolderError with one sentence for whoever put the model there */
-export function inspectModel(path: string, provider: 'cpu' | 'cuda'): InspectedModel {
-  return withTokenizers(readModelFolder(path, provider));
+/**
+ * @param safety as ReadingOptions has it
+ * @throws ModelFolderError with one sentence for whoever put the model there
+ */
+export function inspectModel(path: string, provider: 'cpu' | 'cuda', safety?: SafetyMode): InspectedModel {
+  return withTokenizers(readModelFolder(path, provider, undefined, safety && { safety }));
 }
 
 /** @throws ModelFolderError when a tokenizer is missing or broken */

@@ -1,7 +1,7 @@
 // A loaded model: its folder's facts, its sessions and its tokenizers.
 
+import type { SafetyMode } from '../model-facts.js';
 import type { EmbeddingLibrary } from './embeddings/library.js';
-import type { Component } from './folder/components.js';
 import type { ModelFolder } from './folder/model-folder.js';
 import { inspectModel } from './inspect-model.js';
 import { type ModelBranches, withBranches } from './lora/branches.js';
@@ -34,8 +34,9 @@ export async function loadModel(
   path: string,
   device: DeviceOptions,
   embeddings?: EmbeddingLibrary | undefined,
+  safety?: SafetyMode | undefined,
 ): Promise<Model> {
-  const { folder: read, tokenizers } = inspectModel(path, device.provider);
+  const { folder: read, tokenizers } = inspectModel(path, device.provider, safety);
   // Elsewhere their matrices would be copied to the device at every call, which nobody has measured.
   const folder = device.provider === 'cpu' ? withBranches(read) : read;
   const promptCache = new PromptCache<EncodedPrompt>(promptCacheBytes);
@@ -46,11 +47,12 @@ export async function loadModel(
  * The same model with LoRAs in its weights. It needs `base`, and is to be released before it.
  * @throws ModelFolderError when its graphs do not load
  */
-export async function loadFolded(base: Model, { folder, unusedKeys }: Folded, device: DeviceOptions): Promise<Model> {
-  const changed = Object.entries(folder.graphs).filter(
-    ([part, graph]) => graph !== base.folder.graphs[part as Component],
-  );
-  const own = await loadSessions({ graphs: Object.fromEntries(changed) }, device);
+export async function loadFolded(
+  base: Model,
+  { folder, graphs, unusedKeys }: Folded,
+  device: DeviceOptions,
+): Promise<Model> {
+  const own = await loadSessions({ graphs }, device);
   const promptCache = new PromptCache<EncodedPrompt>(promptCacheBytes);
   return { ...base, folder, sessions: { ...base.sessions, ...own }, promptCache, base, unusedLoraKeys: unusedKeys };
 }

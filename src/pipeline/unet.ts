@@ -1,5 +1,4 @@
 // One UNet call for the rows of many requests. Inputs by diffusers' names; conditions per family.
-// Sources: diffusers, pipeline_stable_diffusion*_img2img.py; Luo et al. 2023 for the guidance embedding.
 
 import { branchFeedsOf, type RowBranches } from './lora/branches.js';
 import type { Model } from './model.js';
@@ -13,12 +12,14 @@ export interface Condition {
   readonly timeIds: Row | undefined;
   /** Latent consistency models: the guidance. */
   readonly guidance: Row | undefined;
+  /** What the UNet gets beside the latents: for inpainting the mask and what is left of the starter, for edits the starter. */
+  readonly beside?: Float32Array | undefined; // [more channels, height, width]
   /** LoRAs beside the weights; none if absent. */
   readonly branches?: RowBranches | undefined;
 }
 
 export interface UnetRow {
-  /** With more channels than the prediction for an inpainting UNet. */
+  /** The latents, as the scheduler scales them. */
   readonly sample: Float32Array; // [channels, height, width]
   readonly timestep: number;
   readonly condition: Condition;
@@ -45,7 +46,10 @@ export async function runUnet(
   const join = (part: (row: UnetRow) => Row) => joinRows(rows.map(part));
   const timesteps = rows.map(({ timestep }) => timestep);
   const [output] = await unet.run({
-    sample: join(({ sample }) => ({ data: sample, dims: [sample.length / (height * width), height, width] })),
+    sample: join(({ sample, condition: { beside } }) => {
+      const data = beside ? concat(sample, beside) : sample;
+      return { data, dims: [data.length / (height * width), height, width] };
+    }),
     timestep: sharesTimestep(model)
       ? { data: timesteps.slice(0, 1), dims: unet.shapeOf('timestep').map(() => 1) }
       : { data: timesteps, dims: [rows.length] },
@@ -64,21 +68,9 @@ export async function runUnet(
   return output!.data;
 }
 
-/** The guidance as a sinusoidal embedding of `w = scale - 1` (get_guidance_scale_embedding). */
-export function guidanceEmbedding(scale: number, width: number): Row {
-  const half = Math.floor(width / 2);
-  const data = new Float32Array(width);
-  for (let i = 0; i < half; i++) {
-    const angle = (scale - 1) * 1000 * Math.exp((-i * Math.log(10000)) / (half - 1));
-    data[i] = Math.sin(angle);
-    data[half + i] = Math.cos(angle);
-  }
-  return { data, dims: [width] };
-}
-
-/** SDXL's micro-conditioning for a picture that was neither scaled nor cut: sizes are (height, width). */
-export function timeIds(height: number, width: number, aestheticScore: number | undefined): Row {
-  const target = aestheticScore === undefined ? [height, width] : [aestheticScore];
-  const data = [height, width, 0, 0, ...target];
-  return { data, dims: [data.length] };
+function concat(a: Float32Array, b: Float32Array): Float32Array {
+  const joined = new Float32Array(a.length + b.length);
+  joined.set(a);
+  joined.set(b, a.length);
+  return joined;
 }

@@ -29,6 +29,12 @@ export function drawIsSeeded({ sessions, folder }: Model): boolean {
  * @returns each one's latents, [channels, height, width], scaled for the UNet
  */
 export async function encodeStarters(model: Model, starters: readonly Starter[]): Promise<Float32Array[]> {
+  const latents = await encodeUnscaled(model, starters);
+  return latents.map((each) => scale(each, model.folder.latentScale));
+}
+
+/** The same as the encoder gives them. */
+export async function encodeUnscaled(model: Model, starters: readonly Starter[]): Promise<Float32Array[]> {
   const { folder, sessions } = model;
   const { width, height } = starters[0]!.pixels;
   const sides = [height / folder.vaeScale, width / folder.vaeScale] as const;
@@ -46,8 +52,7 @@ export async function encodeStarters(model: Model, starters: readonly Starter[])
   const outputs = await runInRows(sessions.vae_encoder, rows);
   return outputs.map(([output], i) => {
     const parameters = folder.encoderGives === 'latent_parameters';
-    const drawn = parameters ? drawLatents(output!, starters[i]!.generator) : output!;
-    return scale(drawn, folder.latentScale);
+    return parameters ? drawLatents(output!, starters[i]!.generator) : output!;
   });
 }
 

@@ -1,10 +1,12 @@
 // The page at /, driven as people do: from a picture of one's own to the one that is downloaded, and what can come in between.
 
 import { execFile } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
+import { writeCheckpointFolder } from '../pipeline/checkpoints.js';
+import { writeLora } from '../pipeline/lora/loras.js';
 import { missing } from '../programs.js';
 import { cottage, form, startApp } from '../start.js';
 import { browse, copied, download, drop, make, ready } from './browser.js';
@@ -182,5 +184,48 @@ t.test('the page', { skip: missing('chromium') }, async (t) => {
     const { bytes } = await download(page);
     await make(page);
     t.ok((await download(page)).bytes.equals(bytes), 'Make gives what the cell shows');
+  });
+
+  const root = t.testdir();
+  const lorasDir = join(root, 'loras');
+  mkdirSync(lorasDir);
+  writeCheckpointFolder(join(root, 'models/tiny'), 'sd');
+  writeFileSync(join(root, 'models/tiny/img2img.json'), JSON.stringify({ size: { native: 64, min: 64, max: 64 } }));
+  const tiny = await startApp(t, {
+    MODELS_DIR: join(root, 'models'),
+    LORAS_DIR: lorasDir,
+    CACHE_DIR: join(root, 'cache'),
+  });
+
+  await browse(t, 'LoRAs are chips where the server lists some that fit the model', tiny.url, async (t, page) => {
+    await page.locator('#model option').first().waitFor({ state: 'attached' });
+    t.ok(await page.locator('#loras').isHidden(), 'none is listed');
+    writeLora(join(lorasDir, 'ink.safetensors'), 'kohya', { 'modelspec.trigger_phrase': 'ink wash' });
+    writeLora(join(lorasDir, 'xl.safetensors'), 'kohya-xl');
+    tiny.engine.look();
+    for (;;) {
+      const { loras } = (await (await fetch(`${tiny.url}/loras`)).json()) as { loras: object[] };
+      if (loras.length === 2) break;
+      await page.waitForTimeout(50);
+    }
+    await page.dispatchEvent('#model', 'change');
+    const chips = page.locator('#lora-chips button');
+    await chips.first().waitFor();
+    t.strictSame(await chips.allTextContents(), ['ink'], 'one of another family is not offered');
+    await chips.first().click();
+    t.equal(await page.inputValue('#lora'), 'ink');
+    t.equal(await chips.first().getAttribute('aria-pressed'), 'true');
+    await page.fill('#lora', 'ink:0.5');
+    await page.click('#more summary');
+    await page.fill('#steps', '2');
+    await make(page);
+    t.match(await copied(page, 'curl'), 'lora=ink:0.5');
+    await page.fill('#lora', 'pencil');
+    await page.click('#make');
+    await page.locator('[data-field~=lora] > .error').waitFor();
+    t.match(await page.textContent('[data-field~=lora] > .error'), /pencil/, 'an unknown one is told beside the field');
+    await page.fill('#lora', 'ink:0.5');
+    await chips.first().click();
+    t.equal(await page.inputValue('#lora'), '', 'a chip takes its LoRA out, scale and all');
   });
 });

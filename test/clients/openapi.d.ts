@@ -845,7 +845,7 @@ export interface components {
              * @description Stable; for programs
              * @enum {string}
              */
-            code: "invalid_request" | "unauthorized" | "not_found" | "model_not_found" | "lora_not_found" | "method_not_allowed" | "not_acceptable" | "upload_too_large" | "unsupported_media_type" | "unsupported_picture" | "undecodable_picture" | "picture_too_large" | "size_not_supported" | "model_not_runnable" | "lora_not_runnable" | "too_large_for_device" | "unsupported_combination" | "overloaded" | "deadline_unattainable" | "rate_limited" | "internal" | "request_kills_worker" | "draining" | "not_ready" | "model_changing" | "worker_lost" | "deadline_exceeded";
+            code: "invalid_request" | "unauthorized" | "not_found" | "model_not_found" | "lora_not_found" | "method_not_allowed" | "not_acceptable" | "upload_too_large" | "unsupported_media_type" | "unsupported_picture" | "undecodable_picture" | "picture_too_large" | "size_not_supported" | "model_not_runnable" | "lora_not_runnable" | "content_blocked" | "too_large_for_device" | "unsupported_combination" | "overloaded" | "deadline_unattainable" | "rate_limited" | "internal" | "request_kills_worker" | "draining" | "not_ready" | "model_changing" | "worker_lost" | "deadline_exceeded";
             request_id: string;
             /** @description One entry per bad field */
             errors?: {
@@ -869,12 +869,14 @@ export interface components {
             prompt_syntax: string;
             /** @description Whether long prompts go on in chunks */
             long_prompts: boolean;
-            /** @description Influence in percent */
-            influence: number;
-            /** @description Strength */
-            strength: number;
+            /** @description Influence in percent; absent where the model takes `image_guidance` and none was sent */
+            influence?: number;
+            /** @description Strength; absent where the model takes `image_guidance` */
+            strength?: number;
             /** @description Guidance scale */
             guidance: number;
+            /** @description Image guidance scale; absent where the model takes none */
+            image_guidance?: number;
             /**
              * Format: int64
              * @description The seed, drawn or given; of the first picture
@@ -922,14 +924,16 @@ export interface components {
             created: number;
             model: string;
             images: {
-                /** @description The picture in base64 */
-                b64_json: string;
+                /** @description The picture in base64; null for one that is kept back (`SAFETY_CHECKER=block`) */
+                b64_json: string | null;
                 /** Format: int64 */
                 seed: number;
                 width: number;
                 height: number;
                 /** @enum {string} */
                 format: "png" | "jpeg" | "webp" | "avif";
+                /** @description Whether the model's safety checker flagged it; absent where none looked */
+                flagged?: boolean;
             }[];
             parameters: components["schemas"]["Ran"];
             /** @description Milliseconds per stage, as in `Server-Timing` */
@@ -939,7 +943,7 @@ export interface components {
             /** @description What was changed or had no effect */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "guidance_unused" | "image_guidance_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "safety_unchecked" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -961,12 +965,14 @@ export interface components {
                 prompt_syntax: string;
                 /** @description Whether long prompts go on in chunks */
                 long_prompts: boolean;
-                /** @description Influence in percent */
-                influence: number;
-                /** @description Strength */
-                strength: number;
+                /** @description Influence in percent; absent where the model takes `image_guidance` and none was sent */
+                influence?: number;
+                /** @description Strength; absent where the model takes `image_guidance` */
+                strength?: number;
                 /** @description Guidance scale */
                 guidance: number;
+                /** @description Image guidance scale; absent where the model takes none */
+                image_guidance?: number;
                 /**
                  * Format: int64
                  * @description The seed, drawn or given; of the first picture
@@ -1014,7 +1020,7 @@ export interface components {
             /** @description What would be changed or have no effect; whether a prompt is too long is known only when it runs */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "guidance_unused" | "image_guidance_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "safety_unchecked" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -1036,18 +1042,20 @@ export interface components {
             cells: {
                 x: number | string;
                 y?: number | string;
-                /** @description The picture in base64 */
-                b64_json: string;
+                /** @description The picture in base64; null for one that is kept back (`SAFETY_CHECKER=block`) */
+                b64_json: string | null;
                 /** Format: int64 */
                 seed: number;
                 width: number;
                 height: number;
                 /** @enum {string} */
                 format: "png" | "jpeg" | "webp" | "avif";
+                /** @description Whether the model's safety checker flagged it; absent where none looked */
+                flagged?: boolean;
                 parameters: components["schemas"]["Ran"];
                 warnings: {
                     /** @enum {string} */
-                    code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                    code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "guidance_unused" | "image_guidance_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "safety_unchecked" | "first_frame_used";
                     detail: string;
                 }[];
             }[];
@@ -1058,7 +1066,7 @@ export interface components {
             /** @description Of all pictures, each once */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "guidance_unused" | "image_guidance_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "safety_unchecked" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -1066,10 +1074,10 @@ export interface components {
             /** @description What the field `model` takes */
             name: string;
             /**
-             * @description Stable Diffusion 1.x and 2.x (`sd`, `sd-v` with v-prediction), XL, their turbo forms, latent consistency models
+             * @description Stable Diffusion 1.x and 2.x (`sd`, `sd-v` with v-prediction), XL, their turbo forms, latent consistency models, and models that edit by an instruction (`instruct-pix2pix`)
              * @enum {string}
              */
-            kind?: "sd" | "sd-v" | "sd-turbo" | "sdxl" | "sdxl-refiner" | "sdxl-turbo" | "lcm";
+            kind?: "sd" | "sd-v" | "sd-turbo" | "sdxl" | "sdxl-refiner" | "sdxl-turbo" | "lcm" | "instruct-pix2pix";
             /** @description Whose habits the graphs show */
             exporter?: string;
             /**
@@ -1080,7 +1088,7 @@ export interface components {
             /** @description Its graphs */
             parts?: {
                 /** @enum {string} */
-                part: "text_encoder" | "text_encoder_2" | "unet" | "vae_encoder" | "vae_decoder" | "tiny_decoder";
+                part: "text_encoder" | "text_encoder_2" | "unet" | "vae_encoder" | "vae_decoder" | "tiny_decoder" | "safety_checker";
                 /**
                  * @description As it lies in the model
                  * @enum {string}
@@ -1124,7 +1132,9 @@ export interface components {
             };
             /** @description Of the LoRAs that it takes; null where it takes none */
             lora_family?: ("sd1" | "sd2" | "sdxl" | "sdxl-refiner" | "unknown") | null;
-            /** @description Rows of one UNet call beyond which more gain nothing here, as measured when the model was loaded; a guided picture takes two */
+            /** @description Whether it comes with a safety checker, which `SAFETY_CHECKER` turns on */
+            safety_checker?: boolean;
+            /** @description Rows of one UNet call beyond which more gain nothing here, as measured when the model was loaded; a guided picture takes two, of `instruct-pix2pix` three */
             row_budgets?: {
                 width: number;
                 height: number;
@@ -1143,8 +1153,10 @@ export interface components {
                 guidance: number;
                 /** @enum {string} */
                 scheduler: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
-                /** @description Of a generator that has one; else it is 25 */
+                /** @description Of a generator that has one, and of a model that takes `image_guidance`, what that comes to; else it is 25 */
                 influence?: number;
+                /** @description Of a model that takes it */
+                image_guidance?: number;
             };
             /** @description Only for generators: a model with a way to use it. What a request says beats its `defaults`, not its `limits` */
             generator?: {
@@ -1375,14 +1387,16 @@ export interface operations {
                      */
                     long_prompts?: boolean;
                     /**
-                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100.
+                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100.
                      * @example 60
                      */
                     influence?: number;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
                     strength?: number;
                     /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
+                    /** @description How far the starter pulls, of models that edit by an instruction (kind `instruct-pix2pix`); others ignore it. Below 1, or with `guidance` at or below 1, nothing is guided, and a step costs a third. Not together with `influence` or `strength`, which are other names of it there. Absent means the model's default, which is diffusers' 1.5. From 0 to 30. */
+                    image_guidance?: number;
                     /**
                      * Format: int64
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
@@ -1392,7 +1406,7 @@ export interface operations {
                     model?: string;
                     /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
                     lora?: string;
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run, of models that take `image_guidance` all. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
@@ -1484,14 +1498,16 @@ export interface operations {
                      */
                     long_prompts?: boolean;
                     /**
-                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100.
+                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100.
                      * @example 60
                      */
                     influence?: number;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
                     strength?: number;
                     /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
+                    /** @description How far the starter pulls, of models that edit by an instruction (kind `instruct-pix2pix`); others ignore it. Below 1, or with `guidance` at or below 1, nothing is guided, and a step costs a third. Not together with `influence` or `strength`, which are other names of it there. Absent means the model's default, which is diffusers' 1.5. From 0 to 30. */
+                    image_guidance?: number;
                     /**
                      * Format: int64
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
@@ -1505,7 +1521,7 @@ export interface operations {
                         /** @default 1 */
                         scale?: number;
                     }[];
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run, of models that take `image_guidance` all. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
@@ -1569,12 +1585,14 @@ export interface operations {
                     "Img2img-Prompt-Syntax"?: string;
                     /** @description Whether long prompts go on in chunks */
                     "Img2img-Long-Prompts"?: string;
-                    /** @description Influence in percent */
+                    /** @description Influence in percent; absent where the model takes `image_guidance` and none was sent */
                     "Img2img-Influence"?: string;
-                    /** @description Strength */
+                    /** @description Strength; absent where the model takes `image_guidance` */
                     "Img2img-Strength"?: string;
                     /** @description Guidance scale */
                     "Img2img-Guidance"?: string;
+                    /** @description Image guidance scale; absent where the model takes none */
+                    "Img2img-Image-Guidance"?: string;
                     /** @description The seed, drawn or given; of the first picture */
                     "Img2img-Seed"?: string;
                     /** @description Model */
@@ -1605,7 +1623,9 @@ export interface operations {
                     "Img2img-Engine"?: string;
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description Which of the pictures the model's safety checker flagged, counted from 0, comma-separated; absent when none is, and where none looked (`SAFETY_CHECKER`) */
+                    "Img2img-Flagged"?: string;
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, image guidance below 1, or the model takes its guidance as an embedding. `guidance_unused`: Nothing was guided: of this model guidance must be above 1 and image guidance at least 1, or neither has an effect. `image_guidance_unused`: The model takes no `image_guidance`: `influence` says how much of the starter stays. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only, and not where flagged pictures are kept back. `safety_unchecked`: The model has no safety checker: its pictures were not checked. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
@@ -1675,7 +1695,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. `lora_not_runnable`: the LoRA is there, and cannot be used with this model. */
+            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `content_blocked`: the safety checker flagged what was made, and this server keeps such pictures back (`SAFETY_CHECKER=block`). `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. `lora_not_runnable`: the LoRA is there, and cannot be used with this model. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1749,7 +1769,7 @@ export interface operations {
                      * @example influence
                      * @enum {string}
                      */
-                    x_field: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
+                    x_field: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "image_guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
                     /**
                      * @description Its values, at most 36 pictures in all. With `|` between them: `0|25|50`.
                      * @example 0|25|50|75
@@ -1759,7 +1779,7 @@ export interface operations {
                      * @description What changes from row to row; absent for a sheet of one row.
                      * @enum {string}
                      */
-                    y_field?: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
+                    y_field?: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "image_guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
                     /** @description Its values. With `|` between them: `0|25|50`. */
                     y_values?: string;
                     /**
@@ -1785,12 +1805,14 @@ export interface operations {
                      * @default false
                      */
                     long_prompts?: boolean;
-                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100. */
+                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100. */
                     influence?: number;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
                     strength?: number;
                     /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
+                    /** @description How far the starter pulls, of models that edit by an instruction (kind `instruct-pix2pix`); others ignore it. Below 1, or with `guidance` at or below 1, nothing is guided, and a step costs a third. Not together with `influence` or `strength`, which are other names of it there. Absent means the model's default, which is diffusers' 1.5. From 0 to 30. */
+                    image_guidance?: number;
                     /**
                      * Format: int64
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
@@ -1800,7 +1822,7 @@ export interface operations {
                     model?: string;
                     /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
                     lora?: string;
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run, of models that take `image_guidance` all. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
@@ -1869,7 +1891,7 @@ export interface operations {
                      * @example influence
                      * @enum {string}
                      */
-                    x_field: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
+                    x_field: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "image_guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
                     /**
                      * @description Its values, at most 36 pictures in all.
                      * @example [
@@ -1884,7 +1906,7 @@ export interface operations {
                      * @description What changes from row to row; absent for a sheet of one row.
                      * @enum {string}
                      */
-                    y_field?: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
+                    y_field?: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "image_guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
                     /** @description Its values. */
                     y_values?: (number | string)[];
                     /**
@@ -1910,12 +1932,14 @@ export interface operations {
                      * @default false
                      */
                     long_prompts?: boolean;
-                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100. */
+                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100. */
                     influence?: number;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
                     strength?: number;
                     /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
+                    /** @description How far the starter pulls, of models that edit by an instruction (kind `instruct-pix2pix`); others ignore it. Below 1, or with `guidance` at or below 1, nothing is guided, and a step costs a third. Not together with `influence` or `strength`, which are other names of it there. Absent means the model's default, which is diffusers' 1.5. From 0 to 30. */
+                    image_guidance?: number;
                     /**
                      * Format: int64
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
@@ -1929,7 +1953,7 @@ export interface operations {
                         /** @default 1 */
                         scale?: number;
                     }[];
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run, of models that take `image_guidance` all. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
@@ -1981,7 +2005,9 @@ export interface operations {
                 headers: {
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description Which of the pictures the model's safety checker flagged, counted from 0, comma-separated; absent when none is, and where none looked (`SAFETY_CHECKER`) */
+                    "Img2img-Flagged"?: string;
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, image guidance below 1, or the model takes its guidance as an embedding. `guidance_unused`: Nothing was guided: of this model guidance must be above 1 and image guidance at least 1, or neither has an effect. `image_guidance_unused`: The model takes no `image_guidance`: `influence` says how much of the starter stays. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only, and not where flagged pictures are kept back. `safety_unchecked`: The model has no safety checker: its pictures were not checked. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
@@ -2050,7 +2076,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. `lora_not_runnable`: the LoRA is there, and cannot be used with this model. */
+            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `content_blocked`: the safety checker flagged what was made, and this server keeps such pictures back (`SAFETY_CHECKER=block`). `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. `lora_not_runnable`: the LoRA is there, and cannot be used with this model. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2514,14 +2540,16 @@ export interface operations {
                      */
                     long_prompts?: boolean;
                     /**
-                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100.
+                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100.
                      * @example 60
                      */
                     influence?: number;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
                     strength?: number;
                     /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
+                    /** @description How far the starter pulls, of models that edit by an instruction (kind `instruct-pix2pix`); others ignore it. Below 1, or with `guidance` at or below 1, nothing is guided, and a step costs a third. Not together with `influence` or `strength`, which are other names of it there. Absent means the model's default, which is diffusers' 1.5. From 0 to 30. */
+                    image_guidance?: number;
                     /**
                      * Format: int64
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
@@ -2529,7 +2557,7 @@ export interface operations {
                     seed?: number;
                     /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
                     lora?: string;
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run, of models that take `image_guidance` all. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
@@ -2621,14 +2649,16 @@ export interface operations {
                      */
                     long_prompts?: boolean;
                     /**
-                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. From 0 to 100.
+                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100.
                      * @example 60
                      */
                     influence?: number;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. From 0 to 1. */
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
                     strength?: number;
                     /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
+                    /** @description How far the starter pulls, of models that edit by an instruction (kind `instruct-pix2pix`); others ignore it. Below 1, or with `guidance` at or below 1, nothing is guided, and a step costs a third. Not together with `influence` or `strength`, which are other names of it there. Absent means the model's default, which is diffusers' 1.5. From 0 to 30. */
+                    image_guidance?: number;
                     /**
                      * Format: int64
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
@@ -2640,7 +2670,7 @@ export interface operations {
                         /** @default 1 */
                         scale?: number;
                     }[];
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default. From 1 to 150. */
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run, of models that take `image_guidance` all. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
@@ -2658,12 +2688,14 @@ export interface operations {
                     "Img2img-Prompt-Syntax"?: string;
                     /** @description Whether long prompts go on in chunks */
                     "Img2img-Long-Prompts"?: string;
-                    /** @description Influence in percent */
+                    /** @description Influence in percent; absent where the model takes `image_guidance` and none was sent */
                     "Img2img-Influence"?: string;
-                    /** @description Strength */
+                    /** @description Strength; absent where the model takes `image_guidance` */
                     "Img2img-Strength"?: string;
                     /** @description Guidance scale */
                     "Img2img-Guidance"?: string;
+                    /** @description Image guidance scale; absent where the model takes none */
+                    "Img2img-Image-Guidance"?: string;
                     /** @description The seed, drawn or given; of the first picture */
                     "Img2img-Seed"?: string;
                     /** @description Model */
@@ -2694,7 +2726,9 @@ export interface operations {
                     "Img2img-Engine"?: string;
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description Which of the pictures the model's safety checker flagged, counted from 0, comma-separated; absent when none is, and where none looked (`SAFETY_CHECKER`) */
+                    "Img2img-Flagged"?: string;
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, image guidance below 1, or the model takes its guidance as an embedding. `guidance_unused`: Nothing was guided: of this model guidance must be above 1 and image guidance at least 1, or neither has an effect. `image_guidance_unused`: The model takes no `image_guidance`: `influence` says how much of the starter stays. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only, and not where flagged pictures are kept back. `safety_unchecked`: The model has no safety checker: its pictures were not checked. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
@@ -2753,7 +2787,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. `lora_not_runnable`: the LoRA is there, and cannot be used with this model. */
+            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `content_blocked`: the safety checker flagged what was made, and this server keeps such pictures back (`SAFETY_CHECKER=block`). `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. `lora_not_runnable`: the LoRA is there, and cannot be used with this model. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2957,6 +2991,11 @@ export interface operations {
                      */
                     cfg_scale?: number;
                     /**
+                     * @description Our `image_guidance`, of models that take it: `denoising_strength` has no effect beside it. Others ignore it.
+                     * @default 1.5
+                     */
+                    image_cfg_scale?: number;
+                    /**
                      * @description Length of the full schedule.
                      * @default 50
                      */
@@ -3051,19 +3090,21 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The pictures; none if the request was interrupted. */
+            /** @description The pictures; none if the request was interrupted. One that is kept back (`SAFETY_CHECKER=block`) is black. */
             200: {
                 headers: {
                     /** @description How the prompts were read */
                     "Img2img-Prompt-Syntax"?: string;
                     /** @description Whether long prompts go on in chunks */
                     "Img2img-Long-Prompts"?: string;
-                    /** @description Influence in percent */
+                    /** @description Influence in percent; absent where the model takes `image_guidance` and none was sent */
                     "Img2img-Influence"?: string;
-                    /** @description Strength */
+                    /** @description Strength; absent where the model takes `image_guidance` */
                     "Img2img-Strength"?: string;
                     /** @description Guidance scale */
                     "Img2img-Guidance"?: string;
+                    /** @description Image guidance scale; absent where the model takes none */
+                    "Img2img-Image-Guidance"?: string;
                     /** @description The seed, drawn or given; of the first picture */
                     "Img2img-Seed"?: string;
                     /** @description Model */
@@ -3094,7 +3135,9 @@ export interface operations {
                     "Img2img-Engine"?: string;
                     /** @description Names the request in the log */
                     "X-Request-Id"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description Which of the pictures the model's safety checker flagged, counted from 0, comma-separated; absent when none is, and where none looked (`SAFETY_CHECKER`) */
+                    "Img2img-Flagged"?: string;
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, image guidance below 1, or the model takes its guidance as an embedding. `guidance_unused`: Nothing was guided: of this model guidance must be above 1 and image guidance at least 1, or neither has an effect. `image_guidance_unused`: The model takes no `image_guidance`: `influence` says how much of the starter stays. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only, and not where flagged pictures are kept back. `safety_unchecked`: The model has no safety checker: its pictures were not checked. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
@@ -3152,7 +3195,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. `lora_not_runnable`: the LoRA is there, and cannot be used with this model. */
+            /** @description `undecodable_picture`: the picture is damaged or cut off. `picture_too_large`: the picture has more pixels than are accepted. `size_not_supported`: the model cannot make this width or height. `too_large_for_device`: the request needs more memory than the device has. `content_blocked`: the safety checker flagged what was made, and this server keeps such pictures back (`SAFETY_CHECKER=block`). `unsupported_combination`: values that are allowed each, and not together. `model_not_runnable`: the model is there, and cannot run here. `lora_not_runnable`: the LoRA is there, and cannot be used with this model. */
             422: {
                 headers: {
                     [name: string]: unknown;

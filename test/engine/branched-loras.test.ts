@@ -8,12 +8,12 @@ import { FoldedModels } from '../../src/engine/worker/folded-models.js';
 import { LoraError } from '../../src/engine/worker/lora-error.js';
 import { LoraModels } from '../../src/engine/worker/lora-models.js';
 import { LoraStore } from '../../src/engine/worker/lora-store.js';
-import { ModelStore } from '../../src/engine/worker/model-store.js';
 import type { LoraUse } from '../../src/img2img-request.js';
 import type { Model } from '../../src/pipeline/model.js';
 import { encodePrompts } from '../../src/pipeline/prompts/prompts.js';
 import { writeCheckpointFolder } from '../pipeline/checkpoints.js';
 import { writeLora } from '../pipeline/lora/loras.js';
+import { coldStore } from './cold-store.js';
 
 const root = t.testdir();
 const modelsDir = join(root, 'models');
@@ -28,13 +28,7 @@ async function modelsOf(t: Test, modelMemoryBytes = Number.POSITIVE_INFINITY) {
   writeLora(join(lorasDir, 'wide.safetensors'), 'kohya');
   writeLora(join(lorasDir, 'words.safetensors'), 'kohya', undefined, only('lora_te_'));
   const device = { provider: 'cpu', threads: 1, cacheDir: join(root, 'cache') } as const;
-  const options = { ...device, modelsDir, measureRows: false, modelMemoryBytes, digests: {} };
-  const store = new ModelStore(options, {
-    loading() {},
-    warmUp: async () => ({ capacities: [], memoryNeeds: [] }),
-    changed() {},
-    componentLoaded() {},
-  });
+  const store = coldStore({ ...device, modelsDir, modelMemoryBytes });
   const loras = new LoraStore(lorasDir, {});
   await store.look();
   await loras.look();

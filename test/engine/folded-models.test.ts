@@ -6,11 +6,11 @@ import t, { type Test } from 'tap';
 import { FoldedModels } from '../../src/engine/worker/folded-models.js';
 import { LoraError } from '../../src/engine/worker/lora-error.js';
 import { LoraStore } from '../../src/engine/worker/lora-store.js';
-import { ModelStore } from '../../src/engine/worker/model-store.js';
 import type { LoraUse } from '../../src/img2img-request.js';
 import type { Model } from '../../src/pipeline/model.js';
 import { writeCheckpointFolder } from '../pipeline/checkpoints.js';
 import { writeLora } from '../pipeline/lora/loras.js';
+import { coldStore } from './cold-store.js';
 
 async function storeOf(t: Test, modelMemoryBytes = Number.POSITIVE_INFINITY, models: readonly string[] = ['a']) {
   const root = t.testdir();
@@ -21,23 +21,8 @@ async function storeOf(t: Test, modelMemoryBytes = Number.POSITIVE_INFINITY, mod
   writeLora(join(lorasDir, 'ink.safetensors'), 'kohya', undefined, (tensors) =>
     Object.fromEntries(Object.entries(tensors).filter(([key]) => key.startsWith('lora_te_'))),
   );
-  const options = {
-    ...({
-      modelsDir,
-      lorasDir,
-      cacheDir: join(root, 'cache'),
-      provider: 'cpu',
-      threads: 1,
-      measureRows: false,
-    } as const),
-    ...{ modelMemoryBytes, digests: {} },
-  };
-  const store = new ModelStore(options, {
-    loading() {},
-    warmUp: async () => ({ capacities: [], memoryNeeds: [] }),
-    changed() {},
-    componentLoaded() {},
-  });
+  const device = { provider: 'cpu', threads: 1, cacheDir: join(root, 'cache') } as const;
+  const store = coldStore({ ...device, modelsDir, lorasDir, modelMemoryBytes });
   const loras = new LoraStore(lorasDir, {});
   await store.look();
   await loras.look();
@@ -48,7 +33,7 @@ async function storeOf(t: Test, modelMemoryBytes = Number.POSITIVE_INFINITY, mod
   const folded = new FoldedModels(
     store,
     loras,
-    options,
+    device,
     () => inUse,
     (model, component) => loaded.push(`${model} ${component}`),
     2,

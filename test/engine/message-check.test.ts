@@ -11,16 +11,16 @@ const info: ModelInfo = {
   exporter: 'optimum',
   precision: 'fp32',
   parts: [{ part: 'unet', format: 'safetensors', weights: ['bf16', 'fp32'], computes: 'fp32' }],
-  latentConsistency: false,
-  guidanceEmbedded: false,
+  rules: { schedule: 'part', guidance: 'prompts', masks: true },
   license: 'MIT',
   runnable: true,
   loaded: true,
   digest: 'abc',
   stamp: 'abc',
   size: { native: 32, multiple: 16, min: 16, max: 64 },
-  defaults: { steps: 20, guidance: 7.5, scheduler: 'ddim' },
+  defaults: { steps: 20, guidance: 7.5, strength: 0.75, imageGuidance: 1.5, scheduler: 'ddim' },
   loraFamily: 'sd1',
+  safetyChecker: false,
   schedulerConfig: { num_train_timesteps: 1000 },
   capacities: [{ width: 32, height: 32, maxRows: 2, calls: [{ rows: 1, ms: 2.5 }] }],
   memoryNeeds: [{ pixels: 1024, bytes: 1e6 }],
@@ -29,7 +29,7 @@ const loras: readonly LoraEntry[] = [
   { name: 'a', runnable: true, family: 'sdxl', rank: 16, triggerWords: ['ink'], digest: 'abc', stamp: '1 2' },
   { name: 'b', runnable: false, reason: 'it is a LoKr' },
 ];
-const timings = { textEncode: 1, vaeEncode: 1, denoise: 1, vaeDecode: 1 };
+const timings = { textEncode: 1, vaeEncode: 1, denoise: 1, vaeDecode: 1, safetyCheck: 1 };
 const droppedTokens = { prompt: 0, negativePrompt: 0 };
 const embeddings = { used: [], unfit: [] };
 const result = {
@@ -40,6 +40,7 @@ const result = {
   unetCalls: 3,
   unusedLoraKeys: 0,
   loraWay: 'none' as const,
+  flagged: false,
   modelLoadMs: 0,
   timings,
   modelRunMs: 2,
@@ -111,10 +112,10 @@ const allowed: readonly [path: RegExp, values: readonly unknown[]][] = [
   [/license$/, ['', 'x'.repeat(200_000), null]],
   [/loraFamily$/, [null]],
   [/^problem$/, ['', 'x'.repeat(200_000), undefined]],
-  [/(latentConsistency|guidanceEmbedded|loaded|drawUnseeded|(models|embeddings|loras)\.0\.runnable)$/, [true]],
-  [/(size\.\w+|defaults\.(steps|guidance))$/, [-1, 1.5]],
-  [/(ms|bytes|freeBytes|textEncode|vaeEncode|denoise|vaeDecode|modelLoadMs|modelRunMs)$/, [1.5]],
-  [/(maxRows|freeBytes|preview|capacities|memoryNeeds)$/, [undefined]],
+  [/(loaded|masks|safetyChecker|flagged|drawUnseeded|(models|embeddings|loras)\.0\.runnable)$/, [true]],
+  [/(size\.\w+|defaults\.(steps|guidance|strength|imageGuidance))$/, [-1, 1.5]],
+  [/(ms|bytes|freeBytes|textEncode|vaeEncode|denoise|vaeDecode|safetyCheck|modelLoadMs|modelRunMs)$/, [1.5]],
+  [/(strength|imageGuidance|maxRows|freeBytes|preview|flagged|capacities|memoryNeeds)$/, [undefined]],
   [/(models|capacities|calls|memoryNeeds|embeddings|widths|used|unfit|loras|triggerWords|parts|weights)$/, [[]]],
   [/schedulerConfig$/, [{}, new Map(), new Uint8Array(1)]],
   [/schedulerConfig\./, wrong],
@@ -153,8 +154,9 @@ for (const message of Object.values(messages)) {
       }
       const last = path.at(-1)!;
       const optional =
-        /^(maxRows|freeBytes|preview|capacities|memoryNeeds|num_train_timesteps|problem)$/.test(last) ||
-        /^\d+$/.test(last);
+        /^(maxRows|freeBytes|preview|flagged|capacities|memoryNeeds|num_train_timesteps|problem|strength|imageGuidance)$/.test(
+          last,
+        ) || /^\d+$/.test(last);
       const missing = checkMessage(changed(message, path, (holder, key) => delete holder[key]));
       if (!optional) t.type(missing, 'string', `${where} is missing`);
     }

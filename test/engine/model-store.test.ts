@@ -2,8 +2,8 @@ import { appendFileSync, copyFileSync, mkdirSync, renameSync, rmSync, truncateSy
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { BrokenModel, ModelInfo } from '../../src/engine/shared/messages.js';
-import { ModelStore } from '../../src/engine/worker/model-store.js';
 import { type FamilyName, type Variant, writeFolder } from '../pipeline/folders.js';
+import { coldStore } from './cold-store.js';
 
 /** A store of models that are not warmed up. Its folders: the names and families given. */
 function storeOf(
@@ -17,23 +17,8 @@ function storeOf(
   const modelsDir = join(root, 'models');
   for (const [name, family] of Object.entries(folders)) writeFolder(modelsDir, family, variant, name);
   const told: (ModelInfo | BrokenModel)[] = [];
-  const store = new ModelStore(
-    {
-      modelsDir,
-      cacheDir: join(root, 'cache'),
-      provider: 'cpu',
-      threads: 1,
-      measureRows: false,
-      modelMemoryBytes,
-      maxSteps,
-      digests: {},
-    },
-    {
-      loading() {},
-      warmUp: async () => ({ capacities: [], memoryNeeds: [] }),
-      changed: (info) => told.push(info),
-      componentLoaded() {},
-    },
+  const store = coldStore({ modelsDir, cacheDir: join(root, 'cache'), modelMemoryBytes, maxSteps }, (info) =>
+    told.push(info),
   );
   const states = () =>
     Object.fromEntries(

@@ -1,9 +1,11 @@
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import type { AdmittedJob } from '../../src/engine/host/admitted-job.js';
 import { Forecast } from '../../src/engine/host/forecast.js';
 import { predictNeed } from '../../src/engine/host/memory.js';
 import { Pool } from '../../src/engine/host/pool.js';
+import type { JobOutline } from '../../src/engine/host/requests.js';
 import type { GpuReading, GpuSource } from '../../src/engine/shared/gpu/gpu-reading.js';
 import type { ModelInfo } from '../../src/engine/shared/messages.js';
 import { gpuMemory, processMemory } from '../../src/engine/worker/memory-gauge.js';
@@ -11,6 +13,7 @@ import { warmUp } from '../../src/engine/worker/warm-up.js';
 import { FairQueue } from '../../src/fair-queue.js';
 import * as img2img from '../../src/pipeline/img2img.js';
 import { loadModel, type Model, releaseModel } from '../../src/pipeline/model.js';
+import { writeFolder } from '../pipeline/folders.js';
 
 const gibibyte = 2 ** 30;
 
@@ -33,41 +36,49 @@ function source(used: () => number): GpuSource {
 
 const sideOf = ([first]: readonly img2img.Generation[]) => first!.request.pixels.width;
 
-async function tiny(t: Test): Promise<Model> {
-  const model = await loadModel('test/reference/tiny', { provider: 'cpu', threads: 1, cacheDir: t.testdir() });
+async function load(t: Test, path: string): Promise<Model> {
+  const model = await loadModel(path, { provider: 'cpu', threads: 1, cacheDir: join(t.testdirName, 'cache') });
   t.teardown(() => releaseModel(model));
   return model;
 }
 
+const tiny = (t: Test) => load(t, 'test/reference/tiny');
+
 t.test('warm-up measures what each size needs of a GPU, before rows are measured', async (t) => {
-  const model = await tiny(t);
-  const { native, max } = model.folder.size;
-  // An arena that keeps what it got: a byte for each pixel of each row of the largest call.
-  let arena = 0;
-  const { memoryNeeds, capacities } = await warmUp(model, {
-    measureRows: true,
-    device: {
-      ...img2img,
-      cost: { kind: 'wall_time', now: () => performance.now() },
-      memory: gpuMemory(
-        source(() => 5 * gibibyte + arena),
-        '1',
-      ),
-      denoise: async (model, generations) => {
-        const rows = generations.reduce((sum, generation) => sum + img2img.rowsOf(generation), 0);
-        arena = Math.max(arena, rows * sideOf(generations) ** 2);
-        await img2img.denoise(model, generations);
+  for (const [model, rowsOfGuided] of [
+    [await tiny(t), 2],
+    [await load(t, writeFolder(t.testdir(), 'instruct-pix2pix')), 3],
+  ] as const) {
+    const { native, max } = model.folder.size;
+    // An arena that keeps what it got: a byte for each pixel of each row of the largest call.
+    let arena = 0;
+    const { memoryNeeds, capacities } = await warmUp(model, {
+      measureRows: true,
+      device: {
+        ...img2img,
+        cost: { kind: 'wall_time', now: () => performance.now() },
+        memory: gpuMemory(
+          source(() => 5 * gibibyte + arena),
+          '1',
+        ),
+        denoise: async (model, generations) => {
+          const rows = generations.reduce((sum, generation) => sum + img2img.rowsOf(generation), 0);
+          arena = Math.max(arena, rows * sideOf(generations) ** 2);
+          await img2img.denoise(model, generations);
+        },
       },
-    },
-  });
-  t.strictSame(memoryNeeds, [
-    { pixels: native ** 2, bytes: 2 * native ** 2 },
-    { pixels: max ** 2, bytes: 2 * max ** 2 },
-  ]);
-  t.match(
-    capacities.map(({ width }) => width),
-    [native, max],
-  );
+    });
+    t.strictSame(memoryNeeds, [
+      { pixels: native ** 2, bytes: rowsOfGuided * native ** 2 },
+      { pixels: max ** 2, bytes: rowsOfGuided * max ** 2 },
+    ]);
+    const [first] = capacities;
+    t.strictSame(
+      capacities.map(({ width }) => width),
+      [native, max],
+    );
+    t.ok(first!.calls.some(({ rows }) => rows === 1) && first!.calls.some(({ rows }) => rows === rowsOfGuided));
+  }
 });
 
 t.test('a model that is slow on its CPU is measured at two small sizes, from which its memory is told', async (t) => {
@@ -155,4 +166,16 @@ t.test('a request may use what its GPU has free, and what the worker keeps', asy
   t.equal(forecast.memoryFor('tiny'), 2750);
   t.equal(forecast.gpuBudget('0'), 950);
   t.equal(forecast.gpuBudget('7'), undefined, 'of which nobody tells');
+  const pixels = { width: 10, height: 10 };
+  for (const [guidance, guidanceScale, rows] of [
+    ['prompts', 7.5, 2],
+    ['prompts', 1, 1],
+    ['embedded', 7.5, 1],
+    ['prompts_and_starter', 7.5, 3],
+    ['prompts_and_starter', 1, 1],
+  ] as const) {
+    pool.lanes[0]!.models = [{ ...info, rules: { schedule: 'part', guidance, masks: true } }];
+    const request = { pixels, guidanceScale, imageGuidance: 1.5 } as unknown as JobOutline['request'];
+    t.equal(forecast.rowsOf({ model: 'tiny', request }), rows, `${guidance} at ${guidanceScale}`);
+  }
 });

@@ -29,6 +29,11 @@ async function picture(path: string, family: CheckpointFamily): Promise<Uint8Arr
 
 const sources: [what: string, family: CheckpointFamily, write: () => string][] = [
   ['a file', 'sd', () => writeSingleFile(join(modelsDir, 'file.safetensors'), 'sd', 'float16')],
+  [
+    'a file that edits',
+    'instruct-pix2pix',
+    () => writeSingleFile(join(modelsDir, 'e.safetensors'), 'instruct-pix2pix'),
+  ],
   ['a folder', 'sdxl', () => writeCheckpointFolder(join(modelsDir, 'folder'), 'sdxl', 'bfloat16')],
   ['a folder with a tiny autoencoder', 'sd-taesd', () => writeCheckpointFolder(join(modelsDir, 'tiny'), 'sd-taesd')],
 ];

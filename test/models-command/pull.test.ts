@@ -467,6 +467,24 @@ t.test('of a folder what the loader reads is taken, in one precision', async (t)
       ['unet/config.json', 'unet/diffusion_pytorch_model.fp16.safetensors', ...vae],
     ],
     [
+      'the safety checker where it is asked for',
+      {
+        ...folder,
+        'safety_checker/config.json': '{}',
+        'safety_checker/pytorch_model.bin': 'pickle',
+        'feature_extractor/preprocessor_config.json': '{}',
+      },
+      ['--safety-checker'],
+      [
+        'feature_extractor/preprocessor_config.json',
+        'safety_checker/config.json',
+        'safety_checker/model.safetensors',
+        'unet/config.json',
+        'unet/diffusion_pytorch_model.safetensors',
+        ...vae,
+      ],
+    ],
+    [
       'ONNX where there are no safetensors',
       {
         ...without(
@@ -543,6 +561,12 @@ t.test('what is no folder that runs is refused before its weights are fetched', 
       { ...folder, 'text_encoder/model.safetensors.index.json': '{"weight_map": {"a": "../unet/x.safetensors"}}' },
       [],
       /its index names the file/,
+    ],
+    [
+      'a safety checker that is not there',
+      without('safety_checker/model.safetensors'),
+      ['--safety-checker'],
+      /has no weights for its safety_checker: neither safetensors nor model\.onnx/,
     ],
     ['another variant', folder, ['--variant', 'int8'], /no weights of the variant int8; it has fp16/],
     ['a pickle by name', folder, ['all-in-one.ckpt'], /all-in-one\.ckpt is a pickle/],

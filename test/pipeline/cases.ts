@@ -13,6 +13,8 @@ export interface Case {
   readonly steps: number;
   readonly strength: number;
   readonly guidance: number;
+  /** Of models that take one. */
+  readonly image_guidance?: number;
   readonly prompt: string;
   readonly negative_prompt?: string;
   readonly seed: number;
@@ -43,6 +45,7 @@ export const requestOf = (c: Case): Img2ImgRequest => ({
   negativePrompt: c.negative_prompt ?? '',
   strength: c.strength,
   guidanceScale: c.guidance,
+  imageGuidance: c.image_guidance,
   steps: c.steps,
   scheduler: c.scheduler,
   seed: c.seed,

@@ -81,16 +81,16 @@ const brokenFolders: Record<string, { breaks(path: string): void; reason: RegExp
     breaks: (path) => config(join(path, 'unet/config.json'), { class_embed_type: 'timestep' }),
     reason: /^unet\/config\.json has class_embed_type "timestep", which is not supported$/,
   },
-  'a UNet that also takes the latents of the starter': {
+  'a UNet that takes more than a starter beside the latents': {
     breaks: (path) => {
       const [out = 0, , ...kernel] = unetTensors['conv_in.weight']!.shape;
-      const shape = [out, 8, ...kernel];
+      const shape = [out, 10, ...kernel];
       const data = new Uint8Array(4 * shape.reduce((a, b) => a * b, 1));
       writeSafetensors(join(path, unetFile), { ...unetTensors, 'conv_in.weight': { dtype: 'F32', shape, data } });
-      config(join(path, 'unet/config.json'), { in_channels: 8 });
+      config(join(path, 'unet/config.json'), { in_channels: 10 });
     },
     reason:
-      /^unet takes 8 channels, as InstructPix2Pix does, which is not supported \(supported: 4, and 9 for inpainting\)$/,
+      /^unet takes 10 channels, which is not supported \(supported: 4, 9 for inpainting, and 8 for InstructPix2Pix\)$/,
   },
   'a block that is not known': {
     breaks: (path) => config(join(path, 'unet/config.json'), { down_block_types: ['KDownBlock2D', 'a', 'b', 'c'] }),

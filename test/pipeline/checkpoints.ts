@@ -8,9 +8,18 @@ import { toHalf } from '../../src/pipeline/numbers/half.js';
 import { type Case, reference, requestOf } from './cases.js';
 import { type WrittenTensor, writeSafetensors } from './safetensors/write.js';
 
-export const familyNames = ['sd', 'sd-v', 'sdxl', 'sdxl-refiner', 'sd-inpaint', 'lcm', 'sd-taesd'] as const;
+export const familyNames = [
+  'sd',
+  'sd-v',
+  'sdxl',
+  'sdxl-refiner',
+  'sd-inpaint',
+  'lcm',
+  'sd-taesd',
+  'instruct-pix2pix',
+] as const;
 export type CheckpointFamily = (typeof familyNames)[number];
-export const singleFileFamilies = ['sd', 'sd-v', 'sdxl', 'sdxl-refiner', 'sd-inpaint'] as const;
+export const singleFileFamilies = ['sd', 'sd-v', 'sdxl', 'sdxl-refiner', 'sd-inpaint', 'instruct-pix2pix'] as const;
 export type WeightType = 'float32' | 'float16' | 'bfloat16';
 
 interface FamilyFiles {

@@ -15,7 +15,7 @@ import {
   varintField,
 } from '../../src/pipeline/onnx/wire.js';
 
-export const families = ['sd', 'sd-v', 'sdxl', 'sdxl-refiner', 'lcm'] as const;
+export const families = ['sd', 'sd-v', 'sdxl', 'sdxl-refiner', 'lcm', 'instruct-pix2pix'] as const;
 export type FamilyName = (typeof families)[number];
 
 /** What of an export differs from optimum-onnx's: a scalar float timestep, int64 ids, latent_parameters, inline fp32 weights. */
@@ -37,6 +37,7 @@ const shared: Readonly<Record<FamilyName, Partial<Record<FamilyName, readonly st
   sdxl: { sd: ['tokenizer', 'vae_encoder', 'vae_decoder'] },
   'sdxl-refiner': { sd: ['vae_encoder', 'vae_decoder'], sdxl: ['text_encoder_2', 'tokenizer_2'] },
   lcm: { sd: ['text_encoder', 'tokenizer', 'vae_encoder', 'vae_decoder'] },
+  'instruct-pix2pix': { sd: ['text_encoder', 'tokenizer', 'vae_encoder', 'vae_decoder'] },
 };
 
 /** @returns the folder's path, below `parent` */

@@ -33,6 +33,7 @@ const unsaid: Readonly<Record<FamilyName, object>> = {
   },
   'sdxl-refiner': { vae: { scaling_factor: 0.5 } },
   lcm: { vae: { scaling_factor: 0.5 } },
+  'instruct-pix2pix': { vae: { scaling_factor: 0.5 } },
 };
 
 /** A folder of a family without its configs; what it cannot say stands in img2img.json. */
@@ -86,6 +87,12 @@ for (const family of families) {
       await releaseModel(model);
     }
     await releaseModel(whole);
+  });
+}
+
+function takeChannels(folder: string, channels: number): void {
+  rewriteGraph(folder, 'unet', ({ inputs }) => {
+    inputs.find(({ name }) => name === 'sample')!.shape![1] = channels;
   });
 }
 
@@ -420,12 +427,22 @@ const refused: Readonly<Record<string, Refused>> = {
     change: (folder) => rmSync(join(folder, 'text_encoder'), { recursive: true }),
     reason: /^text_encoder\/model\.onnx is missing$/,
   },
-  InstructPix2Pix: {
-    change: (folder) =>
-      rewriteGraph(folder, 'unet', ({ inputs }) => {
-        inputs.find(({ name }) => name === 'sample')!.shape![1] = 8;
-      }),
-    reason: /^unet takes 8 channels, as InstructPix2Pix does, which is not supported/,
+  'channels that are neither for inpainting nor for edits': {
+    change: (folder) => takeChannels(folder, 10),
+    reason:
+      /^unet takes 10 channels, which is not supported \(supported: 4, 9 for inpainting, and 8 for InstructPix2Pix\)$/,
+  },
+  'InstructPix2Pix of XL': {
+    family: 'sdxl',
+    change: (folder) => takeChannels(folder, 8),
+    reason:
+      /^unet takes the starter beside the latents, as InstructPix2Pix does, which is supported for StableDiffusion pipelines only$/,
+  },
+  'InstructPix2Pix that takes its guidance as an embedding': {
+    family: 'lcm',
+    change: (folder) => takeChannels(folder, 8),
+    reason:
+      /^unet takes the starter beside the latents, as InstructPix2Pix does, which is supported for StableDiffusion pipelines only$/,
   },
   'a UNet that takes the residuals of a ControlNet': {
     change: (folder) =>

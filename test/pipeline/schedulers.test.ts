@@ -52,7 +52,11 @@ t.test('many configs, steps and strengths run as in diffusers', async (t) => {
     ) as SchedulerConfig;
     t.equal(schedulerForClass(cls, full), name, `${cls} ${JSON.stringify(config)} is ${name}`);
     const flow = { ...(mu !== undefined && { mu }), pipelineSigmas: given_sigmas ?? false };
-    const schedule = createSchedule({ scheduler: name, steps, strength, flow }, full, latent_consistency);
+    const schedule = createSchedule(
+      { scheduler: name, steps, strength, flow },
+      full,
+      latent_consistency ? 'consistency' : 'part',
+    );
     const { scheduler, begin } = schedule;
     const states = run(schedule, starter, new TorchGenerator(dump.seed));
     const label = `${name} ${JSON.stringify(config)}, ${steps} steps at ${strength}`;
@@ -72,17 +76,17 @@ t.test('many configs, steps and strengths run as in diffusers', async (t) => {
 
 t.test('a latent consistency model runs all steps, over the training grid up to its strength', async (t) => {
   const timesteps = (strength: number) =>
-    Array.from(createSchedule({ scheduler: 'lcm', steps: 4, strength }, base, true).scheduler.timesteps);
+    Array.from(createSchedule({ scheduler: 'lcm', steps: 4, strength }, base, 'consistency').scheduler.timesteps);
   t.same(timesteps(0.8), [799, 599, 399, 199]);
   t.same(timesteps(0.5), [499, 379, 259, 139]);
   t.same(timesteps(1), [999, 759, 499, 259]);
-  const none = createSchedule({ scheduler: 'lcm', steps: 4, strength: 0.019 }, base, true);
+  const none = createSchedule({ scheduler: 'lcm', steps: 4, strength: 0.019 }, base, 'consistency');
   t.match(none, { stepsRun: 0, unetCalls: 0 });
-  const plan = (steps: number) => createSchedule({ scheduler: 'lcm', steps, strength: 0.3 }, base, true);
+  const plan = (steps: number) => createSchedule({ scheduler: 'lcm', steps, strength: 0.3 }, base, 'consistency');
   t.match(plan(15), { stepsRun: 15, unetCalls: 15 });
   t.throws(() => plan(16), { message: /^steps is 16; .* at most 15 .*trunc\(50 \* 0.3\)/, field: 'steps' });
   t.throws(
-    () => createSchedule({ scheduler: 'euler', steps: 4, strength: 1 }, base, true),
+    () => createSchedule({ scheduler: 'euler', steps: 4, strength: 1 }, base, 'consistency'),
     /with the scheduler lcm only, not with euler/,
   );
 });

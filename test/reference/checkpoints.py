@@ -20,12 +20,14 @@ from diffusers import (
     AutoencoderTiny,
     DDIMScheduler,
     DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
     LatentConsistencyModelImg2ImgPipeline,
     LCMScheduler,
     PNDMScheduler,
     StableDiffusionImg2ImgPipeline,
     StableDiffusionInpaintPipeline,
+    StableDiffusionInstructPix2PixPipeline,
     StableDiffusionXLImg2ImgPipeline,
     UNet2DConditionModel,
 )
@@ -109,10 +111,15 @@ pipelines = {
         LCMScheduler(**betas), **none,
     ),
     "sd-taesd": StableDiffusionImg2ImgPipeline(tiny_vae, clip, end_padded, sd1, pndm, **none),
+    "instruct-pix2pix": StableDiffusionInstructPix2PixPipeline(
+        vae, clip, end_padded, unet((32, 32, 64, 64), first_levels, cross_attention_dim=128, attention_head_dim=8, in_channels=8),
+        # The keys of other classes too, as the published model has them.
+        EulerAncestralDiscreteScheduler.from_config({**schedule, "skip_prk_steps": True, "timestep_spacing": "leading"}), **none,
+    ),
 }
 
 # How many layers of the text encoder the file has: Stable Diffusion 2 leaves out the last.
-single_files = {"sd": "v1", "sd-v": "v2", "sdxl": "xl", "sdxl-refiner": "refiner", "sd-inpaint": "v1"}
+single_files = {"sd": "v1", "sd-v": "v2", "sdxl": "xl", "sdxl-refiner": "refiner", "sd-inpaint": "v1", "instruct-pix2pix": "v1"}
 
 
 def original_unet(name: str) -> str:
@@ -245,8 +252,10 @@ def check_conversion(name, pipeline, tensors):
 
 small, wide, tall = (64, 64), (128, 64), (64, 128)
 ddim, dpmpp = DDIMScheduler, DPMSolverMultistepScheduler
-schedulers = {"ddim": DDIMScheduler, "euler": EulerDiscreteScheduler, "dpmpp_2m": DPMSolverMultistepScheduler, "lcm": LCMScheduler}
-# scheduler, steps, strength, guidance, prompt, negative prompt, size
+schedulers = {"ddim": DDIMScheduler, "euler": EulerDiscreteScheduler, "dpmpp_2m": DPMSolverMultistepScheduler, "lcm": LCMScheduler} | {
+    "euler_a": EulerAncestralDiscreteScheduler
+}
+# scheduler, steps, strength (of instruct-pix2pix the image guidance), guidance, prompt, negative prompt, size
 general = [
     ("ddim", 8, 0.75, 7.5, "a red glass", "blue ink", small), ("euler", 6, 1.0, 1.0, "Ünïcode, l'été & 東京!", "", wide),
     ("dpmpp_2m", 9, 0.55, 4.0, "a photograph of an astronaut riding a horse", "", tall), ("ddim", 4, 0.5, 12.0, "", "ugly, blurry", small),
@@ -263,6 +272,12 @@ runs["lcm"] = [
         (2, 0.3, 12.0, "a red glass", small), (6, 0.9, 4.0, "", small), (3, 0.75, 20.0, "blue glass", small), (5, 0.4, 0.0, "red, red", wide),
     ]
 ]
+runs["instruct-pix2pix"] = [
+    ("ddim", 8, 1.5, 7.5, "a red glass", "blue ink", small), ("euler", 6, 1.5, 1.0, "Ünïcode, l'été & 東京!", "", wide),
+    ("euler_a", 9, 2.5, 4.0, "a photograph of an astronaut riding a horse", "", tall), ("ddim", 4, 1.0, 12.0, "", "ugly, blurry", small),
+    ("euler", 8, 0.5, 7.5, "ink " * 90, "red", small), ("dpmpp_2m", 4, 1.2, 5.0, "blue", "glass", wide),
+    ("euler_a", 6, 3.0, 9.0, "oil painting of the sea, 4k", "", tall), ("euler", 5, 1.5, 6.0, "don't stop", "it's", small),
+]
 # left, top, right, bottom of what is repainted
 boxes = [(16, 8, 56, 40), (0, 0, 48, 64), (32, 32, 64, 64), (0, 16, 64, 64)]
 halves = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -272,16 +287,16 @@ def generate(name, pipeline, number, case):
     scheduler, steps, strength, guidance, prompt, negative, (width, height) = case
     y, x = np.mgrid[:height, :width]
     starter = Image.fromarray(np.stack([x * 255 // width, y * 255 // height, (x * y) % 256], -1).astype(np.uint8))
-    more = {}
+    more = {"image_guidance_scale": strength} if name == "instruct-pix2pix" else {"strength": strength}
     if name == "sd-inpaint":
         mask = np.zeros((height, width), np.uint8)
         left, top, right, bottom = boxes[number % len(boxes)]
         mask[top:bottom, left:right] = 255
-        more = {"mask_image": Image.fromarray(mask), "width": width, "height": height}
+        more |= {"mask_image": Image.fromarray(mask), "width": width, "height": height}
     if name != "lcm":
         more["negative_prompt"] = negative if negative or "xl" not in name else None
     picture = pipeline(
-        prompt=prompt, image=starter, strength=strength, num_inference_steps=steps, guidance_scale=guidance,
+        prompt=prompt, image=starter, num_inference_steps=steps, guidance_scale=guidance,
         generator=torch.Generator("cpu").manual_seed(number), output_type="np", **more,
     ).images[0]
     pixels = (picture * 255).round().astype(np.uint8)
@@ -323,6 +338,8 @@ if __name__ == "__main__":
                         module.load_state_dict(saved[part])
                 keys = ("scheduler", "steps", "strength", "guidance", "prompt", "negative_prompt")
                 entry = dict(zip(keys, case[:6])) | {"width": case[6][0], "height": case[6][1], "family": name, "dtype": dtype, "seed": number}
+                if name == "instruct-pix2pix":
+                    entry |= {"strength": 1, "image_guidance": case[2]}
                 if name == "sd-inpaint":
                     entry["box"] = boxes[number % len(boxes)]
                 cases.append(entry | {"pixels": base64.b64encode(pixels.tobytes()).decode()})

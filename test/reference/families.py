@@ -1,5 +1,5 @@
-"""Writes families/: small Stable Diffusion, SDXL, SDXL refiner and latent consistency folders with random weights, as
-optimum-onnx exports them; and families.json: what diffusers' img2img pipelines make of the same weights.
+"""Writes families/: small Stable Diffusion, SDXL, SDXL refiner, latent consistency and InstructPix2Pix folders with random weights, as
+optimum-onnx exports them; and families.json: what diffusers' img2img pipelines, and InstructPix2Pix', make of the same weights.
 What folders share (tokenizer, VAE, text encoder) is written once; the tests put the folders together.
 
     python3 -m venv v && v/bin/pip install torch==2.15.0 diffusers==0.35.2 transformers==4.57.6 optimum-onnx==0.1.0 onnx==1.23.2 pillow
@@ -27,6 +27,7 @@ from diffusers import (
     LCMScheduler,
     PNDMScheduler,
     StableDiffusionImg2ImgPipeline,
+    StableDiffusionInstructPix2PixPipeline,
     StableDiffusionXLImg2ImgPipeline,
     UniPCMultistepScheduler,
     UNet2DConditionModel,
@@ -62,10 +63,11 @@ def text_encoder(cls, width: int, **more):
 
 
 def unet(**more):
+    config = dict(sample_size=16, in_channels=4, out_channels=4) | more
     model = UNet2DConditionModel(
-        sample_size=16, in_channels=4, out_channels=4, block_out_channels=(8, 16), layers_per_block=1,
+        block_out_channels=(8, 16), layers_per_block=1,
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        attention_head_dim=2, norm_num_groups=4, **more,
+        attention_head_dim=2, norm_num_groups=4, **config,
     ).eval()
     with torch.no_grad():
         # Random weights say little: make prompts, latents and pictures vary enough to tell a mistake.
@@ -115,6 +117,10 @@ pipelines = {
     "lcm": LatentConsistencyModelImg2ImgPipeline(
         vae, encoder, sd_tokenizer, unet(cross_attention_dim=16, time_cond_proj_dim=32), LCMScheduler(**betas), **plain
     ),
+    "instruct-pix2pix": StableDiffusionInstructPix2PixPipeline(
+        vae, encoder, sd_tokenizer, unet(cross_attention_dim=16, in_channels=8),
+        EulerAncestralDiscreteScheduler(**betas, steps_offset=1), **plain
+    ),
 }
 # Of each family what no other one before it has.
 own = {
@@ -123,6 +129,7 @@ own = {
     "sdxl": ["text_encoder", "text_encoder_2", "tokenizer_2", "unet", "vae_encoder/config.json", "vae_decoder/config.json"],
     "sdxl-refiner": ["unet"],
     "lcm": ["unet"],
+    "instruct-pix2pix": ["unet"],
 }
 shutil.rmtree(target, ignore_errors=True)
 for name, pipeline in pipelines.items():
@@ -155,7 +162,7 @@ schedulers = {
     "lcm": (LCMScheduler, {}),
 }
 small, wide, tall = (32, 32), (48, 32), (32, 64)
-# scheduler, steps, strength, guidance, prompt, negative prompt, size[, guidance rescale]
+# scheduler, steps, strength (of instruct-pix2pix the image guidance), guidance, prompt, negative prompt, size[, guidance rescale]
 runs = {
     "sd": [
         ("ddim", 20, 0.75, 7.5, "a red glass", "blue ink", small), ("ddim", 12, 1.0, 1.0, "red", "", wide),
@@ -189,6 +196,13 @@ runs = {
         ("lcm", 2, 0.3, 12.0, "a red glass", "", small), ("lcm", 6, 0.9, 4.0, "", "", small),
         ("lcm", 3, 0.75, 20.0, "blue glass", "", small), ("lcm", 5, 0.4, 0.0, "red, red", "", wide),
     ],
+    "instruct-pix2pix": [
+        ("euler_a", 12, 1.5, 7.5, "a red glass", "blue ink", small), ("euler", 10, 1.5, 7.5, "red", "", wide),
+        ("ddim", 6, 1.1, 2.0, "ink", "glass", tall), ("euler", 8, 0.9, 7.5, "blue glass", "red", small),
+        ("ddim", 8, 1.5, 1.0, "red ink", "blue", small), ("dpmpp_2m_karras", 12, 1.0, 12.0, "a blue glass", "ink", small),
+        ("pndm", 10, 3.0, 3.0, "glass, glass!", "", tall), ("euler_a", 9, 1.2, 4.0, "ink", "red", wide),
+        ("heun", 6, 2.0, 6.0, "blue", "", small), ("unipc", 8, 1.5, 7.5, "", "red ink", small),
+    ],
 }
 
 cases = []
@@ -204,14 +218,18 @@ for family, pipeline in pipelines.items():
         more = {} if family == "lcm" else {"negative_prompt": negative if negative or not family.startswith("sdxl") else None}
         if rescale:
             more["guidance_rescale"] = rescale[0]
+        if family == "instruct-pix2pix":
+            more["image_guidance_scale"] = strength
+        else:
+            more["strength"] = strength
         picture = pipeline(
-            prompt=prompt, image=Image.fromarray(starter), strength=strength, num_inference_steps=steps, guidance_scale=guidance,
+            prompt=prompt, image=Image.fromarray(starter), num_inference_steps=steps, guidance_scale=guidance,
             generator=torch.Generator("cpu").manual_seed(seed), output_type="np", **more,
         ).images[0]
         pixels = (picture * 255).round().astype(np.uint8)
         print(family, name, steps, strength, "deviation", round(float(pixels.std()), 1), "clipped", round(float(np.isin(pixels, [0, 255]).mean()), 3))
         cases.append(
-            dict(family=family, scheduler=name, steps=steps, strength=strength, guidance=guidance, rescale=rescale[0] if rescale else 0,
+            dict(family=family, scheduler=name, steps=steps, **({"strength": strength} if "strength" in more else {"strength": 1, "image_guidance": strength}), guidance=guidance, rescale=rescale[0] if rescale else 0,
                  prompt=prompt, negative_prompt=negative, seed=seed, width=width, height=height,
                  pixels=base64.b64encode(pixels.tobytes()).decode())
         )

@@ -56,7 +56,7 @@ export function findLora(loras: readonly LoraEntry[], name: string, model: Model
     throw new EngineError('lora_not_runnable', `The LoRA ${quoted} cannot be used: ${found.reason}.`);
   const { name: modelName, loraFamily } = model;
   if (loraFamily === null) {
-    const detail = `The model ${modelName} takes no LoRAs: its graphs were exported; LoRAs need a model whose UNet comes as safetensors.`;
+    const detail = `The model ${modelName} takes no LoRAs: its exported UNet does not tell which weight belongs to which module; LoRAs need a UNet that comes as safetensors, or whose export names its nodes, as optimum's do.`;
     throw new EngineError('lora_not_runnable', detail);
   }
   if (found.family === loraFamily || found.family === 'unknown' || loraFamily === 'unknown') return found;

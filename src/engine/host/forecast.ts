@@ -52,13 +52,13 @@ export class Forecast {
     );
     const callMs = this.times.callMs(job.model, pixels, rows);
     if (callMs === undefined) return unknownWorkMs;
-    const { unetCalls } = createSchedule(job.request, info.schedulerConfig, info.latentConsistency);
+    const { unetCalls } = createSchedule(job.request, info.schedulerConfig, info.rules.schedule);
     return unetCalls * callMs + this.times.codecMs(job.model, pixels) + this.pool.folds.workOf(job);
   }
 
   /** In a UNet call. */
   rowsOf({ model, request }: JobOutline): number {
-    return guidanceRows(request, this.infoOf(model) ?? { guidanceEmbedded: false }).length;
+    return guidanceRows(request, this.infoOf(model)?.rules ?? { guidance: 'prompts' }).length;
   }
 
   /** When all that waits, and after it these works, would start and end. */

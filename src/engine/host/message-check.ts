@@ -4,11 +4,13 @@ import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { Timings } from '../../img2img-request.js';
 import {
+  guidanceKinds,
   kinds,
   loraFamilies,
   partFormats,
   partNames,
   precisions,
+  scheduleKinds,
   type Vocabulary,
   vocabularyGroups,
   weightPrecisions,
@@ -70,8 +72,7 @@ const modelInfo = object({
       computes: oneOf(precisions),
     }),
   ),
-  latentConsistency: Type.Boolean(),
-  guidanceEmbedded: Type.Boolean(),
+  rules: object({ schedule: oneOf(scheduleKinds), guidance: oneOf(guidanceKinds), masks: Type.Boolean() }),
   license: Type.Union([text, Type.Null()]),
   note: Type.Optional(text),
   vocabulary: Type.Optional(
@@ -87,10 +88,17 @@ const modelInfo = object({
   digest: name,
   stamp: text,
   size: object({ native: number, multiple: number, min: number, max: number }),
-  defaults: object({ steps: number, guidance: number, scheduler: oneOf<SchedulerName>(schedulerNames) }),
+  defaults: object({
+    steps: number,
+    guidance: number,
+    strength: Type.Optional(number),
+    imageGuidance: Type.Optional(number),
+    scheduler: oneOf<SchedulerName>(schedulerNames),
+  }),
   // The folder's own words: the schedulers read them, and refuse what they cannot use.
   schedulerConfig: Type.Unsafe<SchedulerConfig>({ type: 'object' }),
   loraFamily: Type.Union([oneOf(loraFamilies), Type.Null()]),
+  safetyChecker: Type.Boolean(),
   capacities: Type.Optional(Type.Array(capacity)),
   memoryNeeds: Type.Optional(Type.Array(object({ pixels: positive, bytes: amount }))),
 });
@@ -120,6 +128,7 @@ const timings = object({
   vaeEncode: amount,
   denoise: amount,
   vaeDecode: amount,
+  safetyCheck: amount,
 } satisfies Record<keyof Timings, TSchema>);
 
 const result = object({
@@ -130,6 +139,7 @@ const result = object({
   unetCalls: count,
   unusedLoraKeys: count,
   loraWay: Type.Union(loraWays.map((way) => Type.Literal(way))),
+  flagged: Type.Optional(Type.Boolean()),
   modelLoadMs: amount,
   timings,
   modelRunMs: amount,

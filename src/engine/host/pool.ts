@@ -1,7 +1,7 @@
 // The workers, one per device, and what runs on each. It knows places, not the queue in front of them.
 
 import { join } from 'node:path';
-import type { EmbeddingInfo } from '../../model-facts.js';
+import type { EmbeddingInfo, SafetyMode } from '../../model-facts.js';
 import { mostFolded, rowBudgetFor } from '../shared/capacity.js';
 import type { ExitCause } from '../shared/faults.js';
 import type { FromWorker, LoraEntry } from '../shared/messages.js';
@@ -40,6 +40,8 @@ export interface PoolSettings {
   readonly stepTimeoutMs: number;
   /** Bytes of weights that each worker may have loaded; absent for half of the free memory, shared out. */
   readonly modelMemoryBytes: number | undefined;
+  /** What safety checkers are for; `off` if absent. */
+  readonly safety?: SafetyMode | undefined;
   /** As ModelStore.preload takes it; absent for the default model alone. */
   readonly preload?: 'auto' | readonly string[] | undefined;
   /** Of one request; absent where there is no limit. */
@@ -102,6 +104,7 @@ export class Pool {
       stepTimeoutMs,
       maxSteps,
       preload = [],
+      safety = 'off',
     } = settings;
     const sharing = devices.filter(({ gpu }) => gpu === undefined).length;
     this.lanes = devices.map((device, index) => {
@@ -116,6 +119,7 @@ export class Pool {
           threads,
           maxSteps,
           preload,
+          safety,
           measureRows: maxConcurrent === undefined,
           modelMemoryBytes:
             settings.modelMemoryBytes ?? this.freeOf(device) / 2 / (device.gpu === undefined ? sharing : 1),

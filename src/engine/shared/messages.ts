@@ -9,6 +9,9 @@ import type {
   PartFacts,
   Precision,
   Provider,
+  RequestDefaults,
+  RequestRules,
+  SafetyMode,
   SizeRange,
   Vocabulary,
 } from '../../model-facts.js';
@@ -33,10 +36,7 @@ export interface ModelInfo {
   readonly exporter: string;
   readonly precision: Precision;
   readonly parts: readonly PartFacts[];
-  /** Every step runs, whatever the strength, and with the scheduler lcm only. */
-  readonly latentConsistency: boolean;
-  /** The guidance goes in as an embedding: a negative prompt is never computed. */
-  readonly guidanceEmbedded: boolean;
+  readonly rules: RequestRules;
   readonly license: string | null;
   /** Absent where the folder names none. */
   readonly vocabulary?: Vocabulary;
@@ -46,12 +46,14 @@ export interface ModelInfo {
   readonly digest: string;
   readonly stamp: string;
   readonly size: SizeRange;
-  readonly defaults: { readonly steps: number; readonly guidance: number; readonly scheduler: SchedulerName };
+  readonly defaults: RequestDefaults & { readonly scheduler: SchedulerName };
   /** What this server changed of it, in one sentence without its end. */
   readonly note?: string;
   readonly schedulerConfig: SchedulerConfig;
-  /** Of the LoRAs that it takes; null where it takes none, as its graphs are not the service's own. */
+  /** Of the LoRAs that it takes; null where it takes none, as its exported UNet does not tell its modules. */
   readonly loraFamily: LoraFamily | null;
+  /** Whether it comes with one. */
+  readonly safetyChecker: boolean;
   /** What the worker measured when it loaded the model; absent until then. */
   readonly capacities?: readonly Capacity[];
   readonly memoryNeeds?: readonly MemoryNeed[];
@@ -104,6 +106,8 @@ export interface Result {
   /** Keys of its LoRAs that the model has no place for. */
   readonly unusedLoraKeys: number;
   readonly loraWay: LoraWay;
+  /** Whether the model's safety checker flags the picture, which is black then where such are kept back; absent where none looked. */
+  readonly flagged?: boolean;
   /** What it waited on the worker for models to be loaded, ms. */
   readonly modelLoadMs: number;
   readonly timings: Timings;
@@ -127,6 +131,7 @@ export interface StartMessage {
   readonly measureRows: boolean;
   /** Bytes of weights that may be loaded at the same time; a single larger model is loaded all the same. */
   readonly modelMemoryBytes: number;
+  readonly safety: SafetyMode;
   /** As ModelStore.preload takes it. */
   readonly preload: 'auto' | readonly string[];
   /** Of one request: a model's default is never more. */

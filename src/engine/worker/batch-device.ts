@@ -1,10 +1,12 @@
 // What a batch runs on: the pipeline with the models of the store, and what it tells the HTTP process about it.
 
 import { isDeepStrictEqual } from 'node:util';
+import type { SafetyMode } from '../../model-facts.js';
 import { ModelChangingError, ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import * as img2img from '../../pipeline/img2img.js';
 import type { Model } from '../../pipeline/model.js';
 import { fitPreview, type PreviewMap, previewOf, tinyPreviewOf } from '../../pipeline/preview.js';
+import { flaggedOf } from '../../pipeline/safety/check-pictures.js';
 import type { Pixels } from '../../pixels.js';
 import { isOutOfMemory } from '../shared/faults.js';
 import type { FromWorker, GenerateMessage, LoraWay } from '../shared/messages.js';
@@ -37,6 +39,7 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     private readonly store: ModelStore,
     private readonly loraModels: LoraModels,
     private readonly device: Device,
+    private readonly safety: SafetyMode,
     private readonly running: () => readonly Running<OnDevice>[],
     private readonly send: (message: FromWorker) => void,
   ) {}
@@ -126,6 +129,7 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
       model,
       done.map(({ generation }) => generation.generation),
     );
+    const flagged = await this.check(model, done, pictures);
     // A file that was written over meanwhile is in these pictures.
     const change = this.store.changeOf(model);
     if (change) throw change;
@@ -133,13 +137,14 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
       const { droppedTokens, embeddings, drawUnseeded, unetCalls, timings } = onDevice.generation;
       const spent = modelRunMs(onDevice.model) - onDevice.modelRunMsBefore;
       const result = {
-        pixels: pictures[i]!,
+        pixels: flagged?.[i] && this.safety === 'block' ? black(pictures[i]!) : pictures[i]!,
         droppedTokens,
         embeddings,
         drawUnseeded,
         unetCalls,
         unusedLoraKeys: onDevice.model.unusedLoraKeys ?? 0,
         loraWay: loraWayOf(onDevice.model),
+        ...(flagged && { flagged: flagged[i]! }),
         modelLoadMs: onDevice.modelLoadMs,
         timings,
         modelRunMs: spent,
@@ -147,6 +152,20 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
       this.send({ type: 'done', id, result });
     }
     this.reportMemory();
+  }
+
+  /** What the model's safety checker says of these pictures; undefined where there is none, or none is asked. */
+  private async check(
+    { folder: { safetyChecker }, sessions }: Model,
+    done: readonly Running<OnDevice>[],
+    pictures: readonly Pixels[],
+  ): Promise<boolean[] | undefined> {
+    if (!safetyChecker) return undefined;
+    const start = performance.now();
+    const flagged = await flaggedOf(safetyChecker, sessions.safety_checker!, pictures);
+    const ms = performance.now() - start;
+    for (const { generation } of done) generation.generation.timings.safetyCheck = ms;
+    return flagged;
   }
 
   failed(id: number, error: unknown): void {
@@ -200,6 +219,9 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     this.send(memoryReport(this.device));
   }
 }
+
+/** In the place of a picture that is kept back, as diffusers has it: it never leaves the worker. */
+const black = ({ data, width, height }: Pixels): Pixels => ({ data: new Uint8Array(data.length), width, height });
 
 function haveOneSize(
   { request: { pixels: a } }: GenerateMessage,

@@ -99,7 +99,7 @@ export class FoldedModels implements Beside {
     const made = await this.use(key, base);
     if (made) return made;
     const folded = this.fold(base, loras);
-    const bytes = bytesOf(base, folded);
+    const bytes = Object.values(folded.graphs).reduce((sum, { weightBytes }) => sum + weightBytes, 0);
     const fits = () => bytes + this.store.beside.bytes <= this.store.bytesLeft();
     await this.makeRoom(() => this.held.size < this.most);
     await this.store.beside.makeRoom(fits);
@@ -136,11 +136,3 @@ export class FoldedModels implements Beside {
 
 const keyOf = (name: string, loras: readonly LoraUse[]) =>
   JSON.stringify([name, ...loras.map(({ digest, scale }) => [digest, scale])]);
-
-/** Of the graphs that it has for itself. */
-function bytesOf({ folder: { graphs } }: Model, { folder }: Folded): number {
-  return Object.values(folder.graphs).reduce(
-    (sum, graph) => sum + (typeof graph === 'string' || Object.values(graphs).includes(graph) ? 0 : graph.weightBytes),
-    0,
-  );
-}

@@ -2,6 +2,7 @@
 
 import { basename, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { SafetyMode } from '../../model-facts.js';
 import { type FoundModels, findModels } from '../../pipeline/folder/find-models.js';
 import { bytesOfModel, digestFolder, lastWritten, stampFolder } from '../../pipeline/folder/folder-digest.js';
 import { ModelChangingError } from '../../pipeline/folder/model-folder-error.js';
@@ -14,6 +15,8 @@ export interface FoldersOptions {
   /** Absent for the default. */
   readonly lorasDir?: string;
   readonly provider: 'cpu' | 'cuda';
+  /** What safety checkers are for; `off` if absent. */
+  readonly safety?: SafetyMode;
   /** Of one request; absent where there is no limit. */
   readonly maxSteps?: number | undefined;
   /** Digests of folders that did not change since, by name: hashing gigabytes takes long. */
@@ -103,20 +106,20 @@ export class Folders {
 
   private inspect(name: string): ModelInfo {
     const path = this.pathOf(name);
-    const { folder } = inspectModel(path, this.options.provider);
+    const { folder } = inspectModel(path, this.options.provider, this.options.safety);
     const stamp = stampFolder(path);
     const known = this.digests.get(name);
     const digest = known?.stamp === stamp ? known.digest : '';
     if (digest === '') this.hash(name, path);
     this.bytes.set(name, bytesOfModel(folder));
     const { title, description, kind, exporter, precision, parts, license, size, schedulerConfig, vocabulary } = folder;
-    const { latentConsistency, guidanceEmbedded } = folder.family;
     return {
-      ...{ name, runnable: true, loaded: false, digest, stamp, latentConsistency, guidanceEmbedded },
+      ...{ name, runnable: true, loaded: false, digest, stamp, rules: folder.family.rules },
       ...{ title, description, kind, exporter, precision, license, size, schedulerConfig },
       parts: parts.map(({ part, format, weights, computes }) => ({ part, format, weights, computes })),
       ...(vocabulary && { vocabulary }),
       loraFamily: familyForLoras(folder) ?? null,
+      safetyChecker: folder.hasSafetyChecker,
       ...clamped(folder.defaults, this.options.maxSteps),
     };
   }

@@ -1,12 +1,12 @@
-// The models of one worker: what is known of them, which are loaded, and which leaves when memory is short. Lives in the worker.
+// The models of one worker: which are loaded, and which leaves when memory is short. Lives in the worker.
 
 import type { EmbeddingLibrary } from '../../pipeline/embeddings/library.js';
-import type { FoundModels } from '../../pipeline/folder/find-models.js';
 import { ModelChangingError, ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import { loadModel, type Model, releaseModel } from '../../pipeline/model.js';
 import { rowBudgetFor } from '../shared/capacity.js';
 import { defaultFirst } from '../shared/default-model.js';
 import type { BrokenModel, ModelInfo } from '../shared/messages.js';
+import { Catalogue } from './catalogue.js';
 import { broken, Folders, type FoldersOptions } from './folders.js';
 import { LoadedModels } from './loaded-models.js';
 import type { Warmth } from './warm-up.js';
@@ -36,18 +36,15 @@ export interface ModelStoreEvents {
   componentLoaded(model: string, component: string, ms: number): void;
 }
 
-const beingWritten = ModelChangingError.because('its files are being written');
-
 export class ModelStore {
   beside: Beside = { bytes: 0, bytesInUse: 0, makeRoom: async () => {} };
-  private readonly catalogue = new Map<string, ModelInfo | BrokenModel>();
   private readonly folders: Folders;
+  private readonly catalogue: Catalogue;
   private readonly loaded = new LoadedModels();
   /** What was loaded until its files changed. */
   private readonly again = new Set<string>();
   private loadedMs = 0;
   private loadingSince: number | undefined;
-  private found: FoundModels = { paths: new Map() };
   /** Reading and loading go one after another. */
   private last: Promise<unknown> = Promise.resolve();
 
@@ -56,10 +53,11 @@ export class ModelStore {
     private readonly events: ModelStoreEvents,
   ) {
     this.folders = new Folders(options);
+    this.catalogue = new Catalogue(this.folders, { reading: events.loading, changed: events.changed });
   }
 
   get models(): (ModelInfo | BrokenModel)[] {
-    return [...this.catalogue.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    return this.catalogue.models;
   }
 
   /** Time that has gone into loading models so far, ms: a clock that stands still while none is loaded. */
@@ -69,12 +67,12 @@ export class ModelStore {
 
   /** Why there are no models, in one sentence without its end. */
   get problem(): string | undefined {
-    return this.found.problem;
+    return this.catalogue.problem;
   }
 
   /** Whether a model is not read because its files are being written. */
   get isWaiting(): boolean {
-    return this.models.some((model) => !model.runnable && model.changing);
+    return this.catalogue.isWaiting;
   }
 
   /**
@@ -85,25 +83,26 @@ export class ModelStore {
    */
   look(isIdle = () => true): Promise<boolean> {
     return this.inTurn(async () => {
-      const before = JSON.stringify([this.found.problem, this.models]);
-      this.found = this.folders.find();
-      const hopeless = !this.models.some(({ runnable }) => runnable);
+      const { catalogue } = this;
+      const known = () => JSON.stringify([catalogue.problem, catalogue.models]);
+      const before = known();
+      catalogue.find();
+      const hopeless = !catalogue.models.some(({ runnable }) => runnable);
       if (isIdle()) this.retireChanged();
       if (isIdle()) await this.releaseRetired(new Set());
-      for (const name of [...this.catalogue.keys()].filter((each) => !this.found.paths.has(each))) {
-        if (!this.loaded.has(name)) this.forget(name);
-      }
-      const names = [...this.found.paths.keys()];
-      await this.read(names.filter((name) => !this.loaded.has(name) && (hopeless || this.folders.hasChanged(name))));
+      catalogue.forgetGone((name) => this.loaded.has(name));
+      await catalogue.read(
+        catalogue.names.filter((name) => !this.loaded.has(name) && (hopeless || this.folders.hasChanged(name))),
+      );
       if (isIdle()) await this.loadAgain();
-      await this.hashAll();
-      return JSON.stringify([this.found.problem, this.models]) !== before;
+      await catalogue.hashAll();
+      return known() !== before;
     });
   }
 
   private retireChanged(): void {
     for (const name of this.loaded.names) {
-      if (this.found.paths.has(name) && !this.folders.hasChanged(name)) continue;
+      if (this.catalogue.isThere(name) && !this.folders.hasChanged(name)) continue;
       this.loaded.retire(name);
       this.again.add(name);
     }
@@ -150,11 +149,6 @@ export class ModelStore {
     const turn = this.last.then(work, work);
     this.last = turn.catch(() => {});
     return turn;
-  }
-
-  private forget(name: string): void {
-    this.catalogue.delete(name);
-    this.folders.forget(name);
   }
 
   /** Whether a model is loaded or can be, while those in use stay. When nothing is in use, any can. */
@@ -232,7 +226,7 @@ export class ModelStore {
     const change = ModelChangingError.because(`${this.folders.nameOf(name, file)} changed while the model was loaded`);
     this.loaded.retire(name);
     this.again.add(name);
-    this.tell(broken(name, change));
+    this.catalogue.tell(broken(name, change));
     return change;
   }
 
@@ -244,7 +238,7 @@ export class ModelStore {
   private async load(name: string, inUse: ReadonlySet<string>): Promise<Model> {
     const loaded = this.loaded.use(name);
     if (loaded) return loaded;
-    if (this.folders.hasChanged(name)) await this.read([name]);
+    if (this.folders.hasChanged(name)) await this.catalogue.read([name]);
     const info = this.catalogue.get(name);
     if (!info?.runnable) throw refusal(info, name);
     return this.timed(() => this.loadNow(info, inUse));
@@ -255,7 +249,7 @@ export class ModelStore {
     let model: Model | undefined;
     try {
       await this.makeRoomFor(name, inUse);
-      model = await loadModel(this.folders.pathOf(name), this.options, this.options.embeddings);
+      model = await loadModel(this.folders.pathOf(name), this.options, this.options.embeddings, this.options.safety);
       for (const [component, { loadMs }] of Object.entries(model.sessions)) {
         this.events.componentLoaded(name, component, loadMs);
       }
@@ -263,11 +257,11 @@ export class ModelStore {
       const hashed = await this.folders.hashed(info);
       if (this.folders.hasChanged(name)) throw ModelChangingError.because('its files changed while it was loaded');
       this.loaded.add(model);
-      this.tell({ ...hashed, loaded: true, ...warmth });
+      this.catalogue.tell({ ...hashed, loaded: true, ...warmth });
       return model;
     } catch (error) {
       const told = broken(name, error);
-      this.tell(told);
+      this.catalogue.tell(told);
       if (!told.changing) this.folders.failed(name);
       if (model) await releaseModel(model);
       throw refusal(told, name);
@@ -286,35 +280,12 @@ export class ModelStore {
       if (stays(unused)) continue;
       await this.loaded.release(unused);
       const info = this.catalogue.get(unused);
-      if (info?.runnable) this.tell({ ...info, loaded: false });
+      if (info?.runnable) this.catalogue.tell({ ...info, loaded: false });
     }
   }
 
   bytesOf(names: Iterable<string>): number {
     return [...new Set(names)].reduce((sum, name) => sum + this.folders.bytesOf(name), 0);
-  }
-
-  private async read(names: readonly string[]): Promise<void> {
-    const changing = await this.folders.changing(names);
-    for (const name of names) {
-      this.events.loading();
-      this.catalogue.set(name, changing.has(name) ? broken(name, beingWritten) : this.folders.read(name));
-    }
-  }
-
-  /** What was read gets its digest: nobody is told of a model without. */
-  private async hashAll(): Promise<void> {
-    for (const [name, info] of this.catalogue) {
-      if (!info.runnable || info.digest !== '') continue;
-      this.events.loading();
-      const hashed = await this.folders.hashed(info).catch((error) => broken(name, error));
-      this.catalogue.set(name, hashed);
-    }
-  }
-
-  private tell(info: ModelInfo | BrokenModel): void {
-    this.catalogue.set(info.name, info);
-    this.events.changed(info);
   }
 }
 

@@ -91,7 +91,7 @@ async function runSizes(
 
 /** A guided request of one step, encoders and decoder included. */
 async function runWhole(model: Model, side: number, { device }: WarmUpOptions): Promise<Call> {
-  const generations = await device.prepare(model, [warmUpRequest(model, side, 2, 1)]);
+  const generations = await device.prepare(model, [warmUpRequest(model, side, guided, 1)]);
   let ms = 0;
   while (!img2img.isDone(generations[0]!)) {
     const start = performance.now();
@@ -123,7 +123,7 @@ async function timeCalls(
   const generations: img2img.Generation[] = [];
   while (generations.length < rows) {
     if (performance.now() > end) return undefined;
-    generations.push(...(await device.prepare(model, [warmUpRequest(model, side, 1, measuredSteps)])));
+    generations.push(...(await device.prepare(model, [warmUpRequest(model, side, unguided, measuredSteps)])));
   }
   let best: CallTime | undefined;
   for (let call = 0; call <= timedCalls[device.cost.kind]; call++) {
@@ -138,10 +138,19 @@ async function timeCalls(
   return best;
 }
 
-function warmUpRequest({ folder }: Model, side: number, guidanceScale: number, steps: number): Img2ImgRequest {
+/** With as many rows as the model's requests have, or with one. */
+const guided = { guidanceScale: 2, imageGuidance: 1 };
+const unguided = { guidanceScale: 1 };
+
+function warmUpRequest(
+  { folder }: Model,
+  side: number,
+  guidance: Pick<Img2ImgRequest, 'guidanceScale' | 'imageGuidance'>,
+  steps: number,
+): Img2ImgRequest {
   const pixels = { data: new Uint8Array(side ** 2 * 3), width: side, height: side };
   const { scheduler } = folder.defaults;
-  return { pixels, prompt: '', negativePrompt: '', strength: 1, guidanceScale, steps, scheduler, seed: 0 };
+  return { pixels, prompt: '', negativePrompt: '', strength: 1, ...guidance, steps, scheduler, seed: 0 };
 }
 
 function withCall(calls: Capacity['calls'], call: Call): Capacity['calls'] {

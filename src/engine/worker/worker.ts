@@ -120,7 +120,7 @@ async function start(options: StartMessage): Promise<void> {
     send({ type: 'modelLoaded', model, component, ms }),
   );
   const loraModels = new LoraModels(store, new BranchedLoras(loras, inUse), folded, inUse);
-  batchDevice = new WorkerDevice(store, loraModels, device, () => batch.running, send);
+  batchDevice = new WorkerDevice(store, loraModels, device, options.safety, () => batch.running, send);
   batch = new Batch(batchDevice);
   await store.look();
   await store.preload(options.preload);

@@ -36,6 +36,7 @@ const Schema = Type.Object(
           influence: number(0, 100),
           strength: number(0, 1),
           guidance: number(0, 30),
+          image_guidance: number(0, 30),
           steps: count(1000),
           scheduler: Type.Optional(Type.Enum(schedulerNames, { type: 'string' })),
         },
@@ -87,10 +88,12 @@ export function parseGenerator(name: string, file: string, text: string, digest:
 }
 
 function contradictions(defaults: Generator['defaults'], limits: Generator['limits']): string[] {
-  const both = defaults.influence !== undefined && defaults.strength !== undefined;
+  const named = (['influence', 'strength', 'image_guidance'] as const).filter((key) => defaults[key] !== undefined);
   const beyond = (['steps', 'guidance'] as const).filter((key) => (defaults[key] ?? 0) > (limits[key] ?? Infinity));
   return [
-    ...(both ? ['defaults has influence and strength, which are two names for one thing'] : []),
+    ...(named.length > 1
+      ? [`defaults has ${named.join(' and ')}, which are ${named.length === 2 ? 'two' : 'three'} names for one thing`]
+      : []),
     ...beyond.map((key) => `defaults.${key} is ${defaults[key]}; limits.${key} is ${limits[key]}`),
   ];
 }

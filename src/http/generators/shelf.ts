@@ -9,7 +9,9 @@ import {
   type ModelInfo,
   UnsupportedSchedulerError,
 } from '../../engine/host/engine.js';
+import type { RequestRules } from '../../model-facts.js';
 import type { Sent } from '../pictures/fields.js';
+import { starterWeight } from '../pictures/starter-weight.js';
 import { fieldProblem } from '../problems/problems.js';
 import { type BrokenGenerator, type Generator, wholePrompt } from './generator.js';
 
@@ -75,6 +77,16 @@ export class Shelf {
     throw new EngineError('model_not_runnable', `The generator ${name} cannot be used: ${found.reason}.`);
   }
 
+  /** What requests mean to the model or generator of that name; undefined where it cannot be chosen, for whatever reason. */
+  rulesOf(name?: string): RequestRules | undefined {
+    try {
+      return this.choose(name).model.rules;
+    } catch (error) {
+      if (error instanceof EngineError) return undefined;
+      throw error;
+    }
+  }
+
   private chooseModel(name?: string): Choice {
     try {
       const model = this.engine.model(name);
@@ -129,6 +141,7 @@ export class Shelf {
     const { multiple, max } = base.size;
     const steps = defaults.steps ?? base.defaults.steps;
     const guidance = defaults.guidance ?? base.defaults.guidance;
+    const imageGuidance = defaults.image_guidance ?? base.defaults.imageGuidance;
     const largest = Math.floor((limits.side ?? max) / multiple) * multiple;
     return {
       ...base,
@@ -137,6 +150,8 @@ export class Shelf {
       license: license ?? base.license,
       size: { ...base.size, max: Math.min(max, largest) },
       defaults: {
+        ...base.defaults,
+        ...(imageGuidance !== undefined && { imageGuidance }),
         steps: Math.min(steps, limits.steps ?? steps, this.maxSteps),
         guidance: Math.min(guidance, limits.guidance ?? guidance),
         scheduler: defaults.scheduler ?? base.defaults.scheduler,
@@ -153,9 +168,12 @@ function nameOf({ name }: Generator | BrokenGenerator, models: readonly Catalogu
 /** What of a generator its base cannot do. */
 function problemOf({ base, defaults }: Generator, { size, defaults: all, ...model }: ModelInfo): string | undefined {
   if (size.max < size.min) return `its limit of sides is below ${size.min}, the least that its base ${base} makes`;
-  const strength = defaults.strength ?? 1 - (defaults.influence ?? 25) / 100;
+  if (defaults.image_guidance !== undefined && model.rules.guidance !== 'prompts_and_starter') {
+    return `its base ${base} takes no image_guidance`;
+  }
   try {
-    createSchedule({ ...all, strength }, model.schedulerConfig, model.latentConsistency);
+    const { strength = 1 } = starterWeight(defaults, { ...model, defaults: all });
+    createSchedule({ ...all, strength }, model.schedulerConfig, model.rules.schedule);
     return undefined;
   } catch (error) {
     if (!(error instanceof UnsupportedSchedulerError)) throw error;
@@ -176,7 +194,7 @@ export function throughGenerator(sent: Sent, { name, generator }: Choice): Sent 
     throw fieldProblem('invalid_request', field, detail);
   }
   const { influence, strength } = generator.defaults;
-  const own = sent.influence !== undefined || sent.strength !== undefined;
+  const own = [sent.influence, sent.strength, sent.image_guidance].some((weight) => weight !== undefined);
   return {
     ...sent,
     prompt: wholePrompt(generator, sent.prompt ?? ''),

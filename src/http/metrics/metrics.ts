@@ -102,6 +102,12 @@ export function createMetrics(engine: Engine, lifecycle: { readonly draining: bo
     labelNames: ['model'],
     registers,
   });
+  const flagged = new Counter({
+    name: 'img2img_flagged_images_total',
+    help: "Pictures made that their model's safety checker flagged.",
+    labelNames: ['model'],
+    registers,
+  });
   const pixels = new Counter({ name: 'img2img_pixels_total', help: 'Pixels made.', labelNames: ['model'], registers });
 
   return {
@@ -115,6 +121,7 @@ export function createMetrics(engine: Engine, lifecycle: { readonly draining: bo
       for (const stage of stages) stageDuration.observe({ stage }, stageTimes[stage] / 1000);
       for (const { model, result } of pictures) {
         images.inc({ model });
+        flagged.inc({ model }, Number(result.flagged === true));
         pixels.inc({ model }, result.pixels.width * result.pixels.height);
       }
     },

@@ -20,7 +20,12 @@ const picture = ({ bytes, parameters }: MadePicture) => ({
 });
 
 export function edited({ pictures }: Made, body: EditBody) {
-  return { created: now(), data: pictures.map(picture), ...about(pictures[0]!.parameters, body), usage: noUsage };
+  return {
+    created: now(),
+    data: pictures.filter(({ blocked }) => !blocked).map(picture),
+    ...about(pictures[0]!.parameters, body),
+    usage: noUsage,
+  };
 }
 
 /** Previews of the first picture, evenly spread over its steps, then every picture. */
@@ -41,7 +46,7 @@ export function editEvents(body: EditBody, plan: Plan): Narrator {
     },
     made(events, { pictures }) {
       const type = 'image_edit.completed';
-      for (const one of pictures) {
+      for (const one of pictures.filter(({ blocked }) => !blocked)) {
         events.send(type, { type, created_at: now(), ...picture(one), ...about(one.parameters, body), usage: noUsage });
       }
     },
@@ -49,9 +54,11 @@ export function editEvents(body: EditBody, plan: Plan): Narrator {
   };
 }
 
+const typeOf = (status: number) =>
+  status >= 500 ? 'server_error' : status === 429 ? 'rate_limit_error' : 'invalid_request_error';
+
 export function openAiError(problem: Problem) {
-  const type =
-    problem.status >= 500 ? 'server_error' : problem.status === 429 ? 'rate_limit_error' : 'invalid_request_error';
+  const type = problem.code === 'content_blocked' ? 'image_generation_user_error' : typeOf(problem.status);
   const param = problem.more.errors?.[0]?.pointer.replace(/^#\/?/, '') || null;
   return { error: { message: problem.message, type, param, code: problemKind(problem.code).openAi ?? problem.code } };
 }

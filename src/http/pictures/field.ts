@@ -12,6 +12,8 @@ export interface Field<S extends TSchema = TSchema, Value = unknown> {
   settle(sent: Static<S> | undefined, among: Settling): Value | Promise<Value>;
   /** Its meaning where the answer tells what it came to: in JSON under its name, and as a header `Img2img-Name`; undefined is not told. */
   readonly told?: string;
+  /** Not told of every picture. */
+  readonly maybeAbsent?: true;
   /** A sheet may take its values along an axis. */
   readonly swept?: true;
   /** A sheet does not have it. */

@@ -8,15 +8,16 @@ import { parseColour } from '../../image/colour.js';
 import { defaultQuality, type Format, formats } from '../../image/encode.js';
 import type { Fit } from '../../image/host/picture-reader.js';
 import { type PromptSyntax, promptSyntaxes } from '../../prompt-syntax.js';
-import { fieldProblem, Problem } from '../problems/problems.js';
+import { fieldProblem } from '../problems/problems.js';
 import { exampleInfluence, exampleNegativePrompt, examplePrompt } from './example.js';
 import { field, type SentOf, type ValuesOf } from './field.js';
 import { lorasInPrompt, readLoras, type SentLoras, scaleRange } from './lora-list.js';
+import { starterWeight } from './starter-weight.js';
 
 /** Seeds are what torch's generator distinguishes. */
 export const maxSeed = 2 ** 32 - 1;
 
-const defaults = { strength: 0.75, fit: 'cover', background: 'white', format: 'png' } as const;
+const defaults = { fit: 'cover', background: 'white', format: 'png' } as const;
 
 const text = (description: string, example: string) => (config: Config) =>
   Type.String({ maxLength: config.MAX_PROMPT_CHARS, default: '', description, examples: [example] });
@@ -72,14 +73,17 @@ export const fields = {
         maximum: 100,
         examples: [exampleInfluence],
         description:
-          "The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25.",
+          "The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`.",
       }),
-    settle: (influence, { sent }) => influence ?? Number((100 * (1 - strengthOf(sent))).toFixed(6)),
-    told: 'Influence in percent',
+    settle: (_, { sent, model }) => starterWeight(sent, model).influence,
+    told: 'Influence in percent; absent where the model takes `image_guidance` and none was sent',
+    maybeAbsent: true,
     swept: true,
     onV1: true,
     caption: (value, { strength }, swept) =>
-      swept.includes('strength') ? '' : `influence ${value} %, strength ${strength}`,
+      value === undefined || swept.includes('strength')
+        ? ''
+        : `influence ${value} %${strength === undefined ? '' : `, strength ${strength}`}`,
   }),
   strength: field({
     schema: () =>
@@ -87,10 +91,11 @@ export const fields = {
         minimum: 0,
         maximum: 1,
         description:
-          'How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75.',
+          'How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. Models that take `image_guidance` run the whole schedule.',
       }),
-    settle: (_, { sent }) => strengthOf(sent),
-    told: 'Strength',
+    settle: (_, { sent, model }) => starterWeight(sent, model).strength,
+    told: 'Strength; absent where the model takes `image_guidance`',
+    maybeAbsent: true,
     swept: true,
     onV1: true,
     caption: () => '',
@@ -107,6 +112,22 @@ export const fields = {
     told: 'Guidance scale',
     swept: true,
     onV1: true,
+  }),
+  image_guidance: field({
+    schema: () =>
+      Type.Number({
+        minimum: 0,
+        maximum: 30,
+        description:
+          "How far the starter pulls, of models that edit by an instruction (kind `instruct-pix2pix`); others ignore it. Below 1, or with `guidance` at or below 1, nothing is guided, and a step costs a third. Not together with `influence` or `strength`, which are other names of it there. Absent means the model's default, which is diffusers' 1.5.",
+      }),
+    settle: (_, { sent, model }) => starterWeight(sent, model).imageGuidance,
+    told: 'Image guidance scale; absent where the model takes none',
+    maybeAbsent: true,
+    swept: true,
+    onV1: true,
+    caption: (value, _, swept) =>
+      value === undefined || swept.includes('influence') || swept.includes('strength') ? '' : `image guidance ${value}`,
   }),
   seed: field({
     schema: () =>
@@ -162,7 +183,7 @@ export const fields = {
         minimum: 1,
         maximum: MAX_STEPS,
         description:
-          "Length of the full schedule; `trunc(steps * strength)` of them are run. Absent means the model's default.",
+          "Length of the full schedule; `trunc(steps * strength)` of them are run, of models that take `image_guidance` all. Absent means the model's default.",
       }),
     settle: (sent, { model }) => sent ?? model.defaults.steps,
     told: 'Length of the full schedule',
@@ -257,19 +278,3 @@ export const fields = {
 export type Sent = SentOf<typeof fields>;
 /** What they come to. */
 export type Values = ValuesOf<typeof fields>;
-
-function strengthOf(sent: Readonly<Record<string, unknown>>): number {
-  const { strength, influence } = sent as { strength?: number; influence?: number };
-  if (strength !== undefined && influence !== undefined) {
-    const detail =
-      'strength and influence are two names for one thing (influence = 100 * (1 - strength)); send one of them.';
-    throw new Problem('invalid_request', detail, {
-      errors: [
-        { pointer: '#/strength', detail },
-        { pointer: '#/influence', detail },
-      ],
-    });
-  }
-  // (100 - influence) / 100 and not 1 - influence / 100: the strength must be the double that a person would write.
-  return strength ?? (influence === undefined ? defaults.strength : (100 - influence) / 100);
-}

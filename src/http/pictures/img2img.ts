@@ -69,7 +69,8 @@ export function img2imgRoute(app: FastifyInstance, kitchen: Kitchen): void {
       const { n = 1, preview, dry_run: dryRun } = sent;
       const type = answerType(sent, request.headers.accept);
       const format = formatOf(sent, request);
-      const warnings: Warning[] = preview && type !== 'text/event-stream' ? ['preview_unused'] : [];
+      const previewed = type === 'text/event-stream' && config.SAFETY_CHECKER !== 'block';
+      const warnings: Warning[] = preview && !previewed ? ['preview_unused'] : [];
       return {
         order: { bodies: eachSeed({ ...sent, format }, n, config.MAX_N), warnings },
         dryRun,

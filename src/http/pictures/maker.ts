@@ -20,12 +20,13 @@ import {
   type ReadOptions,
   type Starter,
 } from '../../image/host/picture-reader.js';
+import type { SafetyMode } from '../../model-facts.js';
 import type { Pixels } from '../../pixels.js';
 import { type Shelf, throughGenerator } from '../generators/shelf.js';
 import type { Metrics } from '../metrics/metrics.js';
 import { engineEnds } from '../problems/engine-ends.js';
 import type { ProblemCode } from '../problems/problem-codes.js';
-import { fieldProblem } from '../problems/problems.js';
+import { fieldProblem, Problem } from '../problems/problems.js';
 import type { Trace } from '../server/trace.js';
 import type { FieldTable } from './field.js';
 import { limitsOf } from './limits.js';
@@ -34,11 +35,13 @@ import { type Parameters, settle } from './parameters.js';
 import { ranParameters } from './report.js';
 import { stageTimesOf, tellStages } from './stages.js';
 import { estimate, generate, isUntouched } from './untouched.js';
-import { warningsFor } from './warnings.js';
+import { type Warning, warningsFor } from './warnings.js';
 
 export interface RunOptions extends GenerateOptions {
   /** How long the body took to come in, ms. */
   readonly uploadMs: number;
+  /** Whether a request all of whose pictures are kept back is answered with what takes their place. */
+  readonly showsBlocked?: boolean | undefined;
   readonly trace: Trace | undefined;
 }
 
@@ -51,6 +54,7 @@ export const makingProblems = [
   'picture_too_large',
   'size_not_supported',
   'too_large_for_device',
+  'content_blocked',
   'unsupported_combination',
   'model_not_runnable',
   'lora_not_found',
@@ -77,7 +81,7 @@ export interface PictureMaker {
   plan(order: Order, uploads: Uploads, options: PlanOptions): Promise<Plan>;
   /** What a plan would meet if it came now. */
   estimate(plan: Plan): Estimate;
-  /** Runs all pictures of a plan, or none. @throws EngineError */
+  /** Runs all pictures of a plan, or none. @throws EngineError; Problem content_blocked */
   run(plan: Plan, options: RunOptions): Promise<Made>;
 }
 
@@ -106,6 +110,7 @@ export function pictureMaker(
       if (!image) throw fieldProblem('invalid_request', 'image', 'image is missing.');
       for (const body of bodies) holdLimits(body);
       const choices = bodies.map((body) => shelf.choose(body.model));
+      if (mask) for (const { name, model } of choices) requireMasks(name, model);
       engine.assertRoom();
       const starter = reader.inspect(image, config.MAX_INPUT_PIXELS);
       const maskPicture = mask && inspectMask(reader, mask, starter, config.MAX_INPUT_PIXELS);
@@ -148,7 +153,10 @@ export function pictureMaker(
       });
       const planned = await Promise.all(pictures);
       options.signal.throwIfAborted();
-      return { pictures: planned, starter, warnings, decodeMs: performance.now() - start };
+      const unchecked = planned.some(({ parameters, untouched }) => !untouched && !parameters.model.safetyChecker);
+      const told: readonly Warning[] =
+        config.SAFETY_CHECKER === 'flag' && unchecked ? [...warnings, 'safety_unchecked'] : warnings;
+      return { pictures: planned, starter, warnings: told, decodeMs: performance.now() - start };
     },
 
     estimate: (plan) =>
@@ -157,7 +165,7 @@ export function pictureMaker(
         plan.pictures.map(({ job }) => job),
       ),
 
-    async run(plan, { uploadMs, trace, ...options }) {
+    async run(plan, { uploadMs, showsBlocked, trace, ...options }) {
       const start = performance.now();
       const seconds = () => (plan.decodeMs + performance.now() - start) / 1000;
       const model = plan.pictures[0]!.parameters.model.name;
@@ -169,7 +177,7 @@ export function pictureMaker(
         );
         const encodeStart = performance.now();
         const pictures = await Promise.all(
-          plan.pictures.map((planned, i) => finish(planned, plan.starter, results[i]!)),
+          plan.pictures.map((planned, i) => finish(planned, plan.starter, results[i]!, config.SAFETY_CHECKER)),
         );
         const end = performance.now();
         const outside = { upload: uploadMs, decode: plan.decodeMs, encode: end - encodeStart };
@@ -182,6 +190,7 @@ export function pictureMaker(
           pictures.map(({ parameters, result }) => ({ model: parameters.model.name, result })),
           trace,
         );
+        if (!showsBlocked && pictures.every(({ blocked }) => blocked)) throw allBlocked(pictures.length);
         return {
           pictures,
           stageTimes,
@@ -196,6 +205,13 @@ export function pictureMaker(
       }
     },
   };
+}
+
+/** @throws Problem for a model whose pipeline has no inpainting */
+function requireMasks(name: string, { kind, rules }: ModelInfo): void {
+  if (rules.masks) return;
+  const detail = `mask is for models that can keep a part of the starter; ${name} is of the kind ${kind}, which repaints all of it.`;
+  throw fieldProblem('unsupported_combination', 'mask', detail);
 }
 
 /** A mask is fitted as the starter is, so that it must have its proportions: a pixel more or less is rounding. */
@@ -238,6 +254,7 @@ async function finish(
   { sent, parameters, converted, untouched }: PlannedPicture,
   starter: Starter,
   result: Generated,
+  safety: SafetyMode,
 ): Promise<MadePicture> {
   const { values } = parameters;
   const { embed_parameters, strength } = values;
@@ -250,6 +267,15 @@ async function finish(
     bytes,
     parameters,
     result,
+    blocked: safety === 'block' && result.flagged === true,
     warnings: warningsFor(sent, parameters, starter, converted, untouched, result),
   };
+}
+
+function allBlocked(count: number): Problem {
+  const what = count === 1 ? 'the picture' : `all ${count} pictures`;
+  return new Problem(
+    'content_blocked',
+    `The safety checker flagged ${what}, and this server keeps such pictures back.`,
+  );
 }

@@ -46,6 +46,8 @@ export interface MadePicture {
   readonly bytes: Buffer;
   readonly parameters: Parameters;
   readonly result: Generated;
+  /** The safety checker flagged it, and it is kept back: its bytes are a black picture. */
+  readonly blocked: boolean;
   readonly warnings: readonly Warning[];
 }
 

@@ -85,8 +85,9 @@ function requestOf(values: Values): Parameters['request'] {
     negativePrompt: values.negative_prompt,
     promptSyntax: values.prompt_syntax,
     longPrompts: values.long_prompts,
-    strength: values.strength,
+    strength: values.strength ?? 1,
     guidanceScale: values.guidance,
+    imageGuidance: values.image_guidance,
     steps: values.steps,
     scheduler: values.scheduler,
     seed: values.seed,
@@ -96,7 +97,7 @@ function requestOf(values: Values): Parameters['request'] {
 /** How much of the schedule will run. What the scheduler cannot do for these steps, or this folder, is the request's problem. */
 function planSchedule(request: Parameters['request'], model: ModelInfo): Parameters['schedule'] {
   try {
-    const { stepsRun, unetCalls } = createSchedule(request, model.schedulerConfig, model.latentConsistency);
+    const { stepsRun, unetCalls } = createSchedule(request, model.schedulerConfig, model.rules.schedule);
     return { stepsRun, unetCalls };
   } catch (error) {
     if (!(error instanceof UnsupportedSchedulerError)) throw error;

@@ -100,7 +100,8 @@ function toldSchemas(table: FieldTable, config: Config): Record<string, TSchema>
   return Object.fromEntries(
     told.map(([name, field]) => {
       const { type, format } = field.schema(config) as { type?: string; format?: string };
-      return [name, Type.Unsafe({ type, ...(format && { format }), description: field.told })];
+      const schema = Type.Unsafe({ type, ...(format && { format }), description: field.told });
+      return [name, field.maybeAbsent ? Type.Optional(schema) : schema];
     }),
   );
 }
@@ -118,6 +119,9 @@ const headerName = (field: string) =>
 /** Headers of every answer with pictures. */
 export const sharedHeaders = {
   'X-Request-Id': header('Names the request in the log'),
+  'Img2img-Flagged': header(
+    "Which of the pictures the model's safety checker flagged, counted from 0, comma-separated; absent when none is, and where none looked (`SAFETY_CHECKER`)",
+  ),
   'Img2img-Warnings': header(
     `What was changed or had no effect, as comma-separated codes; absent when there is none. ${Object.entries(
       warningCodes,
@@ -158,7 +162,13 @@ export function writeSharedHeaders(reply: FastifyReply, made: Made): void {
   const times = Object.entries(timingsOf(made)).map(([stage, ms]) => `${stage};dur=${ms}`);
   reply.headers({ 'server-timing': times.join(', '), 'cache-control': 'no-store' });
   if (made.warnings.length > 0) reply.header('img2img-warnings', made.warnings.join(', '));
+  const flagged = flaggedIn(made);
+  if (flagged.length > 0) reply.header('img2img-flagged', flagged.join(','));
 }
+
+/** Which pictures are flagged, counted from 0. */
+export const flaggedIn = ({ pictures }: Made): number[] =>
+  pictures.flatMap(({ result }, i) => (result.flagged ? [i] : []));
 
 export const WarningBody = Type.Object({
   code: Type.Enum(Object.keys(warningCodes), { type: 'string' }),
@@ -172,18 +182,24 @@ export const imageFacts = {
   format: Type.Enum([...formats], { type: 'string' }),
 };
 
+/** What an answer has of each picture, and of one that is kept back. */
+export const imageSchema = {
+  b64_json: Type.Union([Type.String(), Type.Null()], {
+    description: 'The picture in base64; null for one that is kept back (`SAFETY_CHECKER=block`)',
+  }),
+  ...imageFacts,
+  flagged: Type.Optional(
+    Type.Boolean({ description: "Whether the model's safety checker flagged it; absent where none looked" }),
+  ),
+};
+
 /** The JSON answer. */
 export const MadeBody = Type.Object(
   {
     id: Type.String({ description: "The request's id, as in `X-Request-Id`" }),
     created: Type.Integer({ description: 'Unix time in seconds' }),
     model: Type.String(),
-    images: Type.Array(
-      Type.Object({
-        b64_json: Type.String({ description: 'The picture in base64' }),
-        ...imageFacts,
-      }),
-    ),
+    images: Type.Array(Type.Object(imageSchema)),
     parameters: Type.Ref('Ran'),
     timings: Type.Record(Type.String(), Type.Number(), {
       description: 'Milliseconds per stage, as in `Server-Timing`',
@@ -247,8 +263,9 @@ export function madeBody(id: string, made: Made) {
   };
 }
 
-export function imageBody({ bytes, parameters }: MadePicture) {
-  return { b64_json: bytes.toString('base64'), ...factsOf(parameters) };
+export function imageBody({ bytes, parameters, blocked, result: { flagged } }: MadePicture) {
+  const b64_json = blocked ? null : bytes.toString('base64');
+  return { b64_json, ...factsOf(parameters), ...(flagged !== undefined && { flagged }) };
 }
 
 function factsOf({ values, size }: Parameters) {

@@ -45,6 +45,8 @@ export interface PicturePath<Body> {
   readonly success: object;
   /** The schemas of its errors, in the shape that its clients expect. */
   readonly problems: (...codes: ProblemCode[]) => Record<number, object>;
+  /** Clients that want a picture in every place get black ones for those that are kept back. */
+  readonly showsBlocked?: boolean;
   /** True where Accept decides how the answer comes. */
   readonly negotiates?: boolean;
   /** JSON, before it is validated: what this path's clients write otherwise than its schema. @throws Problem */
@@ -60,7 +62,7 @@ export interface Understood {
   readonly dryRun?: boolean | undefined;
   /** Tells it as it goes. */
   readonly events?: ((plan: Plan) => Narrator) | undefined;
-  /** Small pictures with the progress. */
+  /** Small pictures with the progress; none where flagged pictures are kept back, of which they would show most. */
   readonly preview?: boolean | undefined;
   readonly answer: (made: Made, plan: Plan) => Answer | Promise<Answer>;
   /** Names of fields that had no effect. */
@@ -91,7 +93,19 @@ export interface Follower {
 export function pictureRoute<Body>(
   app: FastifyInstance,
   { config, maker, assertRoom }: Kitchen,
-  { path, about, form, json, pictures, success, problems, negotiates, tidy, understand }: PicturePath<Body>,
+  {
+    path,
+    about,
+    form,
+    json,
+    pictures,
+    success,
+    problems,
+    showsBlocked,
+    negotiates,
+    tidy,
+    understand,
+  }: PicturePath<Body>,
 ): void {
   const formFields = form?.properties as FieldTypes | undefined;
   const takesMore = (form as { additionalProperties?: boolean } | undefined)?.additionalProperties !== false;
@@ -147,7 +161,10 @@ export function pictureRoute<Body>(
         writeIgnoredFields(reply, ignored);
         if (dryRun) return sendJson(reply, dryRunBody(plan, maker.estimate(plan)));
         const { caller, trace, uploadMs } = request;
-        const options = { signal: end, deadline, caller, trace, uploadMs, preview };
+        const options = {
+          ...{ signal: end, deadline, caller, trace, uploadMs, showsBlocked },
+          preview: preview && config.SAFETY_CHECKER !== 'block',
+        };
         if (events) {
           const run = (onProgress: (progress: Progress) => void) => maker.run(plan, { ...options, onProgress });
           return await answerWithEvents(request, reply, config.HEARTBEAT_MS, run, events(plan));

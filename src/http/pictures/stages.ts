@@ -13,6 +13,7 @@ export const stages = [
   'vae_encode',
   'denoise',
   'vae_decode',
+  'safety_check',
   'encode',
   'other',
 ] as const;
@@ -41,6 +42,7 @@ export function stageTimesOf(results: readonly Generated[], outside: OutsideTime
     vae_encode: timings.vaeEncode,
     denoise: timings.denoise,
     vae_decode: timings.vaeDecode,
+    safety_check: timings.safetyCheck,
     encode: outside.encode,
   };
   const sum = Object.values(known).reduce((sum, ms) => sum + ms, 0);
@@ -76,6 +78,7 @@ export function tellStages(
     next('vae_encode', timings.vaeEncode);
     next('denoise', timings.denoise);
     next('vae_decode', timings.vaeDecode);
+    if (timings.safetyCheck > 0) next('safety_check', timings.safetyCheck);
   }
   part('encode', made, encode);
 }

@@ -40,7 +40,7 @@ function starterOf({ request }: Job): Generated {
     unetCalls: 0,
     unusedLoraKeys: 0,
     loraWay: 'none',
-    timings: { textEncode: 0, vaeEncode: 0, denoise: 0, vaeDecode: 0 },
+    timings: { textEncode: 0, vaeEncode: 0, denoise: 0, vaeDecode: 0, safetyCheck: 0 },
     modelRunMs: 0,
     modelLoadMs: 0,
     totalMs: 0,

@@ -14,7 +14,10 @@ export const warningCodes = {
   negative_prompt_truncated:
     'The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more.',
   negative_prompt_unused:
-    'The negative prompt was not computed: guidance is at or below 1, or the model takes its guidance as an embedding.',
+    'The negative prompt was not computed: guidance is at or below 1, image guidance below 1, or the model takes its guidance as an embedding.',
+  guidance_unused:
+    'Nothing was guided: of this model guidance must be above 1 and image guidance at least 1, or neither has an effect.',
+  image_guidance_unused: 'The model takes no `image_guidance`: `influence` says how much of the starter stays.',
   prompt_words_unknown: "Words of the prompts are not in the model's vocabulary and may have no effect.",
   prompt_syntax_unused:
     'A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs.',
@@ -36,7 +39,8 @@ export const warningCodes = {
   bit_depth_reduced: 'The picture was reduced to 8 bits per channel.',
   transparency_flattened: 'Transparency was filled with the background.',
   quality_unused: 'PNG is lossless, so that quality had no effect.',
-  preview_unused: 'Previews are sent in event streams only.',
+  preview_unused: 'Previews are sent in event streams only, and not where flagged pictures are kept back.',
+  safety_unchecked: 'The model has no safety checker: its pictures were not checked.',
   first_frame_used: 'Of an animation the first frame was used.',
 } as const;
 export type Warning = keyof typeof warningCodes;
@@ -72,6 +76,8 @@ export function warningsFor(
     [(result?.droppedTokens.prompt ?? 0) > 0, 'prompt_truncated'],
     [(result?.droppedTokens.negativePrompt ?? 0) > 0, 'negative_prompt_truncated'],
     [negativePrompt !== '' && !guided && !noStep && !untouched, 'negative_prompt_unused'],
+    [!guided && asksForGuidance(sent, parameters), 'guidance_unused'],
+    [sent.image_guidance !== undefined && !takesImageGuidance(parameters), 'image_guidance_unused'],
     [!noStep && !untouched && unknownOf(parameters).length > 0, 'prompt_words_unknown'],
     [prompts.some(({ unused }) => unused), 'prompt_syntax_unused'],
     [prompts.some(({ limited }) => limited), 'prompt_weight_limited'],
@@ -107,7 +113,15 @@ function syntaxOf(
   return { unused: !networks.every(used) || changes || breaks, limited };
 }
 
-const isGuided = ({ request, model }: Parameters) => guidanceRows(request, model).includes('negative_prompt');
+const isGuided = ({ request, model }: Parameters) => guidanceRows(request, model.rules).length > 1;
+
+const takesImageGuidance = ({ model }: Parameters) => model.rules.guidance === 'prompts_and_starter';
+
+/** By one of the two that have an effect together only. */
+function asksForGuidance({ image_guidance, influence, strength }: Sent, parameters: Parameters): boolean {
+  const weighs = [image_guidance, influence, strength].some((weight) => weight !== undefined);
+  return takesImageGuidance(parameters) && (weighs || parameters.request.guidanceScale > 1);
+}
 
 /** Of the prompts that are computed. */
 function unknownOf(parameters: Parameters): string[] {

@@ -87,6 +87,14 @@ export const problemCodes = {
     meaning: 'the LoRA is there, and cannot be used with this model',
     rejectedAs: null,
   },
+  content_blocked: {
+    status: 422,
+    title: 'Content blocked',
+    meaning:
+      'the safety checker flagged what was made, and this server keeps such pictures back (`SAFETY_CHECKER=block`)',
+    rejectedAs: null,
+    openAi: 'moderation_blocked',
+  },
   too_large_for_device: {
     status: 422,
     title: 'Too large for the device',

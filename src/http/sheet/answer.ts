@@ -5,7 +5,7 @@ import { contactSheet } from '../../image/contact-sheet.js';
 import { encode } from '../../image/encode.js';
 import type { FieldTable } from '../pictures/field.js';
 import type { Made, Plan } from '../pictures/making.js';
-import { imageBody, imageFacts, ranParameters, timingsOf, WarningBody } from '../pictures/report.js';
+import { imageBody, imageSchema, ranParameters, timingsOf, WarningBody } from '../pictures/report.js';
 import { warningBodies } from '../pictures/warnings.js';
 import type { Axis } from './axes.js';
 
@@ -20,8 +20,7 @@ export const SheetBody = Type.Object(
       Type.Object({
         x: Type.Union([Type.Number(), Type.String()]),
         y: Type.Optional(Type.Union([Type.Number(), Type.String()])),
-        b64_json: Type.String({ description: 'The picture in base64' }),
-        ...imageFacts,
+        ...imageSchema,
         parameters: Type.Ref('Ran'),
         warnings: Type.Array(WarningBody),
       }),

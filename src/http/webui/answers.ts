@@ -3,6 +3,7 @@
 import { Type } from 'typebox';
 import type { Made, MadePicture } from '../pictures/making.js';
 import type { Parameters } from '../pictures/parameters.js';
+import { flaggedIn } from '../pictures/report.js';
 import type { ProblemCode } from '../problems/problem-codes.js';
 import { type Problem, type ProblemShape, responsesFor } from '../problems/problems.js';
 import type { WebuiBody } from './fields.js';
@@ -43,7 +44,9 @@ export interface Understood {
 
 export function webuiMade(body: WebuiBody, made: Made, understood: Understood) {
   const images = body.send_images === false ? [] : made.pictures.map(({ bytes }) => bytes.toString('base64'));
-  return { images, parameters: echo(body), info: JSON.stringify(info(body, made.pictures, understood)) };
+  const flagged = flaggedIn(made);
+  const told = { ...info(body, made.pictures, understood), ...(flagged.length > 0 && { flagged }) };
+  return { images, parameters: echo(body), info: JSON.stringify(told) };
 }
 
 /** The web UI answers an interrupted request with the pictures that are there; here that is none. */
@@ -75,6 +78,7 @@ function info({ batch_size = 1 }: WebuiBody, pictures: readonly MadePicture[], u
     height: size.height,
     sampler_name: understood.sampler.name,
     cfg_scale: request.guidanceScale,
+    ...(request.imageGuidance !== undefined && { image_cfg_scale: request.imageGuidance }),
     steps: request.steps,
     batch_size,
     restore_faces: false,
@@ -115,6 +119,7 @@ function infotext({ parameters }: MadePicture, { sampler, schedule, version }: U
     'Model hash': sd_model_hash,
     Model: sd_model_name,
     'Denoising strength': request.strength,
+    ...(request.imageGuidance !== undefined && { 'Image CFG scale': request.imageGuidance }),
     Version: version,
   };
   return [

@@ -36,6 +36,15 @@ export function webuiBody({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
         Type.Number({ minimum: 0, maximum: 1, default: 0.75, description: 'Our `strength`.' }),
       ),
       cfg_scale: Type.Optional(Type.Number({ minimum: 0, maximum: 30, default: 7, description: 'Our `guidance`.' })),
+      image_cfg_scale: Type.Optional(
+        Type.Number({
+          minimum: 0,
+          maximum: 30,
+          default: 1.5,
+          description:
+            'Our `image_guidance`, of models that take it: `denoising_strength` has no effect beside it. Others ignore it.',
+        }),
+      ),
       steps: count(50, MAX_STEPS, 'Length of the full schedule.'),
       sampler_name: Type.Optional(
         Type.String({
@@ -140,7 +149,6 @@ const neutral = new Map<string, readonly unknown[]>(
     s_tmax: [0],
     s_noise: [1],
     s_min_uncond: [0],
-    image_cfg_scale: [1.5],
     initial_noise_multiplier: [1],
     save_images: [false],
     do_not_save_samples: [false, true],
@@ -181,8 +189,11 @@ const isEmpty = (value: unknown) =>
   (Array.isArray(value) && value.length === 0) ||
   (typeof value === 'object' && value !== null && Object.keys(value).length === 0);
 
-/** Names of what was sent, asks for something, and changes nothing. */
-export function withoutEffect(body: WebuiBody, known: object): string[] {
+/**
+ * Names of what was sent, asks for something, and changes nothing.
+ * @param takesImageGuidance whether the model does
+ */
+export function withoutEffect(body: WebuiBody, known: object, takesImageGuidance: boolean): string[] {
   const own = Object.entries(body)
     .filter(([name, value]) => !Object.hasOwn(known, name) && asksFor(value, neutral.get(name)))
     .map(([name]) => name);
@@ -191,5 +202,11 @@ export function withoutEffect(body: WebuiBody, known: object): string[] {
   const settings = Object.entries(override_settings)
     .filter(([name, value]) => name !== 'sd_model_checkpoint' && asksFor(value, neutralSettings.get(name)))
     .map(([name]) => `override_settings.${name}`);
-  return [...own, ...(mask === undefined ? [] : ofMasks), ...settings];
+  const { denoising_strength: strength = 0.75, image_cfg_scale: imageGuidance = 1.5 } = body;
+  const beside = takesImageGuidance && body.image_cfg_scale !== undefined;
+  const weights = [
+    ...(beside && strength !== 0.75 ? ['denoising_strength'] : []),
+    ...(!takesImageGuidance && imageGuidance !== 1.5 ? ['image_cfg_scale'] : []),
+  ];
+  return [...own, ...weights, ...(mask === undefined ? [] : ofMasks), ...settings];
 }

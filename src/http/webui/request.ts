@@ -26,26 +26,27 @@ export const webuiNames: ClientNames = {
   model: { field: 'override_settings.sd_model_checkpoint' },
   strength: { field: 'denoising_strength' },
   guidance: { field: 'cfg_scale' },
+  image_guidance: { field: 'image_cfg_scale' },
 };
 
 const fits = ['fill', 'cover', 'extend'] as const;
 
-/**
- * @param model that the request names; absent for the default
- * @param generator that it is; its defaults beat the web UI's
- * @throws Problem for what this server does not have
- */
-export function readRequest(
-  sent: WebuiBody,
-  maxN: number,
-  model: string | undefined,
-  generator?: Generator,
-): WebuiRequest {
+/** What of the model that a request names matters to how it is read. */
+export interface AskedModel {
+  /** Absent for the default. */
+  readonly name: string | undefined;
+  /** That it is; its defaults beat the web UI's. */
+  readonly generator: Generator | undefined;
+  readonly takesImageGuidance: boolean;
+}
+
+/** @throws Problem for what this server does not have */
+export function readRequest(sent: WebuiBody, maxN: number, model: AskedModel): WebuiRequest {
   refuseScripts(sent);
   const n = count(sent, maxN);
-  const { sampler, schedule } = samplerAsked(sent, generator);
+  const { sampler, schedule } = samplerAsked(sent, model.generator);
   const seed = seedOf(sent);
-  const body = { ...translate(sent, sampler, schedule, model, generator), seed };
+  const body = { ...translate(sent, sampler, schedule, model), seed };
   const warnings = seed === (sent.seed ?? -1) ? [] : (['seed_wrapped'] as const);
   return { body, n, maskReading: reading(sent), sampler, schedule, warnings };
 }
@@ -104,8 +105,7 @@ function translate(
   sent: WebuiBody,
   sampler: Sampler,
   schedule: Schedule,
-  model: string | undefined,
-  generator: Generator | undefined,
+  { name: model, generator, takesImageGuidance }: AskedModel,
 ): Sent {
   const scheduler = schedulerOf(sampler, schedule);
   if (!scheduler) {
@@ -114,11 +114,11 @@ function translate(
   }
   return {
     ...usualOf(generator),
+    ...(takesImageGuidance ? imageGuidanceOf(sent) : strengthOf(sent, generator)),
     prompt: sent.prompt ?? '',
     ...(sent.negative_prompt && { negative_prompt: sent.negative_prompt }),
     prompt_syntax: sent.prompt_syntax ?? 'weighted',
     long_prompts: sent.long_prompts ?? true,
-    ...(sent.denoising_strength !== undefined && { strength: sent.denoising_strength }),
     ...(sent.cfg_scale !== undefined && { guidance: sent.cfg_scale }),
     ...(sent.steps !== undefined && { steps: sent.steps }),
     scheduler,
@@ -130,11 +130,21 @@ function translate(
   };
 }
 
+function strengthOf({ denoising_strength: strength }: WebuiBody, generator: Generator | undefined): Sent {
+  if (strength !== undefined) return { strength };
+  const { strength: own, influence } = generator?.defaults ?? {};
+  return own === undefined && influence === undefined ? { strength: 0.75 } : {};
+}
+
+/** Of a model that takes one, a strength counts where it is all that was sent: the web UI's default of it is for other models. */
+function imageGuidanceOf({ image_cfg_scale, denoising_strength: strength }: WebuiBody): Sent {
+  if (image_cfg_scale !== undefined) return { image_guidance: image_cfg_scale };
+  return strength === undefined ? {} : { strength };
+}
+
 /** The web UI's defaults, but for those that a generator has, and within its limits. */
 function usualOf({ defaults = {}, limits = {} }: Partial<Pick<Generator, 'defaults' | 'limits'>> = {}): Sent {
-  const ownStrength = defaults.strength !== undefined || defaults.influence !== undefined;
   return {
-    ...(!ownStrength && { strength: 0.75 }),
     ...(defaults.guidance === undefined && { guidance: Math.min(7, limits.guidance ?? 7) }),
     ...(defaults.steps === undefined && { steps: Math.min(50, limits.steps ?? 50) }),
   };

@@ -58,15 +58,19 @@ export function webuiRoutes(
       { slot: 'mask', field: 'mask', inJson: ({ mask }) => mask },
     ],
     success: {
-      description: 'The pictures; none if the request was interrupted.',
+      description:
+        'The pictures; none if the request was interrupted. One that is kept back (`SAFETY_CHECKER=block`) is black.',
       headers: { ...answerHeaders(fields), ...ignoredFieldsHeader },
       content: { 'application/json': { schema: Type.Ref('WebuiMade') } },
     },
     problems: responses,
+    showsBlocked: true,
     tidy: (body) => readBody(body, json),
     understand(sent, { caller }) {
-      const model = checkpointName(shelf, sent.override_settings?.sd_model_checkpoint);
-      const asked = readRequest(sent, config.MAX_N, model, shelf.generator(model));
+      const name = checkpointName(shelf, sent.override_settings?.sd_model_checkpoint);
+      const takesImageGuidance = shelf.rulesOf(name)?.guidance === 'prompts_and_starter';
+      const model = { name, generator: shelf.generator(name), takesImageGuidance };
+      const asked = readRequest(sent, config.MAX_N, model);
       const task = tasks.begin(caller, sent.force_task_id, asked.n);
       return {
         order: {
@@ -77,7 +81,7 @@ export function webuiRoutes(
         names: webuiNames,
         preview: true,
         answer: (made) => ({ body: webuiMade(sent, made, { ...asked, version: `img2img-${version}` }) }),
-        ignored: withoutEffect(sent, json.properties),
+        ignored: withoutEffect(sent, json.properties, takesImageGuidance),
         follower: {
           signal: task.signal,
           progress: (progress) => task.follow(progress),

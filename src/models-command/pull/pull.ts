@@ -36,18 +36,23 @@ export interface PullOptions {
   readonly file: string | undefined;
   /** Of the weights, such as `fp16`. */
   readonly variant: string | undefined;
+  /** Whether its safety checker is wanted too. */
+  readonly safetyChecker: boolean;
   readonly network: Network;
   readonly output: Output;
   /** Bytes that may be written below a folder. */
   freeBytes(folder: string): number;
 }
 
+/** What of a manifest says which files a pull takes. */
+const wanted = ['repository', 'commit', 'variant', 'safetyChecker'] as const;
+
 /** What is left beside what a pull writes, bytes. */
 const spare = 64 * 2 ** 20;
 
 /** @returns the model's path @throws ModelsError */
 export async function pull(options: PullOptions): Promise<string> {
-  const { modelsDir, repository, file, variant, network, output } = options;
+  const { modelsDir, repository, file, variant, safetyChecker, network, output } = options;
   if (file !== undefined) checkPath(file);
   if (!statSync(modelsDir, { throwIfNoEntry: false })?.isDirectory()) {
     throw new ModelsError(`MODELS_DIR ${modelsDir} does not exist, or is no folder`);
@@ -61,7 +66,12 @@ export async function pull(options: PullOptions): Promise<string> {
   const before = ownBefore(target);
   const remote = await readRepository(network, repository);
   tellAbout(remote, output);
-  const asked = { repository: remote.name, commit: remote.commit, ...(variant !== undefined && { variant }) };
+  const asked = {
+    repository: remote.name,
+    commit: remote.commit,
+    ...(variant !== undefined && { variant }),
+    ...(safetyChecker && { safetyChecker }),
+  };
   if (before && isSame(before, asked) && isWhole(target, before)) {
     output.print(`${target} is that already; \`verify\` checks its files`);
     return target;
@@ -82,7 +92,9 @@ export async function pull(options: PullOptions): Promise<string> {
     return parsed(one.path, readFileSync(await take(one), 'utf8'));
   };
   const chosen = [
-    ...new Set(file === undefined ? await selectFolder(remote, variant, readJson) : [selectFile(remote, file)]),
+    ...new Set(
+      file === undefined ? await selectFolder(remote, variant, readJson, safetyChecker) : [selectFile(remote, file)],
+    ),
   ];
   checkRoom(chosen, gathered, options.freeBytes(modelsDir));
   for (const one of chosen) await take(one);
@@ -113,8 +125,8 @@ function ownBefore(target: string): Manifest | undefined {
   throw new ModelsError(`${target} is there, and no pull wrote it; it is not replaced`);
 }
 
-const isSame = (before: Manifest, asked: Pick<Manifest, 'repository' | 'commit' | 'variant'>): boolean =>
-  before.repository === asked.repository && before.commit === asked.commit && before.variant === asked.variant;
+const isSame = (before: Manifest, asked: Pick<Manifest, (typeof wanted)[number]>): boolean =>
+  wanted.every((key) => before[key] === asked[key]);
 
 function isWhole(target: string, before: Manifest): boolean {
   const { missing, changed } = bySize(target, before);

@@ -2,11 +2,12 @@
 // them. Pickles are never among them.
 
 import { posix } from 'node:path';
+import { familyOf } from '../../pipeline/families/index.js';
 import { checkJson, type Json } from '../../pipeline/folder/configs.js';
-import { familyOf } from '../../pipeline/folder/family.js';
 import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import { ModelIndex } from '../../pipeline/folder/schemas.js';
 import { pickle, pickleRefusal, weightMap, weightsFiles } from '../../pipeline/safetensors/files.js';
+import { processorFile } from '../../pipeline/safety/clip-image-processor.js';
 import { ModelsError } from '../models-error.js';
 import type { RemoteFile, RemoteRepository } from './hub.js';
 
@@ -31,6 +32,8 @@ const parts: readonly (readonly [part: string, asOnnx: readonly string[]])[] = [
   ['unet', ['unet']],
   ['vae', ['vae_encoder', 'vae_decoder']],
 ];
+/** 1.2 GB more for what is off as a rule: only where it is asked for. */
+const safetyPart = ['safety_checker', ['safety_checker']] as const;
 const onnxGraph = 'model.onnx';
 /** Beside a graph: its weights, whatever their exporter called them. */
 const besideGraph = /^(?:config\.json|model\.onnx(?:[._]data)?|weights\.pb)$/;
@@ -47,12 +50,14 @@ export function selectFile({ name, files }: RemoteRepository, path: string): Rem
 
 /**
  * @param variant such as `fp16`: of each part that has it; what the loader would take if absent
+ * @param withSafetyChecker its safety checker too, which must then be there
  * @throws ModelsError when it is no folder that runs
  */
 export async function selectFolder(
   repository: RemoteRepository,
   variant: string | undefined,
   readJson: ReadJson,
+  withSafetyChecker = false,
 ): Promise<RemoteFile[]> {
   const { name, files } = repository;
   const top = files.get(index);
@@ -65,7 +70,8 @@ export async function selectFolder(
   await checkIndex(name, await readJson(top));
   const chosen = [index, ...settings, ...tokenizers].flatMap((path) => files.get(path) ?? []);
   const variants = new Set<string>();
-  for (const [part, asOnnx] of parts) {
+  if (withSafetyChecker) chosen.push(...existing(files, processorFile));
+  for (const [part, asOnnx] of withSafetyChecker ? [...parts, safetyPart] : parts) {
     const weights = weightsFiles(namesIn(files, part));
     for (const each of weights) variants.add(each.variant);
     const [best] =
@@ -88,7 +94,7 @@ export async function selectFolder(
 async function checkIndex(name: string, json: Json): Promise<void> {
   try {
     checkJson(index, json, ModelIndex);
-    familyOf(String(json._class_name ?? 'unknown'), false);
+    familyOf(String(json._class_name ?? 'unknown'));
   } catch (error) {
     if (error instanceof ModelFolderError) throw new ModelsError(`${name} cannot run here: ${error.message}`);
     throw error;

@@ -11,7 +11,8 @@ export type FileFamily = 'sd1' | 'sd2' | 'sdxl' | 'sdxl-refiner';
 
 export interface FileFacts {
   readonly family: FileFamily;
-  readonly inpaints: boolean;
+  /** The UNet sees a starter beside the latents, for inpainting or for edits: it was tuned from a model that predicts noise. */
+  readonly seesStarter: 'masked' | 'whole' | undefined;
   readonly turbo: Decided<boolean>;
   readonly latentConsistency: boolean;
   readonly tensors: Tensors;
@@ -19,6 +20,17 @@ export interface FileFacts {
   /** NAME.img2img.json, checked */
   readonly settings: Json;
   readonly settingsFile: string;
+}
+
+/** @param channels of the UNet */
+export function starterSeen({
+  in: input,
+  out,
+}: {
+  readonly in: number;
+  readonly out: number;
+}): FileFacts['seesStarter'] {
+  return input === 2 * out + 1 ? 'masked' : input === 2 * out ? 'whole' : undefined;
 }
 
 export const defaultOf = ({ family }: Pick<FileFacts, 'family'>) => `the default of ${family}`;
@@ -46,6 +58,8 @@ const schedulers: Readonly<Record<FileFamily, Json>> = {
   sdxl: { _class_name: 'EulerDiscreteScheduler', ...betas, timestep_spacing: 'leading', steps_offset: 1 },
   'sdxl-refiner': { _class_name: 'EulerDiscreteScheduler', ...betas, timestep_spacing: 'leading', steps_offset: 1 },
 };
+/** As InstructPix2Pix was published. */
+const edits = { ...schedulers.sd1, _class_name: 'EulerAncestralDiscreteScheduler' };
 const latentConsistency = {
   _class_name: 'LCMScheduler',
   ...betas,
@@ -73,7 +87,7 @@ export function schedulerJson(facts: FileFacts): {
     [false, defaultOf(facts)],
   );
   const prediction = predictionType(facts);
-  const own = consistent ? latentConsistency : schedulers[family];
+  const own = consistent ? latentConsistency : facts.seesStarter === 'whole' ? edits : schedulers[family];
   const trailing = { timestep_spacing: 'trailing', steps_offset: 0 };
   const turboClass = family === 'sdxl' ? 'EulerAncestralDiscreteScheduler' : 'EulerDiscreteScheduler';
   const said = isObject(settings.scheduler) ? settings.scheduler : {};
@@ -81,7 +95,9 @@ export function schedulerJson(facts: FileFacts): {
     ? `turbo, as ${turbo.from} says`
     : consistent
       ? 'the key time_embedding.cond_proj.weight'
-      : defaultOf(facts);
+      : facts.seesStarter === 'whole'
+        ? 'the default of InstructPix2Pix'
+        : defaultOf(facts);
   return {
     json: {
       ...own,
@@ -101,7 +117,7 @@ export function schedulerJson(facts: FileFacts): {
 }
 
 function predictionType(facts: FileFacts): Decided<string> {
-  const { family, inpaints, turbo, tensors, metadata, settings, settingsFile } = facts;
+  const { family, seesStarter, turbo, tensors, metadata, settings, settingsFile } = facts;
   const told = metadata.get('modelspec.prediction_type') ?? '';
   const words: Readonly<Record<string, string>> = {
     epsilon: 'epsilon',
@@ -118,7 +134,7 @@ function predictionType(facts: FileFacts): Decided<string> {
       'metadata modelspec.architecture',
     ],
     [tensors.has('v_pred') ? 'v_prediction' : undefined, 'the key v_pred'],
-    [family === 'sd2' && !inpaints && !turbo.value ? 'v_prediction' : 'epsilon', defaultOf(facts)],
+    [family === 'sd2' && !seesStarter && !turbo.value ? 'v_prediction' : 'epsilon', defaultOf(facts)],
   );
 }
 
@@ -142,7 +158,12 @@ function familySide(facts: FileFacts): number {
 export function pipelineJson(facts: FileFacts): Json {
   const { family, metadata } = facts;
   const xl = family === 'sdxl' || family === 'sdxl-refiner';
-  const plain = facts.latentConsistency ? 'LatentConsistencyModelPipeline' : 'StableDiffusionPipeline';
+  const edits = facts.seesStarter === 'whole' && !facts.latentConsistency;
+  const plain = facts.latentConsistency
+    ? 'LatentConsistencyModelPipeline'
+    : edits
+      ? 'StableDiffusionInstructPix2PixPipeline'
+      : 'StableDiffusionPipeline';
   return {
     _class_name: xl ? 'StableDiffusionXLPipeline' : plain,
     _name_or_path: (metadata.get('modelspec.title') ?? '').slice(0, maxSettingLength.title),

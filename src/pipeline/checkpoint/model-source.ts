@@ -71,6 +71,7 @@ const checkpointFolders: Readonly<Record<OwnComponent, string>> = {
   unet: 'unet',
   vae_encoder: 'vae',
   vae_decoder: 'vae',
+  safety_checker: 'safety_checker',
 };
 
 /** Of a tiny autoencoder beside the VAE. */

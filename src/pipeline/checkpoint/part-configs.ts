@@ -4,6 +4,7 @@ import type { Json } from '../folder/configs.js';
 import type { AutoencoderKlConfig } from '../graphs/autoencoder-kl.js';
 import type { AutoencoderTinyConfig } from '../graphs/autoencoder-tiny.js';
 import type { ClipTextConfig } from '../graphs/clip-text.js';
+import type { ClipVisionConfig } from '../graphs/clip-vision.js';
 import type { UNetConfig } from '../graphs/unet.js';
 import { ConfigValues } from './config-values.js';
 
@@ -145,5 +146,24 @@ export function clipTextConfig(json: Json, file: string, projects: boolean): Cli
     epsilon: values.number('layer_norm_eps', 1e-5),
     endToken: endToken === 2 ? undefined : endToken, // the first configs have a wrong id, which transformers looks past
     projection: projects ? values.count('projection_dim', 512) : undefined,
+  };
+}
+
+/** Of transformers' CLIPConfig, whose oldest files say what counts in `vision_config_dict`. */
+export function clipVisionConfig(json: Json, file: string): ClipVisionConfig {
+  const told: Json = { ...json.vision_config, ...json.vision_config_dict };
+  const values = new ConfigValues(told, `${file}: vision_config`);
+  values.onlyUnderstands({ model_type: ['clip_vision_model'], num_channels: [3] });
+  const [side, patch] = [values.count('image_size', 224), values.count('patch_size', 32)];
+  if (side % patch !== 0 || side > 1024) values.fail('image_size', `no multiple of patch_size ${patch} up to 1024`);
+  const [width, heads] = [values.count('hidden_size', 768), values.count('num_attention_heads', 12)];
+  if (width % heads !== 0) values.fail('num_attention_heads', `no divisor of hidden_size ${width}`);
+  return {
+    ...{ side, patch, width, heads },
+    innerWidth: values.count('intermediate_size', 3072),
+    layers: values.countPerLevel('num_hidden_layers', 1, 12)[0]!,
+    activation: values.word('hidden_act', ['quick_gelu', 'gelu'], 'quick_gelu') as ClipVisionConfig['activation'],
+    epsilon: values.number('layer_norm_eps', 1e-5),
+    projection: new ConfigValues(json, file).count('projection_dim', 512),
   };
 }

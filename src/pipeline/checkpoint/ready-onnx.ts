@@ -20,6 +20,7 @@ import {
   scalingFactors,
   schedulerJson,
   settingsJson,
+  starterSeen,
 } from './family-defaults.js';
 import type { ModelSource, OwnComponent, Part, TokenizerSource } from './model-source.js';
 import { ReadyGraphs } from './ready-graphs.js';
@@ -80,7 +81,7 @@ export class ReadyOnnxSource implements ModelSource {
     const { channels, widths } = this.graphs.shapes('unet');
     const facts: FileFacts = {
       family: family.value,
-      inpaints: channels !== undefined && channels.in === 2 * channels.out + 1,
+      seesStarter: channels && starterSeen(channels),
       turbo: firstOf<boolean>(
         [own.turbo, settingsFile],
         [template.settings.turbo, templateFile],

@@ -17,6 +17,7 @@ import {
   scalingFactors,
   schedulerJson,
   settingsJson,
+  starterSeen,
   turbo,
 } from './family-defaults.js';
 import { checkIsModel, unetPrefix, vaePrefix } from './file-kind.js';
@@ -58,7 +59,10 @@ export class SingleFileSource implements ModelSource {
     const settingsFile = basename(settingsOf(path));
     const facts: FileFacts = {
       family,
-      inpaints: unet.get('conv_in.weight')?.shape[1] === 9,
+      seesStarter: starterSeen({
+        in: unet.get('conv_in.weight')?.shape[1] ?? 0,
+        out: unet.get('conv_out.weight')?.shape[0] ?? 0,
+      }),
       turbo: turbo(stem, { family, metadata, settings, settingsFile }),
       latentConsistency: unet.has('time_embedding.cond_proj.weight'),
       tensors,
@@ -128,6 +132,7 @@ export class SingleFileSource implements ModelSource {
   }
 
   private tensorsOf(component: OwnComponent): Tensors | undefined {
+    if (component === 'safety_checker') return undefined; // it always lies beside
     return this.tensors[component === 'vae_encoder' || component === 'vae_decoder' ? 'vae' : component];
   }
 }

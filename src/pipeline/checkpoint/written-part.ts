@@ -7,12 +7,13 @@ import { ModelFolderError } from '../folder/model-folder-error.js';
 import { writeKlDecoder, writeKlEncoder } from '../graphs/autoencoder-kl.js';
 import { writeTinyDecoder, writeTinyEncoder } from '../graphs/autoencoder-tiny.js';
 import { writeClipText } from '../graphs/clip-text.js';
+import { writeClipVision } from '../graphs/clip-vision.js';
 import type { WrittenGraph } from '../graphs/graph-writer.js';
 import type { WeightChanges } from '../graphs/low-rank.js';
 import { writeUNet } from '../graphs/unet.js';
 import { Weights } from '../graphs/weights.js';
 import type { Dtype, TensorPlace } from '../safetensors/header.js';
-import { clipTextConfig, klConfig, tinyConfig, unetConfig } from './part-configs.js';
+import { clipTextConfig, clipVisionConfig, klConfig, tinyConfig, unetConfig } from './part-configs.js';
 
 export type Tensors = ReadonlyMap<string, TensorPlace>;
 
@@ -92,6 +93,8 @@ function writeGraph(
       case 'vae_decoder':
       case 'tiny_decoder':
         return vaeDecoder(weights, config, file, precision);
+      case 'safety_checker':
+        return safetyChecker(weights, config, file, precision);
     }
   } catch (error) {
     // The config's sentences name their file themselves.
@@ -113,6 +116,13 @@ function vaeDecoder(weights: Weights, config: Json, file: string, precision: Com
     ? writeTinyDecoder(weights, tinyConfig(config, file), precision)
     : writeKlDecoder(weights, klConfig(config, file), precision);
   weights.checkAllUsed(/^(encoder|quant_conv)\./);
+  return graph;
+}
+
+/** The vision model of it: what pictures are compared with is no part of the graph. */
+function safetyChecker(weights: Weights, config: Json, file: string, precision: ComputingPrecision): WrittenGraph {
+  const graph = writeClipVision(weights, 'vision_model.vision_model', clipVisionConfig(config, file), precision);
+  weights.checkAllUsed(/position_ids$|^(concept|special_care)_embeds(_weights)?$/);
   return graph;
 }
 

@@ -7,7 +7,6 @@ import type { Part } from '../checkpoint/model-source.js';
 import { dataTypes } from '../onnx/graph-file.js';
 import type { Component } from './components.js';
 import type { Json } from './configs.js';
-import type { Family } from './family.js';
 import { ModelFolderError } from './model-folder-error.js';
 import type { Settings } from './schemas.js';
 
@@ -22,7 +21,8 @@ function settingsName(component: Component) {
 
 export interface ComputingFacts {
   readonly settings: Settings;
-  readonly architecture: Family['architecture'];
+  /** Whether the model's pipelines compute the VAE in float32 where its config asks for it. */
+  readonly upcastsVae: boolean;
   /** config.json of the VAE */
   readonly vae: Json;
   /** Where nothing else is said. */
@@ -32,12 +32,13 @@ export interface ComputingFacts {
 /** What a part is to compute in, where its graph is ours to write. */
 export function computingOf(
   component: Component,
-  { settings: { precision }, architecture, vae, best }: ComputingFacts,
+  { settings: { precision }, upcastsVae, vae, best }: ComputingFacts,
 ): Decided<ComputingPrecision> {
   const name = settingsName(component);
-  const upcast = name === 'vae' && architecture === 'sdxl' && vae._class_name !== 'AutoencoderTiny';
+  const each = typeof precision === 'object' && name !== 'safety_checker' ? precision[name] : undefined;
+  const upcast = name === 'vae' && upcastsVae && vae._class_name !== 'AutoencoderTiny';
   return firstOf<ComputingPrecision>(
-    [typeof precision === 'string' ? precision : precision?.[name], 'precision in img2img.json'],
+    [typeof precision === 'string' ? precision : each, 'precision in img2img.json'],
     [upcast && vae.force_upcast !== false ? 'fp32' : undefined, 'force_upcast of the VAE'],
     [best, `the default on a ${best === 'fp16' ? 'GPU' : 'CPU'}`],
   );

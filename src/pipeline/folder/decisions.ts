@@ -23,17 +23,19 @@ export function decisionsOf(source: ModelSource, folder: ModelFolder): Decision[
   const { tiny_decoder: tiny, vae_decoder: decoder } = folder.graphs;
   const ownDefault = `the default of ${kind}`;
   const plain = 'the default of diffusers';
+  const channels = "the UNet's input channels";
+  const edits = family.starter === 'beside';
   const fixed = size.min === size.max && typeof folder.graphs.unet === 'string' ? 'the graph of the UNet' : undefined;
   const native = of(settings, 'size', 'native') ?? fixed ?? of(unet, 'sample_size') ?? ownDefault;
   const sides = ['min', 'max', 'multiple'].some((key) => of(settings, 'size', key) !== undefined);
   return [
     { what: 'layout', value: source.layout, from: 'what lies there' },
-    { what: 'kind', value: kind, from: of('model_index.json', '_class_name') ?? plain },
+    { what: 'kind', value: kind, from: edits ? channels : (of('model_index.json', '_class_name') ?? plain) },
     { what: 'turbo', value: kind.endsWith('turbo'), from: turboFrom(source, folder) },
-    { what: 'inpainting', value: folder.inpaints, from: "the UNet's input channels" },
+    { what: 'inpainting', value: folder.inpaints, from: channels },
     {
       what: 'guidance embedded',
-      value: family.guidanceEmbedded,
+      value: family.rules.guidance === 'embedded',
       from: 'whether the UNet takes timestep_cond',
     },
     {
@@ -58,6 +60,15 @@ export function decisionsOf(source: ModelSource, folder: ModelFolder): Decision[
     },
     { what: 'steps', value: defaults.steps, from: of(settings, 'defaults', 'steps') ?? ownDefault },
     { what: 'guidance', value: defaults.guidance, from: of(settings, 'defaults', 'guidance') ?? ownDefault },
+    ...(defaults.imageGuidance === undefined
+      ? []
+      : [
+          {
+            what: 'image guidance',
+            value: defaults.imageGuidance,
+            from: of(settings, 'defaults', 'image_guidance') ?? ownDefault,
+          },
+        ]),
     { what: 'native size', value: size.native, from: native },
     {
       what: 'sizes',
@@ -78,6 +89,7 @@ export function decisionsOf(source: ModelSource, folder: ModelFolder): Decision[
       value: tiny === undefined ? 'none' : decoder === undefined ? 'previews and pictures' : 'previews',
       from: of(settings, 'tiny_vae') ?? (tiny === undefined ? 'nothing names one' : 'what lies there'),
     },
+    { what: 'safety checker', value: folder.hasSafetyChecker, from: 'what lies there' },
     ...folder.textEncoders.map(({ tokenizer, tokenizerSource }) => ({
       what: tokenizer.replace('_', ' '),
       value: tokenizerSource.folder === clipFolder ? `CLIP's, padded with ${tokenizerSource.padToken}` : 'its own',

@@ -5,7 +5,7 @@ import { extname, join, resolve } from 'node:path';
 import { fileExtension, fileModelName } from '../checkpoint/file-names.js';
 import { isLonePart } from '../checkpoint/lone-part.js';
 import { pickle } from '../safetensors/files.js';
-import { components } from './components.js';
+import { type Component, components } from './components.js';
 
 export interface FoundModels {
   /** By name, in the names' order. */
@@ -15,7 +15,9 @@ export interface FoundModels {
 }
 
 const maxEntries = 1000;
-const parts = ['model_index.json', 'vae', ...components.filter((part) => part !== 'tiny_decoder')];
+/** What lies beside a model's own parts makes no model. */
+const beside: readonly Component[] = ['tiny_decoder', 'safety_checker'];
+const parts = ['model_index.json', 'vae', ...components.filter((part) => !beside.includes(part))];
 
 /**
  * `NAME.safetensors` is called NAME; where something called NAME stands beside it, and for what is refused by its kind, it

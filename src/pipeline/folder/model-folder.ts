@@ -4,7 +4,16 @@
 
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
-import type { ComputingPrecision, Kind, PartFacts, Precision, SizeRange, Vocabulary } from '../../model-facts.js';
+import type {
+  ComputingPrecision,
+  Kind,
+  PartFacts,
+  Precision,
+  RequestDefaults,
+  SafetyMode,
+  SizeRange,
+  Vocabulary,
+} from '../../model-facts.js';
 import type { Decided } from '../checkpoint/decided.js';
 import { fileExtension } from '../checkpoint/file-names.js';
 import { isLonePart, lonePartRefusal } from '../checkpoint/lone-part.js';
@@ -18,20 +27,23 @@ import {
 import { isReadyOnnx, ReadyOnnxSource } from '../checkpoint/ready-onnx.js';
 import { SingleFileSource } from '../checkpoint/single-file.js';
 import { type TinyDecoder, tinyDecoder } from '../checkpoint/tiny-decoder.js';
+import type { Family } from '../families/family.js';
+import { familyOf, withUnet } from '../families/index.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { pickleRefusal } from '../safetensors/files.js';
-import { fittingSchedulers, type SchedulerName, schedulerForClass } from '../schedulers/index.js';
-import { type SchedulerConfig, stableDiffusionConfig, UnsupportedSchedulerError } from '../schedulers/schedule.js';
+import { type SafetyChecker, safetyChecker } from '../safety/safety-checker.js';
+import type { SchedulerName } from '../schedulers/index.js';
+import type { SchedulerConfig } from '../schedulers/schedule.js';
 import { type Component, components } from './components.js';
 import { checkPrecision, computesBest, computesOf, computingOf, together } from './computing.js';
 import { type Json, number } from './configs.js';
-import { type Family, familyOf, kindDefaults, kindOf } from './family.js';
 import { ModelFolderError } from './model-folder-error.js';
-import { checkDefaults, readSchedulerConfig } from './scheduler-config.js';
+import { requestDefaults } from './request-defaults.js';
+import { readSchedulerConfig } from './scheduler-config.js';
 import { ModelIndex, PartConfig, type Settings, settingsSchema } from './schemas.js';
 import { checkSignatures, type Exporter, exporterOf } from './signatures.js';
 import { type TextEncoderFacts, textEncoderFacts, textEncoders } from './text-encoders.js';
-import { guidanceWidth, halvings, inpaints, latentChannels, sizeRange } from './unet-facts.js';
+import { besideLatents, guidanceWidth, halvings, latentChannels, sizeRange } from './unet-facts.js';
 
 export interface ModelFolder {
   readonly name: string;
@@ -53,7 +65,7 @@ export interface ModelFolder {
   /** Those that there are, in the order in which their embeddings are joined. */
   readonly textEncoders: readonly TextEncoderFacts[];
   readonly schedulerConfig: SchedulerConfig;
-  readonly defaults: { readonly steps: number; readonly guidance: number; readonly scheduler: SchedulerName };
+  readonly defaults: RequestDefaults & { readonly scheduler: SchedulerName };
   /** 0..1, how far a guided prediction is brought back to the spread of the prompt's; 0 is off. */
   readonly guidanceRescale: number;
   /** Width of the guidance's embedding, where the UNet takes one. */
@@ -76,6 +88,9 @@ export interface ModelFolder {
   readonly zerosForEmptyPrompt: boolean;
   /** Refiners take an aesthetic score instead of the target size. */
   readonly wantsAestheticScore: boolean;
+  /** Whether there is one; it is read where pictures are to be checked. */
+  readonly hasSafetyChecker: boolean;
+  readonly safetyChecker: SafetyChecker | undefined;
 }
 
 export interface DecidedPart extends PartFacts {
@@ -102,6 +117,8 @@ export interface ReadingOptions {
   readonly best?: ComputingPrecision;
   /** Whether a tiny autoencoder beside it counts. */
   readonly withTiny?: boolean;
+  /** What a safety checker is for; `off` if absent. */
+  readonly safety?: SafetyMode;
 }
 
 /**
@@ -113,11 +130,11 @@ export function readModelFolder(
   path: string,
   provider: 'cpu' | 'cuda',
   source = openSource(path),
-  { best = computesBest[provider], withTiny = true }: ReadingOptions = {},
+  { best = computesBest[provider], withTiny = true, safety = 'off' }: ReadingOptions = {},
 ): ModelFolder {
   const index = source.json('model_index.json', ModelIndex);
-  const className = String(index._class_name ?? 'unknown');
-  const { architecture } = familyOf(className, false);
+  const ofClass = familyOf(String(index._class_name ?? 'unknown'));
+  const encoders = ofClass.textEncoders((component) => source.has(component));
   const unet = source.json('unet/config.json', PartConfig, {});
   const vae: Json = Object.assign(
     {},
@@ -126,7 +143,6 @@ export function readModelFolder(
   const settings: Settings = source.json('img2img.json', settingsSchema(source.json('img2img.json', {}, {})), {});
   const schedulerConfig = readSchedulerConfig(source);
 
-  const refiner = architecture === 'sdxl' && !source.has('text_encoder');
   const tinyPath = withTiny ? (settings.tiny_vae?.path ?? source.tinyVae) : undefined;
   const decodesTiny = withTiny && settings.tiny_vae?.decode === true;
   if (withTiny && settings.tiny_vae && tinyPath === undefined) {
@@ -134,15 +150,20 @@ export function readModelFolder(
       'img2img.json has tiny_vae, and neither its path nor a folder vae_tiny says where one is',
     );
   }
+  const hasSafetyChecker = source.has('safety_checker');
+  if (safety === 'block' && !hasSafetyChecker) {
+    throw new ModelFolderError('it has no safety checker, and SAFETY_CHECKER is block');
+  }
   const absent: readonly (readonly [Component, boolean])[] = [
-    ['text_encoder', refiner],
-    ['text_encoder_2', architecture !== 'sdxl'],
+    ...textEncoders.map((component) => [component, !encoders.includes(component)] as const),
     ['vae_decoder', decodesTiny],
     ['tiny_decoder', tinyPath === undefined],
+    ['safety_checker', safety === 'off' || !hasSafetyChecker],
   ];
   const present = components.filter((component) => !absent.some(([one, is]) => is && one === component));
+  const { upcastsVae } = ofClass;
   const computing = new Map(
-    present.map((component) => [component, computingOf(component, { settings, architecture, vae, best })]),
+    present.map((component) => [component, computingOf(component, { settings, upcastsVae, vae, best })]),
   );
   const tiny =
     tinyPath === undefined ? undefined : tinyDecoder(source.root, tinyPath, computing.get('tiny_decoder')!.value);
@@ -163,20 +184,21 @@ export function readModelFolder(
   >;
   checkSignatures(facts);
 
-  const family = familyOf(className, facts.unet.inputs.has('timestep_cond'));
+  const beside = besideLatents(facts.unet, unet);
+  const family = withUnet(ofClass, {
+    guidanceEmbedded: facts.unet.inputs.has('timestep_cond'),
+    seesStarter: beside === 'starter',
+  });
   const turbo = settings.turbo ?? /turbo/i.test(`${source.name} ${index._name_or_path ?? ''}`);
+  const checker = parts.get('safety_checker');
   const velocity = schedulerConfig.prediction_type === 'v_prediction';
-  const kind = kindOf({ ...family, turbo: turbo === true, refiner, velocity });
+  const refiner = !encoders.includes('text_encoder');
+  const kind = family.kind({ turbo: turbo === true, refiner, velocity });
 
   const vaeScale = 2 ** halvings(vae, facts.vae_encoder);
   const vaeChannels = number(vae.latent_channels) ?? latentChannels(facts.unet, unet);
   if (tiny) checkTiny(tinyPath!, tiny, vaeChannels, vaeScale);
-  const defaults = {
-    steps: settings.defaults?.steps ?? kindDefaults[kind].steps,
-    guidance: settings.defaults?.guidance ?? kindDefaults[kind].guidance,
-    scheduler: settings.defaults?.scheduler ?? defaultScheduler(schedulerConfig),
-  };
-  checkDefaults(defaults, schedulerConfig, family.latentConsistency);
+  const defaults = requestDefaults(settings, family, kind, schedulerConfig);
   return {
     name: source.name,
     path,
@@ -191,17 +213,16 @@ export function readModelFolder(
     parts: decidedParts,
     graphs,
     files: [...new Set(Object.values(facts).flatMap(({ files }) => files))],
-    textEncoders: textEncoders
-      .filter((component) => present.includes(component))
-      .map((component) => textEncoderFacts(source, component, facts[component], family, settings.clip_skip ?? 0)),
-    schedulerConfig:
-      architecture === 'sd' && !family.latentConsistency ? stableDiffusionConfig(schedulerConfig) : schedulerConfig,
+    textEncoders: encoders.map((component) =>
+      textEncoderFacts(source, component, facts[component], family.textOutputs, settings.clip_skip ?? 0),
+    ),
+    schedulerConfig: family.schedulerConfig(schedulerConfig),
     defaults,
     guidanceRescale: settings.guidance_rescale ?? 0,
     guidanceWidth: guidanceWidth(facts.unet, unet),
-    size: sizeRange(settings.size ?? {}, facts.unet, unet, vaeScale, architecture),
+    size: sizeRange(settings.size ?? {}, facts.unet, unet, vaeScale, family.sampleSize),
     latentChannels: latentChannels(facts.unet, unet),
-    inpaints: inpaints(facts.unet, unet),
+    inpaints: beside === 'masked starter',
     vaeChannels,
     encoderGives:
       encoderOutputs.find((name) => facts.vae_encoder.outputs.has(name)) ??
@@ -209,13 +230,14 @@ export function readModelFolder(
     tinyScale: tiny?.scalingFactor ?? 1,
     vaeScale,
     latentScale: {
-      // Older exports leave it out.
-      factor: number(vae.scaling_factor) ?? (family.architecture === 'sdxl' ? 0.13025 : 0.18215),
+      factor: number(vae.scaling_factor) ?? family.scalingFactor,
       mean: perChannel('latents_mean', vae, vaeChannels),
       std: perChannel('latents_std', vae, vaeChannels),
     },
-    zerosForEmptyPrompt: family.architecture === 'sdxl' && index.force_zeros_for_empty_prompt !== false,
+    zerosForEmptyPrompt: family.zerosForEmptyPrompt && index.force_zeros_for_empty_prompt !== false,
     wantsAestheticScore: index.requires_aesthetics_score === true,
+    hasSafetyChecker,
+    safetyChecker: checker && safetyChecker(source, checker),
   };
 }
 
@@ -271,15 +293,4 @@ function decided(component: Component, part: Part, { value, from }: Decided<Comp
     computes: computesOf(part, value),
     computesFrom: ours ? from : 'its graph',
   };
-}
-
-function defaultScheduler(config: SchedulerConfig): SchedulerName {
-  try {
-    return schedulerForClass(String(config._class_name), config);
-  } catch (error) {
-    if (!(error instanceof UnsupportedSchedulerError)) throw error;
-    throw new ModelFolderError(
-      `${error.message}; name another one in img2img.json: {"defaults": {"scheduler": "${fittingSchedulers(config)[0]}"}}`,
-    );
-  }
 }

@@ -1,5 +1,6 @@
 // scheduler/scheduler_config.json, so that no schedule can be made of it that is absurd or costs without bound.
 
+import type { ScheduleKind } from '../../model-facts.js';
 import type { ModelSource } from '../checkpoint/model-source.js';
 import { createSchedule, type SchedulerName } from '../schedulers/index.js';
 import { type SchedulerConfig, trainTimesteps, UnsupportedSchedulerError } from '../schedulers/schedule.js';
@@ -41,11 +42,11 @@ function inOrder(config: SchedulerConfig, lower: Bound, upper: Bound): void {
 export function checkDefaults(
   defaults: { readonly steps: number; readonly scheduler: SchedulerName },
   config: SchedulerConfig,
-  latentConsistency: boolean,
+  kind: ScheduleKind,
 ): void {
   const failures = [1, 0.5].map((strength) => {
     try {
-      createSchedule({ ...defaults, strength }, config, latentConsistency);
+      createSchedule({ ...defaults, strength }, config, kind);
       return undefined;
     } catch (error) {
       if (error instanceof UnsupportedSchedulerError) return error.message;

@@ -100,6 +100,7 @@ const settings = {
     {
       steps: count(1000),
       guidance: Type.Number({ minimum: 0, maximum: 30 }),
+      image_guidance: Type.Number({ minimum: 0, maximum: 30 }),
       scheduler: Type.Enum(schedulerNames, { type: 'string' }),
     },
     closed,

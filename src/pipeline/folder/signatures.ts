@@ -23,6 +23,7 @@ const known: Readonly<Record<Component, { required: readonly (readonly string[])
   vae_encoder: { required: [aliases.starter], optional: [] },
   vae_decoder: { required: [aliases.latents], optional: [] },
   tiny_decoder: { required: [aliases.latents], optional: [] },
+  safety_checker: { required: [['clip_input']], optional: ['images'] },
 };
 
 const typeNames: Readonly<Record<number, string>> = {

@@ -3,7 +3,6 @@
 import type { ModelSource, TokenizerSource } from '../checkpoint/model-source.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { number } from './configs.js';
-import type { Family } from './family.js';
 import { ModelFolderError } from './model-folder-error.js';
 import { PartConfig } from './schemas.js';
 
@@ -22,43 +21,61 @@ export interface TextEncoderFacts {
   readonly pooled: string | undefined;
 }
 
+export type TextOutputs = Pick<TextEncoderFacts, 'output' | 'negativeOutput' | 'pooled'>;
+
+/** Of a text encoder. */
+interface Outputs {
+  readonly names: readonly string[];
+  /** Where its config says how many there are. */
+  readonly layers: number | undefined;
+}
+
 /**
- * Which of a text encoder's outputs the pipeline takes: SD the last hidden state, SDXL the one before it, without the final norm.
+ * Which of a text encoder's outputs a family takes.
  * @param clipSkip further layers to leave out for the prompt; only graphs that give their hidden states can
+ * @throws ModelFolderError where there is no such output
  */
+export type ChooseTextOutputs = (component: TextEncoder, outputs: Outputs, clipSkip: number) => TextOutputs;
+
+/** With the final norm, as the graph ends. */
+export const lastHiddenState: ChooseTextOutputs = (_component, { names }, clipSkip) => {
+  if (clipSkip > 0) {
+    throw new ModelFolderError(
+      `img2img.json asks for clip_skip ${clipSkip}, which a Stable Diffusion text encoder cannot do: its graph ends with the final norm`,
+    );
+  }
+  const output = ['last_hidden_state', 'text_embeddings'].find((name) => names.includes(name)) ?? names[0]!;
+  return { output, negativeOutput: output, pooled: undefined };
+};
+
+/** Without the final norm; and of the second encoder the pooled embedding. */
+export const hiddenStateBeforeLast: ChooseTextOutputs = (component, { names, layers }, clipSkip) => {
+  const hidden = names.filter((name) => /^hidden_states\.\d+$/.test(name));
+  const last = (layers ?? hidden.length - 1) - 1;
+  const output = `hidden_states.${last - clipSkip}`;
+  if (!hidden.includes(output)) {
+    throw new ModelFolderError(`${component} has no output ${output}; export it with its hidden states`);
+  }
+  const pooled = component === 'text_encoder_2' ? names.find((name) => name === 'text_embeds') : undefined;
+  if (component === 'text_encoder_2' && !pooled) throw new ModelFolderError('text_encoder_2 has no output text_embeds');
+  return { output, negativeOutput: `hidden_states.${last}`, pooled };
+};
+
+/** @throws ModelFolderError */
 export function textEncoderFacts(
   source: ModelSource,
   component: TextEncoder,
   facts: GraphFacts,
-  { architecture }: Family,
+  choose: ChooseTextOutputs,
   clipSkip: number,
 ): TextEncoderFacts {
   const config = source.json(`${component}/config.json`, PartConfig, {});
-  const outputs = [...facts.outputs.keys()];
-  const hidden = outputs.filter((name) => /^hidden_states\.\d+$/.test(name));
   const tokenizer = component === 'text_encoder' ? 'tokenizer' : 'tokenizer_2';
-  const shared = {
+  return {
     component,
     tokenizer,
     tokenizerSource: source.tokenizer(tokenizer),
     maxTokens: number(config.max_position_embeddings) ?? 77, // CLIP
-  } as const;
-  if (architecture === 'sd') {
-    if (clipSkip > 0) {
-      throw new ModelFolderError(
-        `img2img.json asks for clip_skip ${clipSkip}, which a Stable Diffusion text encoder cannot do: its graph ends with the final norm`,
-      );
-    }
-    const named = ['last_hidden_state', 'text_embeddings'].find((name) => outputs.includes(name));
-    const output = named ?? outputs[0]!;
-    return { ...shared, output, negativeOutput: output, pooled: undefined };
-  }
-  const layers = number(config.num_hidden_layers) ?? hidden.length - 1;
-  const output = `hidden_states.${layers - 1 - clipSkip}`;
-  if (!hidden.includes(output)) {
-    throw new ModelFolderError(`${component} has no output ${output}; export it with its hidden states`);
-  }
-  const pooled = component === 'text_encoder_2' ? outputs.find((name) => name === 'text_embeds') : undefined;
-  if (component === 'text_encoder_2' && !pooled) throw new ModelFolderError('text_encoder_2 has no output text_embeds');
-  return { ...shared, output, negativeOutput: `hidden_states.${layers - 1}`, pooled };
+    ...choose(component, { names: [...facts.outputs.keys()], layers: number(config.num_hidden_layers) }, clipSkip),
+  };
 }

@@ -22,6 +22,7 @@ export function halvings(config: Json, facts: GraphFacts): number {
 /**
  * What the settings say, else what the graph and its config do: SD's UNets halve sides three times, SDXL's twice. Where nothing
  * names sizes, every multiple from 64 pixels, or from the native side where that is smaller, to twice the native side.
+ * @param sampleSize of the family, where the config names none
  * @throws ModelFolderError for sides that are too large or contradict each other
  */
 export function sizeRange(
@@ -29,7 +30,7 @@ export function sizeRange(
   facts: GraphFacts,
   config: Json,
   vaeScale: number,
-  architecture: string,
+  sampleSize: number,
 ): SizeRange {
   const [, , height, width] = facts.inputs.get('sample')?.shape ?? [];
   if (typeof height === 'number' || typeof width === 'number') {
@@ -41,8 +42,7 @@ export function sizeRange(
     const fixed = Number(height) * vaeScale;
     return checked({ native: fixed, multiple: fixed, min: fixed, max: fixed }, vaeScale);
   }
-  const sampleSize = number(config.sample_size) ?? (architecture === 'sdxl' ? 128 : 64);
-  const native = settings.native ?? sampleSize * vaeScale;
+  const native = settings.native ?? (number(config.sample_size) ?? sampleSize) * vaeScale;
   const multiple = settings.multiple ?? vaeScale * 2 ** halvings(config, facts);
   const min = settings.min ?? Math.max(1, Math.ceil(Math.min(smallestSide, native) / multiple)) * multiple;
   const max = settings.max ?? Math.max(native, Math.floor((2 * native) / multiple) * multiple);
@@ -78,14 +78,18 @@ export function latentChannels(facts: GraphFacts, config: Json): number {
   return typeof channels === 'number' ? channels : (number(config.out_channels) ?? 4);
 }
 
-/** @throws ModelFolderError for UNets that want something else beside the latents, as InstructPix2Pix' does */
-export function inpaints(facts: GraphFacts, config: Json): boolean {
+/**
+ * What a UNet takes beside the latents, by its channels: for inpainting a mask and the latents of what is left of the starter, for
+ * edits the starter's latents.
+ * @throws ModelFolderError for UNets that want something else
+ */
+export function besideLatents(facts: GraphFacts, config: Json): 'nothing' | 'masked starter' | 'starter' {
   const channels = number(facts.inputs.get('sample')?.shape?.[1]) ?? number(config.in_channels);
   const latents = latentChannels(facts, config);
-  if (channels === undefined || channels === latents) return false;
-  if (channels === 2 * latents + 1) return true;
-  const what = channels === 2 * latents ? ', as InstructPix2Pix does' : '';
+  if (channels === undefined || channels === latents) return 'nothing';
+  if (channels === 2 * latents + 1) return 'masked starter';
+  if (channels === 2 * latents) return 'starter';
   throw new ModelFolderError(
-    `unet takes ${channels} channels${what}, which is not supported (supported: ${latents}, and ${2 * latents + 1} for inpainting)`,
+    `unet takes ${channels} channels, which is not supported (supported: ${latents}, ${2 * latents + 1} for inpainting, and ${2 * latents} for InstructPix2Pix)`,
   );
 }

@@ -3,20 +3,14 @@
 import type { ComputingPrecision } from '../../model-facts.js';
 import { dataTypes } from '../onnx/graph-file.js';
 import { tokenInputs } from '../onnx/patch.js';
-import { attention } from './attention.js';
+import { type ClipLayerConfig, clipLayer } from './clip-layer.js';
 import type { Value, WrittenGraph } from './graph-writer.js';
-import { type Activation, Layers } from './layers.js';
+import { Layers } from './layers.js';
 import type { Weights } from './weights.js';
 
-export interface ClipTextConfig {
+export interface ClipTextConfig extends ClipLayerConfig {
   readonly vocabulary: number;
-  readonly tokens: number;
-  readonly width: number;
-  readonly innerWidth: number;
   readonly layers: number;
-  readonly heads: number;
-  readonly activation: Activation;
-  readonly epsilon: number;
   /** The token whose place is pooled; undefined for the one of the highest id, as the first models have it. */
   readonly endToken: number | undefined;
   /** Width of the projection, where there is one. */
@@ -56,7 +50,7 @@ export function writeClipText(
   let h = g.node('Reshape', [embedded, g.integers([-1, width])]);
   const hidden = [h];
   for (let i = 0; i < layers; i++) {
-    h = layer(g, h, `text_model.encoder.layers.${i}`, config, rows, mask);
+    h = clipLayer(g, h, `text_model.encoder.layers.${i}`, config, rows, mask);
     hidden.push(h);
   }
   const last = g.layerNorm(h, 'text_model.final_layer_norm', width, epsilon);
@@ -70,30 +64,6 @@ export function writeClipText(
   for (const [i, each] of hidden.entries()) g.output(`hidden_states.${i}`, inRows(each), hiddenShape);
   weights.checkAllUsed(/position_ids$|^logit_scale$/);
   return g.finish(0);
-}
-
-function layer(
-  g: Layers,
-  x: Value,
-  name: string,
-  { width, innerWidth, heads, tokens, activation, epsilon }: ClipTextConfig,
-  rows: Value,
-  mask: Value,
-): Value {
-  const own = g.layerNorm(x, `${name}.layer_norm1`, width, epsilon);
-  const [q, k, v] = ['q_proj', 'k_proj', 'v_proj'].map((which) =>
-    g.inRows(g.tokenLinear(own, `${name}.self_attn.${which}`, width, width), rows, [tokens, width]),
-  );
-  const mixed = attention(g, q!, k!, v!, { heads, width }, mask);
-  const flat = g.node('Reshape', [mixed, g.integers([-1, width])]);
-  const h = g.add(x, g.tokenLinear(flat, `${name}.self_attn.out_proj`, width, width));
-  const inner = g.tokenLinear(
-    g.layerNorm(h, `${name}.layer_norm2`, width, epsilon),
-    `${name}.mlp.fc1`,
-    width,
-    innerWidth,
-  );
-  return g.add(h, g.tokenLinear(g.activation(inner, activation), `${name}.mlp.fc2`, innerWidth, width));
 }
 
 /** The state at the end token, [batch, width]: the first of them where there are several. */

@@ -75,8 +75,14 @@ export class GraphWriter {
   private readonly outputs: ValueInfo[] = [];
   private names = 0;
 
-  /** @param precision that it computes in; whatever it does, it takes and gives float32 */
-  constructor(readonly precision: ComputingPrecision = 'fp32') {}
+  /**
+   * @param precision that it computes in; whatever it does, it takes and gives float32
+   * @param prefix of the names of its values, where it becomes a part of another graph
+   */
+  constructor(
+    readonly precision: ComputingPrecision = 'fp32',
+    private readonly prefix = '',
+  ) {}
 
   /** In `dataTypes`. */
   private get computes(): number {
@@ -108,7 +114,7 @@ export class GraphWriter {
 
   /** A node with one output. @param inputs '' for one that is left out */
   node(opType: string, inputs: readonly Value[], attributes: Readonly<Record<string, Attribute>> = {}): Value {
-    const output = `v${this.names++}`;
+    const output = `${this.prefix}v${this.names++}`;
     this.nodes.push(encodedNode(opType, inputs, [output], attributes));
     return output;
   }
@@ -140,7 +146,7 @@ export class GraphWriter {
   ): Value {
     const raw = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     const key = `${dataType} ${dims} ${Buffer.from(raw).toString('latin1')}`;
-    const name = this.known.get(key) ?? `c${this.known.size}`;
+    const name = this.known.get(key) ?? `${this.prefix}c${this.known.size}`;
     if (!this.known.has(key)) {
       this.known.set(key, name);
       this.constants.push(bytesField(5, encodeMessage([...tensorHead(name, dataType, dims), bytesField(9, raw)])));
@@ -166,9 +172,9 @@ export class GraphWriter {
 
   /** @param halvings how often the graph halves its picture's sides */
   finish(halvings: number): WrittenGraph {
-    const files = [...new Set([...this.weights.values()].map(({ file }) => file))];
+    const { files } = this;
     const folder = commonFolder(files);
-    const bytes = this.encoded(({ file, offset }) => [relative(folder, file).split(sep).join('/'), offset]);
+    const bytes = this.encoded(below(folder));
     const byName = (values: readonly ValueInfo[]) => new Map(values.map((value) => [value.name, value]));
     const facts = {
       inputs: byName(this.inputs),
@@ -190,6 +196,16 @@ export class GraphWriter {
     };
   }
 
+  /** What its weights lie in. */
+  get files(): string[] {
+    return [...new Set([...this.weights.values()].map(({ file }) => file))];
+  }
+
+  /** Its nodes and what they take, as fields of another graph. @param folder that holds the files of its weights */
+  fragment(folder: string): { readonly nodes: readonly Field[]; readonly initializers: readonly Field[] } {
+    return { nodes: this.nodes, initializers: [...this.constants, ...this.initializers(below(folder))] };
+  }
+
   private gathered(location: string): GatheredGraph {
     const weights: { from: TensorPlace; at: number }[] = [];
     let end = 0;
@@ -202,18 +218,20 @@ export class GraphWriter {
     return { bytes, weights, weightBytes: end };
   }
 
-  /** @param locate where a weight is found: a file, and the offset in it */
-  private encoded(locate: (place: TensorPlace) => readonly [location: string, offset: number]): Uint8Array {
-    const initializers = [...this.weights].map(([name, tensor]) => {
+  private initializers(locate: Locate): Field[] {
+    return [...this.weights].map(([name, tensor]) => {
       const [location, offset] = locate(tensor);
       const place = externalData({ location, offset: String(offset), length: String(tensor.length) });
       return bytesField(5, encodeMessage([...tensorHead(name, weightTypes[tensor.dtype]!, tensor.shape), ...place]));
     });
+  }
+
+  private encoded(locate: Locate): Uint8Array {
     const graph = [
       ...this.nodes,
       bytesField(2, 'img2img'),
       ...this.constants,
-      ...initializers,
+      ...this.initializers(locate),
       ...this.inputs.map((each) => bytesField(11, encodeValueInfo(each))),
       ...this.outputs.map((each) => bytesField(12, encodeValueInfo(each))),
     ];
@@ -226,6 +244,13 @@ export class GraphWriter {
     ]);
   }
 }
+
+/** Where a weight is found: a file, and the offset in it. */
+type Locate = (place: TensorPlace) => readonly [location: string, offset: number];
+
+const below =
+  (folder: string): Locate =>
+  ({ file, offset }) => [relative(folder, file).split(sep).join('/'), offset];
 
 /** TensorProto: dims, data_type, name. */
 const tensorHead = (name: string, dataType: number, dims: readonly number[]): Field[] => [
@@ -246,7 +271,7 @@ function encodedNode(
 }
 
 /** Shards may lie behind links, each in a folder of its own. */
-function commonFolder(files: readonly string[]): string {
+export function commonFolder(files: readonly string[]): string {
   const [first = [], ...others] = files.map((file) => dirname(file).split(sep));
   const length = others.reduce((least, parts) => {
     const different = first.findIndex((part, i) => part !== parts[i]);

@@ -3,6 +3,7 @@
 import type { LoraFamily } from '../../model-facts.js';
 import type { ModelFolder } from '../folder/model-folder.js';
 import type { LoraFile } from './lora-file.js';
+import { tensorsOf } from './match.js';
 
 /** Width of the prompt's embeddings that the UNet attends to. */
 const byContextWidth: Readonly<Record<number, LoraFamily>> = {
@@ -20,10 +21,10 @@ export function familyOfLora({ modules }: Pick<LoraFile, 'modules'>): LoraFamily
   return modules.some(({ part }) => part === 'text_encoder_2') ? 'sdxl' : 'unknown';
 }
 
-/** undefined where the graph is not ours to write. */
+/** undefined where an exported UNet does not tell which weight belongs to which module. */
 export function familyForLoras({ graphs, family, kind }: ModelFolder): LoraFamily | undefined {
-  if (typeof graphs.unet !== 'object') return undefined;
+  const keys = [...(tensorsOf({ graphs }).unet ?? [])].find(([name]) => name.endsWith('.attn2.to_k.weight'))?.[1];
+  if (typeof graphs.unet === 'string' && !keys) return undefined;
   if (family.architecture === 'sdxl') return kind === 'sdxl-refiner' ? 'sdxl-refiner' : 'sdxl';
-  const keys = [...graphs.unet.tensors].find(([name]) => name.endsWith('.attn2.to_k.weight'))?.[1];
   return keys?.shape[1] === 1024 ? 'sd2' : 'sd1';
 }

@@ -1,7 +1,10 @@
-// A model with LoRAs: its graphs written again with changed weights. What no LoRA touches stays the model's own graph.
+// A model with LoRAs: its graphs with changed weights, written again where they are ours. What no LoRA touches stays the model's own.
 
+import type { WrittenPart } from '../checkpoint/written-part.js';
 import type { ModelFolder } from '../folder/model-folder.js';
 import type { WeightChange, WeightChanges } from '../graphs/low-rank.js';
+import type { ChangedGraph } from '../onnx/sessions.js';
+import { changedExport } from './exported-graph.js';
 import { type LoraPart, loraParts } from './keys.js';
 import type { LoraFile } from './lora-file.js';
 import { matchLora, naming, tensorsOf } from './match.js';
@@ -13,7 +16,10 @@ export interface ScaledLora {
 }
 
 export interface Folded {
+  /** With those of its graphs that are ours, changed. */
   readonly folder: ModelFolder;
+  /** What is loaded in the place of the model's own graphs. */
+  readonly graphs: Readonly<Partial<Record<LoraPart, WrittenPart | ChangedGraph>>>;
   /** Keys of all its LoRAs that the model has no place for. */
   readonly unusedKeys: number;
 }
@@ -40,7 +46,10 @@ export function fold(folder: ModelFolder, loras: readonly ScaledLora[]): Folded 
   const changed = loraParts.flatMap((part) => {
     const graph = folder.graphs[part];
     const changes: WeightChanges = all[part] ?? new Map();
-    return typeof graph === 'object' && changes.size > 0 ? [[part, graph.with(changes)]] : [];
+    if (graph === undefined || changes.size === 0) return [];
+    return [[part, typeof graph === 'object' ? graph.with(changes) : changedExport(graph, changes)]];
   });
-  return { folder: { ...folder, graphs: { ...folder.graphs, ...Object.fromEntries(changed) } }, unusedKeys };
+  const graphs: Folded['graphs'] = Object.fromEntries(changed);
+  const written = Object.entries(graphs).filter(([, graph]) => 'tensors' in graph);
+  return { folder: { ...folder, graphs: { ...folder.graphs, ...Object.fromEntries(written) } }, graphs, unusedKeys };
 }

@@ -14,7 +14,10 @@ export type Role =
   | 'hada_w2_a'
   | 'hada_w2_b'
   | 'hada_t1'
-  | 'hada_t2';
+  | 'hada_t2'
+  | (typeof lokrRoles)[number];
+
+const lokrRoles = ['lokr_w1', 'lokr_w1_a', 'lokr_w1_b', 'lokr_w2', 'lokr_w2_a', 'lokr_w2_b', 'lokr_t2'] as const;
 
 export interface LoraKey {
   readonly part: LoraPart;
@@ -31,7 +34,7 @@ const ends: readonly (readonly [end: RegExp, role: Role])[] = [
   [/(?:\.lora|_lora|\.lora_linear_layer)\.up\.weight$/, 'up'],
   [/\.lora_mid\.weight$/, 'mid'],
   [/\.alpha$/, 'alpha'],
-  ...(['hada_w1_a', 'hada_w1_b', 'hada_w2_a', 'hada_w2_b', 'hada_t1', 'hada_t2'] as const).map(
+  ...(['hada_w1_a', 'hada_w1_b', 'hada_w2_a', 'hada_w2_b', 'hada_t1', 'hada_t2', ...lokrRoles] as const).map(
     (role): [RegExp, Role] => [new RegExp(`\\.${role}$`), role],
   ),
 ];
@@ -50,9 +53,8 @@ const starts: readonly (readonly [start: string, part: LoraPart])[] = [
 
 /** Keys of formulas that are not computed here: a file that has one is refused whole, since without it the rest is another change. */
 const refused: readonly (readonly [key: RegExp, sentence: string])[] = [
-  [/\.lokr_/, 'it is a LoKr, which is not supported (supported: LoRA, LoCon, LoHa)'],
-  [/\.(dora_scale|lora_magnitude_vector)/, 'it is a DoRA, which is not supported (supported: LoRA, LoCon, LoHa)'],
-  [/\.oft_|\.boft_/, 'it is an OFT, which is not supported (supported: LoRA, LoCon, LoHa)'],
+  [/\.(dora_scale|lora_magnitude_vector)/, 'it is a DoRA, which is not supported (supported: LoRA, LoCon, LoHa, LoKr)'],
+  [/\.oft_|\.boft_/, 'it is an OFT, which is not supported (supported: LoRA, LoCon, LoHa, LoKr)'],
   [/(double|single)_?blocks?[._]/, 'it is for Flux models, which are not supported'],
   [
     /joint_?blocks?[._]|^(lora_)?transformer[._]/,

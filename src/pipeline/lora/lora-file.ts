@@ -4,7 +4,7 @@
 import { basename, dirname } from 'node:path';
 import { checkFile } from '../folder/files.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
-import type { Factors } from '../graphs/low-rank.js';
+import type { Factors, Side, WeightChange } from '../graphs/low-rank.js';
 import { floats } from '../graphs/weights.js';
 import { readHeader, type SafetensorsHeader, type TensorPlace } from '../safetensors/header.js';
 import { type AdapterAlphas, adapterAlphas } from './adapter-metadata.js';
@@ -17,6 +17,7 @@ export interface LoraModule {
   /** Its path in the file's words, dots as underscores. */
   readonly name: string;
   readonly factors: readonly Factors[];
+  readonly kronecker?: WeightChange['kronecker'];
   readonly rank: number;
   /** A scalar in the file; its metadata may say it instead. */
   readonly alpha: TensorPlace | undefined;
@@ -64,13 +65,13 @@ export function loraOf({ tensors, metadata }: SafetensorsHeader): LoraFile {
     else if (group) group.roles.set(parsed.role, place);
     else grouped.set(id!, { part: parsed.part, name: parsed.module, roles: new Map([[parsed.role, place]]) });
   }
-  if (grouped.size === 0) throw new ModelFolderError('it holds no LoRA that is known (known: LoRA, LoCon, LoHa)');
+  if (grouped.size === 0) throw new ModelFolderError('it holds no LoRA that is known (known: LoRA, LoCon, LoHa, LoKr)');
   const modules = [...grouped.values()].map(({ part, name, roles }) => ({ part, name, ...moduleOf(name, roles) }));
   return { modules, otherKeys, keys: tensors.size, metadata, alphas: adapterAlphas(metadata) };
 }
 
 function moduleOf(name: string, roles: ReadonlyMap<Role, TensorPlace>): Omit<LoraModule, 'part' | 'name'> {
-  const fail = (what: string): never => {
+  const fail: Fail = (what) => {
     throw new ModelFolderError(`its module ${name.slice(0, 100)} ${what}`);
   };
   const take = (role: Role) => {
@@ -80,6 +81,7 @@ function moduleOf(name: string, roles: ReadonlyMap<Role, TensorPlace>): Omit<Lor
     return place;
   };
   const core = (role: Role) => (roles.has(role) ? { core: take(role) } : {});
+  if (roles.has('lokr_w1') || roles.has('lokr_w1_a')) return lokrOf(roles, take, fail);
   const loha = roles.has('hada_w1_a');
   const factors: Factors[] = loha
     ? ([1, 2] as const).map((i) => {
@@ -89,15 +91,40 @@ function moduleOf(name: string, roles: ReadonlyMap<Role, TensorPlace>): Omit<Lor
       })
     : [{ up: take('up'), down: take('down'), ...core('mid') }];
   const used = loha ? 4 + 2 * Number(roles.has('hada_t1')) : 2 + Number(roles.has('mid'));
-  const alpha = roles.get('alpha');
-  if (roles.size !== used + Number(alpha !== undefined)) fail(`has tensors that do not belong together`);
   for (const each of factors) checkRank(each, fail);
-  if (alpha && alpha.shape.reduce((a, b) => a * b, 1) !== 1) fail(`has an alpha of shape [${alpha.shape}]`);
-  if (alpha && !floats.includes(alpha.dtype)) fail(`has an alpha of ${alpha.dtype}`);
-  return { factors, rank: factors[0]!.down.shape[0]!, alpha, keys: roles.size };
+  return { factors, rank: factors[0]!.down.shape[0]!, alpha: alphaOf(roles, used, fail), keys: roles.size };
 }
 
-function checkRank({ up, upTransposed, down, core }: Factors, fail: (what: string) => never): void {
+type Fail = (what: string) => never;
+
+/** @param used of the roles, without alpha: there must be no other */
+function alphaOf(roles: ReadonlyMap<Role, TensorPlace>, used: number, fail: Fail): TensorPlace | undefined {
+  const alpha = roles.get('alpha');
+  if (roles.size !== used + Number(alpha !== undefined)) fail(`has tensors that do not belong together`);
+  if (alpha && alpha.shape.reduce((a, b) => a * b, 1) !== 1) fail(`has an alpha of shape [${alpha.shape}]`);
+  if (alpha && !floats.includes(alpha.dtype)) fail(`has an alpha of ${alpha.dtype}`);
+  return alpha;
+}
+
+/** Each side is whole or in factors, the second one's perhaps with a core. Where both are whole, there is no rank and alpha says nothing. */
+function lokrOf(roles: ReadonlyMap<Role, TensorPlace>, take: (role: Role) => TensorPlace, fail: Fail) {
+  const side = (i: 1 | 2): Side => {
+    if (roles.has(`lokr_w${i}`)) return { whole: take(`lokr_w${i}`) };
+    const pair = { up: take(`lokr_w${i}_a`), down: take(`lokr_w${i}_b`) };
+    const tuckered = i === 2 && roles.has('lokr_t2');
+    const factors = tuckered ? { ...pair, core: take('lokr_t2'), upTransposed: true } : pair;
+    checkRank(factors, fail);
+    return factors;
+  };
+  const kronecker = [side(1), side(2)] as const;
+  const pairs = kronecker.filter((each) => !('whole' in each)) as Factors[];
+  const cores = pairs.filter(({ core }) => core).length;
+  const alpha = alphaOf(roles, kronecker.length + pairs.length + cores, fail);
+  const rank = pairs[0]?.down.shape[0];
+  return { factors: [], kronecker, rank: rank ?? 1, alpha: rank && alpha ? alpha : undefined, keys: roles.size };
+}
+
+function checkRank({ up, upTransposed, down, core }: Factors, fail: Fail): void {
   const rank = down.shape[0]!;
   if (!(rank >= 1 && rank <= loraLimits.rank)) fail(`has the rank ${rank}; it must be from 1 to ${loraLimits.rank}`);
   if (up.shape[upTransposed ? 0 : 1] !== rank)

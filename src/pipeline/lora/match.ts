@@ -2,19 +2,19 @@
 // refused then, as one for another model.
 
 import { closeSync, openSync } from 'node:fs';
-import type { Tensors } from '../checkpoint/written-part.js';
 import type { ModelFolder } from '../folder/model-folder.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
-import type { Factors, WeightChange } from '../graphs/low-rank.js';
+import { type Factors, sidesOf, type WeightChange } from '../graphs/low-rank.js';
 import { numbersOf } from '../safetensors/numbers.js';
+import { exportedWeights } from './exported-graph.js';
 import { type LoraPart, loraParts } from './keys.js';
 import type { LoraFile, LoraModule } from './lora-file.js';
-import { weightsByModule } from './module-names.js';
+import { type Shapes, weightsByModule } from './module-names.js';
 
 /** A file of which less has a place in the model is for another one. */
 const leastMatched = 0.9;
 
-export type PartTensors = Readonly<Partial<Record<LoraPart, Tensors>>>;
+export type PartTensors = Readonly<Partial<Record<LoraPart, Shapes>>>;
 
 export interface Matched {
   readonly changes: Readonly<Partial<Record<LoraPart, ReadonlyMap<string, WeightChange>>>>;
@@ -22,12 +22,13 @@ export interface Matched {
   readonly unusedKeys: number;
 }
 
-/** Of the graphs that we write. */
+/** Of the graphs that we write, and of exported ones as far as they tell. */
 export function tensorsOf({ graphs }: Pick<ModelFolder, 'graphs'>): PartTensors {
   return Object.fromEntries(
     loraParts.flatMap((part) => {
       const graph = graphs[part];
-      return typeof graph === 'object' ? [[part, graph.tensors]] : [];
+      if (graph === undefined) return [];
+      return [[part, typeof graph === 'object' ? graph.tensors : exportedWeights(graph)]];
     }),
   );
 }
@@ -52,7 +53,9 @@ export function matchLora(file: LoraFile, parts: PartTensors, scale: number): Ma
     if (weight === undefined || own.has(weight)) continue;
     const shape = tensors.get(weight)!.shape;
     for (const each of module.factors) checkShape(module, each, weight, shape);
-    own.set(weight, { scale: scale * strengthOf(file, module), factors: module.factors });
+    if (module.kronecker) checkSides(module, module.kronecker, weight, shape);
+    const { factors, kronecker } = module;
+    own.set(weight, { scale: scale * strengthOf(file, module), factors, ...(kronecker && { kronecker }) });
     used += module.keys;
   }
   if (used < leastMatched * file.keys) {
@@ -87,6 +90,22 @@ function scalarOf(alpha: NonNullable<LoraModule['alpha']>): number {
   } finally {
     closeSync(descriptor);
   }
+}
+
+/** Sides of a Kronecker product multiply to the weight's, and the second has its kernel. */
+function checkSides(
+  { name }: LoraModule,
+  [left, right]: NonNullable<LoraModule['kronecker']>,
+  weight: string,
+  shape: readonly number[],
+) {
+  const count = (sides: readonly number[]) => sides.reduce((a, b) => a * b, 1);
+  const [[a, b], [c, d]] = [sidesOf(left), sidesOf(right)];
+  const kernel = count(shape.slice(2));
+  if (a * c === shape[0] && b * d === count(shape.slice(1)) && d % kernel === 0) return;
+  throw new ModelFolderError(
+    `its module ${name.slice(0, 100)} changes a weight of ${a * c} x ${b * d} numbers, and ${weight} of the model is [${shape}]`,
+  );
 }
 
 /** The products must have the weight's shape; sides of 1 do not count, as a 1 x 1 convolution is a linear layer. */

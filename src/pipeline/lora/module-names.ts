@@ -1,12 +1,14 @@
 // What trainers call the modules of a model: diffusers' paths with underscores, or the original layout's.
 
-import type { Tensors } from '../checkpoint/written-part.js';
 import { flattened, type LoraPart } from './keys.js';
+
+/** Of a part's weights, by the names that diffusers gives them. */
+export type Shapes = ReadonlyMap<string, { readonly shape: readonly number[] }>;
 
 const weightEnd = '.weight';
 
 /** Every name of a module -> its weight, for the weights that can be changed: matrices and convolutions. */
-export function weightsByModule(part: LoraPart, tensors: Tensors): ReadonlyMap<string, string> {
+export function weightsByModule(part: LoraPart, tensors: Shapes): ReadonlyMap<string, string> {
   const names = new Map<string, string>();
   const weights = [...tensors].flatMap(([name, { shape }]) =>
     name.endsWith(weightEnd) && shape.length >= 2 && !name.includes('embeddings.')
@@ -37,7 +39,7 @@ const resnetNames: Readonly<Record<string, string>> = {
 };
 
 /** diffusers' name of a UNet's module -> the original layout's, which numbers its blocks through (checkpoint/original-layout has the way back). */
-function originalNames(tensors: Tensors): (module: string) => string | undefined {
+function originalNames(tensors: Shapes): (module: string) => string | undefined {
   const resnets = new Set(
     [...tensors.keys()].flatMap((name) => /^down_blocks\.0\.resnets\.(\d+)\./.exec(name)?.[1] ?? []),
   );

@@ -61,6 +61,9 @@ export interface Initializer {
 }
 
 export class GraphFile {
+  /** Initializers that say by themselves where they are. */
+  private readonly added: Field[] = [];
+
   private constructor(
     private readonly file: number,
     private readonly modelFields: Field[],
@@ -127,6 +130,17 @@ export class GraphFile {
     for (const { number, bytes } of this.otherGraphFields) if (number === graph.initializer) yield initializer(bytes);
   }
 
+  /** What an exporter called a node; '' for none. */
+  nameOf({ rest }: GraphNode): string {
+    return textOf(rest, node.name);
+  }
+
+  /** Before all nodes that are there. @param nodes and initializers: as fields of a graph */
+  add(nodes: readonly Field[], initializers: readonly Field[]): void {
+    this.nodes.unshift(...nodes.map(({ bytes }) => decodeNode(read(bytes))));
+    this.added.push(...initializers);
+  }
+
   /** Shapes of inner values, which a change of an input's shape would contradict. */
   dropInnerShapes(): void {
     const kept = this.otherGraphFields.filter(({ number }) => number !== graph.valueInfo);
@@ -139,26 +153,34 @@ export class GraphFile {
    * @param locate says where what is named by a path beside this file is found from the new one's folder of weights
    */
   write(path: string, weights?: string, locate = (location: string) => location): void {
-    const parts = [
+    const file = openSync(path, 'w', 0o600);
+    try {
+      for (const part of this.parts(weights, locate)) copy(part, file);
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  /** The same in memory. @throws RangeError for what takes too much of it */
+  bytes(weights: string, locate: (location: string) => string): Uint8Array {
+    return Buffer.concat(this.parts(weights, locate).map((part) => read(part)));
+  }
+
+  /** One after another, they are the file. */
+  private parts(weights: string | undefined, locate: (location: string) => string): Bytes[] {
+    const own = [
       ...this.nodes.map((each) => bytesField(graph.node, encodeNode(each))),
       ...this.otherGraphFields.map((field) =>
         weights !== undefined && field.number === graph.initializer ? referring(field, weights, locate) : field,
       ),
+      ...this.added,
       ...this.inputs.map((each) => bytesField(graph.input, encodeValueInfo(each))),
       ...this.outputs.map((each) => bytesField(graph.output, encodeValueInfo(each))),
     ].flatMap(encodeField);
-    const size = parts.reduce((sum, part) => sum + lengthOf(part), 0);
-    const file = openSync(path, 'w', 0o600);
-    try {
-      for (const part of this.modelFields.flatMap(encodeField)) copy(part, file);
-      // The graph's own tag and length, without holding it in memory.
-      const [tag] = encodeField(bytesField(model.graph, ''));
-      copy(tag!, file);
-      copy(encodeField(varintField(0, size))[1]!, file);
-      for (const part of parts) copy(part, file);
-    } finally {
-      closeSync(file);
-    }
+    const size = own.reduce((sum, part) => sum + lengthOf(part), 0);
+    // The graph's own tag and length, without holding it in memory.
+    const [tag] = encodeField(bytesField(model.graph, ''));
+    return [...this.modelFields.flatMap(encodeField), tag!, encodeField(varintField(0, size))[1]!, ...own];
   }
 }
 
@@ -179,7 +201,7 @@ function copy(bytes: Bytes, target: number): void {
   }
 }
 
-function decodeNode(message: Uint8Array, budget: Budget): GraphNode {
+function decodeNode(message: Uint8Array, budget?: Budget): GraphNode {
   const decoded: GraphNode = { inputs: [], outputs: [], opType: '', domain: '', rest: [] };
   let domain = '';
   for (const field of fieldsOf(message, budget)) {
@@ -284,5 +306,8 @@ function initializer(message: Bytes): Initializer {
   const end = wholeNumber(entries.get('offset') ?? 0) + wholeNumber(length);
   return { name, dims, dataType, externalData: { location, end } };
 }
+
+/** Bytes of one number. @param dataType as in `dataTypes` */
+export const widthOf = (dataType: number): number => widths[dataType] ?? 1;
 
 const wholeNumber = (value: string | number) => (/^\d{1,15}$/.test(String(value)) ? Number(value) : Number.NaN);

@@ -2,10 +2,9 @@
 // Facts about onnxruntime-node 1.30 that decide its shape: run() blocks the process; extra feeds are ignored in silence,
 // so names are taken from the metadata; sessions must be released by hand; a float16 tensor has to hold a Uint16Array.
 
+import { dirname } from 'node:path';
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
-import type { GraphSource } from '../checkpoint/model-source.js';
 import type { Component } from '../folder/components.js';
-import type { ModelFolder } from '../folder/model-folder.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import { fromHalf, toHalf } from '../numbers/half.js';
 import { type PatchedGraph, type PatchName, patched } from './patch.js';
@@ -26,11 +25,14 @@ export interface Input {
   readonly dims: readonly number[];
 }
 
-/** A graph's output in float32. */
+/** A graph's output in float32; of truths 0 and 1. */
 export interface Output {
   readonly data: Float32Array;
   readonly dims: readonly number[];
 }
+
+/** These run once for a picture, and not at each step. */
+const oncePerPicture: readonly Component[] = ['vae_encoder', 'vae_decoder', 'safety_checker'];
 
 type Dtype = 'float32' | 'float16' | 'float64' | 'int64' | 'int32';
 interface InputMeta {
@@ -68,7 +70,7 @@ export class Session {
         interOpNumThreads: 1,
         graphOptimizationLevel: 'all',
         // An arena keeps what the largest picture took. A VAE takes most, and seldom runs: without one, it costs nothing measurable.
-        enableCpuMemArena: !component.startsWith('vae'),
+        enableCpuMemArena: !oncePerPicture.includes(component),
         logSeverityLevel: 3,
         extra: {
           session: {
@@ -129,16 +131,31 @@ export class Session {
   }
 }
 
+/** An exported graph whose weights are changed when it is loaded. */
+export interface ChangedGraph {
+  readonly path: string;
+  /** What its weights take. */
+  readonly weightBytes: number;
+  /** @param patched the graph as the device takes it */
+  over(patched: PatchedGraph): { readonly bytes: Uint8Array; readonly folder: string };
+}
+
+/** What a session is loaded from: a file, a graph in memory with the folder of its weights, or a file and what is changed of it. */
+export type Loadable = string | { readonly bytes: Uint8Array; readonly folder: string } | ChangedGraph;
+
 export type Sessions = Readonly<Record<'unet' | 'vae_encoder', Session> & Partial<Record<Component, Session>>>;
 
 /**
  * Loads a folder's graphs, patched where that gives a timestep per row, a seeded draw, places for textual inversions, or operators
  * that the CPU has.
  */
-export async function loadSessions({ graphs }: Pick<ModelFolder, 'graphs'>, device: DeviceOptions): Promise<Sessions> {
+export async function loadSessions(
+  { graphs }: { readonly graphs: Readonly<Partial<Record<Component, Loadable>>> },
+  device: DeviceOptions,
+): Promise<Sessions> {
   const loaded: Partial<Record<Component, Session>> = {};
   try {
-    for (const [component, graph] of Object.entries(graphs) as [Component, GraphSource][]) {
+    for (const [component, graph] of Object.entries(graphs) as [Component, Loadable][]) {
       const start = performance.now();
       loaded[component] = await loadSession(component, graph, device);
       loaded[component].loadMs = performance.now() - start;
@@ -150,10 +167,13 @@ export async function loadSessions({ graphs }: Pick<ModelFolder, 'graphs'>, devi
   }
 }
 
-function loadSession(component: Component, graph: GraphSource, device: DeviceOptions): Promise<Session> {
-  if (typeof graph !== 'string') return Session.load(component, graph.bytes, device, graph.folder);
-  const better = patchOf(component, graph, device);
-  return Session.load(component, better?.path ?? graph, device, better?.weightsFolder);
+function loadSession(component: Component, graph: Loadable, device: DeviceOptions): Promise<Session> {
+  if (typeof graph === 'object' && 'bytes' in graph) return Session.load(component, graph.bytes, device, graph.folder);
+  const path = typeof graph === 'string' ? graph : graph.path;
+  const better = patchOf(component, path, device);
+  if (typeof graph === 'string') return Session.load(component, better?.path ?? path, device, better?.weightsFolder);
+  const { bytes, folder } = graph.over(better ?? { path, weightsFolder: dirname(path) });
+  return Session.load(component, bytes, device, folder);
 }
 
 const exportersHabits: Readonly<Partial<Record<Component, PatchName>>> = {
@@ -206,6 +226,7 @@ function halfTensor(halves: Uint16Array, dims: readonly number[]): Tensor {
 
 function toFloats({ type, data }: Tensor): Float32Array {
   if (type === 'float32') return data as Float32Array;
+  if (type === 'bool') return Float32Array.from(data as Uint8Array);
   const { buffer, byteOffset, length } = data as Uint16Array;
   return fromHalf(new Uint16Array(buffer, byteOffset, length));
 }

@@ -1,5 +1,6 @@
 // A request's schedule: its scheduler, and how much of it runs.
 
+import type { ScheduleKind } from '../../model-facts.js';
 import { requireFit } from './classes.js';
 import { consistencyPlaces } from './consistency.js';
 import { type FlowRequest, shiftOf } from './flow-sigmas.js';
@@ -36,14 +37,16 @@ export interface Schedule {
 
 /**
  * @param config of the model folder; as in diffusers' `from_config`, it also serves a class that it was not written for
- * @param latentConsistency as in diffusers' LCM pipelines all steps run, over the part of the training grid that the strength leaves
+ * @param kind `consistency`: as in diffusers' LCM pipelines; `whole`: as at strength 1
  * @throws UnsupportedSchedulerError when the folder's config or the request asks for what cannot be
  */
 export function createSchedule(
-  { scheduler: name, steps, strength, flow }: ScheduleRequest,
+  { scheduler: name, steps, flow, ...request }: ScheduleRequest,
   config: SchedulerConfig,
-  latentConsistency = false,
+  kind: ScheduleKind = 'part',
 ): Schedule {
+  const latentConsistency = kind === 'consistency';
+  const strength = kind === 'whole' ? 1 : request.strength;
   if (latentConsistency && name !== 'lcm') {
     throw new UnsupportedSchedulerError(
       `a latent consistency model runs with the scheduler lcm only, not with ${name}`,

@@ -10,6 +10,7 @@ import { loraLimits, loraOf, readLora } from '../../../src/pipeline/lora/lora-fi
 import { matchLora } from '../../../src/pipeline/lora/match.js';
 import { weightsByModule } from '../../../src/pipeline/lora/module-names.js';
 import type { Dtype, TensorPlace } from '../../../src/pipeline/safetensors/header.js';
+import { refusedFiles } from './loras.js';
 
 const place = (shape: readonly number[], dtype: Dtype = 'F32'): TensorPlace => ({
   ...{ dtype, shape, file: '/none', offset: 0, length: 0 },
@@ -56,7 +57,6 @@ t.test('keys of every trainer are read', async (t) => {
 
 t.test('files of other formulas and for other models are refused whole, with a sentence', async (t) => {
   const refused = {
-    'lora_unet_a.lokr_w1': /^it is a LoKr/,
     'lora_unet_a.dora_scale': /^it is a DoRA/,
     'unet.a.lora_magnitude_vector': /^it is a DoRA/,
     'lora_unet_a.oft_blocks': /^it is an OFT/,
@@ -70,6 +70,20 @@ t.test('files of other formulas and for other models are refused whole, with a s
     t.throws(() => fileOf({ ...plain, [key]: [1, 1] }), { message: sentence }, key);
   }
   t.equal(refusalOf('lora_unet_input_blocks_4_1_proj_in.lora_down.weight'), undefined);
+});
+
+t.test('so are those that lycoris-lora and peft write', async (t) => {
+  const sentences: Readonly<Record<string, RegExp>> = {
+    dora: /^it is a DoRA/,
+    'lokr-dora': /^it is a DoRA/,
+    'peft-dora': /^it is a DoRA/,
+    oft: /^it is an OFT/,
+    boft: /^it is an OFT/,
+  };
+  t.strictSame(Object.keys(refusedFiles).sort(), Object.keys(sentences).sort());
+  for (const [name, shapes] of Object.entries(refusedFiles)) {
+    t.throws(() => fileOf(shapes), { message: sentences[name]! }, name);
+  }
 });
 
 t.test('what a stranger may write is held against limits', async (t) => {
@@ -94,6 +108,19 @@ t.test('what a stranger may write is held against limits', async (t) => {
     'a core of another rank': [
       { [`${a}.lora_down.weight`]: [1, 2], [`${a}.lora_up.weight`]: [2, 1], [`${a}.lora_mid.weight`]: [2, 2, 3, 3] },
       /has a core of \[2,2,3,3\] at rank 1/,
+    ],
+    'a LoKr of one side': [{ [`${a}.lokr_w1`]: [2, 2] }, /has no lokr_w2_a/],
+    'a LoKr of three sides': [
+      { [`${a}.lokr_w1`]: [2, 2], [`${a}.lokr_w2`]: [2, 2], [`${a}.lokr_w2_a`]: [2, 2] },
+      /do not belong together/,
+    ],
+    'a core beside a whole side': [
+      { [`${a}.lokr_w1`]: [2, 2], [`${a}.lokr_w2`]: [2, 2], [`${a}.lokr_t2`]: [2, 2, 3, 3] },
+      /do not belong together/,
+    ],
+    'a LoKr whose factors do not multiply': [
+      { [`${a}.lokr_w1`]: [2, 2], [`${a}.lokr_w2_a`]: [2, 3], [`${a}.lokr_w2_b`]: [2, 2] },
+      /\[2,3\] and \[2,2\], which do not multiply/,
     ],
     'two formulas': [
       { [`${a}.lora_down.weight`]: [1, 2], [`${a}.lora_up.weight`]: [2, 1], [`${a}.hada_t1`]: [1, 1, 3, 3] },

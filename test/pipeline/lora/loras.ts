@@ -26,12 +26,22 @@ interface LoraEntry {
   readonly tensors: Readonly<Record<string, readonly number[] | number>>;
 }
 
-const told = JSON.parse(gunzipSync(readFileSync(reference('loras.json.gz'))).toString()) as {
-  files: Readonly<Record<string, LoraEntry>>;
-  cases: readonly LoraCase[];
-  products: readonly Product[];
+interface Told {
+  readonly files: Readonly<Record<string, LoraEntry>>;
+  readonly cases: readonly LoraCase[];
+  readonly products: readonly Product[];
+}
+
+const read = (file: string): unknown => JSON.parse(gunzipSync(readFileSync(reference(file))).toString());
+const plain = read('loras.json.gz') as Told;
+const lycoris = read('lycoris.json.gz') as Told & {
+  /** Keys that lycoris-lora and peft write, with their shapes, of files that are refused. */
+  readonly refused: Readonly<Record<string, Readonly<Record<string, readonly number[]>>>>;
 };
-export const { cases: loraCases, products, files: loraEntries } = told;
+export const loraCases = [...plain.cases, ...lycoris.cases];
+export const products = [...plain.products, ...lycoris.products];
+export const loraEntries = { ...plain.files, ...lycoris.files };
+export const { refused: refusedFiles } = lycoris;
 
 /** @param alter keys and what they are */
 export function writeLora(
@@ -40,7 +50,7 @@ export function writeLora(
   metadata?: Readonly<Record<string, string>>,
   alter = (tensors: LoraEntry['tensors']) => tensors,
 ): string {
-  const { dtype, tensors } = told.files[name]!;
+  const { dtype, tensors } = loraEntries[name]!;
   const written = Object.entries(alter(tensors)).map(([key, entry]) => {
     const scalar = typeof entry === 'number';
     const numbers = scalar ? Float32Array.of(entry) : values(key, entry);

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
 import t from 'tap';
 import { Layers } from '../../../src/pipeline/graphs/layers.js';
-import type { Factors } from '../../../src/pipeline/graphs/low-rank.js';
 import { Weights } from '../../../src/pipeline/graphs/weights.js';
 import { loraOf } from '../../../src/pipeline/lora/lora-file.js';
 import { readHeader } from '../../../src/pipeline/safetensors/header.js';
@@ -26,10 +25,10 @@ for (const { kind, shapes, delta, shape } of products) {
     const path = join(folder, `${kind}.safetensors`);
     writeSafetensors(path, { weight: { shape, ...encoded(own.slice(), 'float32') }, ...tensors });
     const header = readHeader(path);
-    const factors: readonly Factors[] = loraOf({
+    const { factors, kronecker } = loraOf({
       ...header,
       tensors: new Map([...header.tensors].filter(([name]) => name !== 'weight')),
-    }).modules[0]!.factors;
+    }).modules[0]!;
     const scale = -1.25;
     const expected = own.map((value, i) => value + scale * delta[i]!);
     const largest = Math.max(...expected.map(Math.abs));
@@ -38,7 +37,10 @@ for (const { kind, shapes, delta, shape } of products) {
       ['fp32', 1e-5],
       ['fp16', 1e-5 + largest * 2 ** -11],
     ] as const) {
-      const g = new Layers(new Weights(header.tensors, new Map([['weight', [{ scale, factors }]]])), precision);
+      const g = new Layers(
+        new Weights(header.tensors, new Map([['weight', [{ scale, factors, kronecker }]]])),
+        precision,
+      );
       g.output('all', g.parameter('weight', shape), [...shape]);
       const { bytes, folder: root } = g.finish(0);
       const extra = { session: { model_external_initializers_file_folder_path: root } };

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { form, startApp, stillLife } from '../../start.js';
 import { writeCheckpointFolder, writeSingleFile } from '../checkpoints.js';
-import { writeFolder } from '../folders.js';
+import { rewriteGraph, writeFolder } from '../folders.js';
 import { writeSafetensors } from '../safetensors/write.js';
 import { writeLora } from './loras.js';
 
@@ -19,6 +19,10 @@ const settings = JSON.stringify({ size: { native: 64, min: 64, max: 64 } });
 writeFileSync(join(modelsDir, 'a-sd/img2img.json'), settings);
 writeFileSync(join(modelsDir, 'xl.img2img.json'), settings);
 writeFolder(modelsDir, 'sd', {}, 'exported');
+// As exporters and optimisers leave it that drop the names of nodes.
+rewriteGraph(writeFolder(modelsDir, 'sd', {}, 'nameless'), 'unet', (graph) => {
+  for (const node of graph.nodes) node.rest = node.rest.filter(({ number }) => number !== 3);
+});
 writeSingleFile(join(modelsDir, 'xl.safetensors'), 'sdxl');
 writeLora(join(lorasDir, 'ink.safetensors'), 'kohya', { 'modelspec.trigger_phrase': 'ink wash, brush' });
 writeLora(join(lorasDir, 'more/a:b.safetensors'), 'peft');
@@ -35,8 +39,8 @@ writeLora(join(lorasDir, 'other.safetensors'), 'peft', undefined, (tensors) =>
 writeFileSync(join(lorasDir, 'old.pt'), 'PK');
 writeFileSync(join(root, 'secret.safetensors'), '');
 symlinkSync(join(root, 'secret.safetensors'), join(lorasDir, 'link.safetensors'));
-writeSafetensors(join(lorasDir, 'lokr.safetensors'), {
-  'lora_unet_a.lokr_w1': { dtype: 'F32', shape: [1, 1], data: new Uint8Array(4) },
+writeSafetensors(join(lorasDir, 'dora.safetensors'), {
+  'lora_unet_a.dora_scale': { dtype: 'F32', shape: [1, 1], data: new Uint8Array(4) },
 });
 
 interface Told {
@@ -77,6 +81,7 @@ t.test('LoRAs', async (t) => {
   await t.test('are listed with family, rank, words and digest, or with the reason', async (t) => {
     const loras = await listed();
     t.match(loras, [
+      { name: 'dora', runnable: false, reason: /^it is a DoRA/ },
       {
         name: 'ink',
         family: 'unknown',
@@ -87,7 +92,6 @@ t.test('LoRAs', async (t) => {
         reason: null,
       },
       { name: 'link', runnable: false, reason: 'it is a link that leaves the folder of LoRAs' },
-      { name: 'lokr', runnable: false, reason: /^it is a LoKr/ },
       { name: 'more/a:b', rank: 3, runnable: true },
       { name: 'old.pt', runnable: false, reason: /^it is a pickle/ },
       { name: 'other', runnable: true },
@@ -101,7 +105,8 @@ t.test('LoRAs', async (t) => {
       models.map(({ name, lora_family }) => [name, lora_family]),
       [
         ['a-sd', 'sd1'],
-        ['exported', null],
+        ['exported', 'sd1'],
+        ['nameless', null],
         ['xl', 'sdxl'],
       ],
     );
@@ -205,12 +210,18 @@ t.test('LoRAs', async (t) => {
     ],
     'of another shape': [{ lora: 'ink', model: 'xl' }, 422, 'lora_not_runnable', /the LoRA ink does not fit/],
     'with places that the model has not': [{ lora: 'other' }, 422, 'lora_not_runnable', /only \d+ of its \d+ keys/],
-    'that cannot be used': [{ lora: 'lokr' }, 422, 'lora_not_runnable', /it is a LoKr/],
-    'for an exported model': [
+    'that cannot be used': [{ lora: 'dora' }, 422, 'lora_not_runnable', /it is a DoRA/],
+    'for an export that does not name its modules': [
+      { lora: 'ink', model: 'nameless' },
+      422,
+      'lora_not_runnable',
+      /its exported UNet does not tell which weight belongs to which module/,
+    ],
+    'of another shape than an export has': [
       { lora: 'ink', model: 'exported' },
       422,
       'lora_not_runnable',
-      /need a model whose UNet comes as safetensors/,
+      /the LoRA ink does not fit/,
     ],
     'named twice': [{ lora: 'ink, ink:0.5' }, 400, 'invalid_request', /names "ink" twice/],
     'too many': [{ lora: 'a, b, c, d' }, 400, 'invalid_request', /names 4 LoRAs; at most 3/],

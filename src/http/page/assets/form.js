@@ -13,7 +13,7 @@ export function rollSeed() {
 }
 
 /** Fields that go in as they stand, where they are not empty. */
-const texts = ['prompt', 'negative_prompt', 'scheduler', 'fit', 'background', 'format', 'model'];
+const texts = ['prompt', 'negative_prompt', 'lora', 'scheduler', 'fit', 'background', 'format', 'model'];
 const numbers = ['influence', 'guidance', 'seed', 'steps', 'n', 'quality'];
 
 /**
@@ -68,7 +68,7 @@ export function adopt(fields) {
   byId('size').value = side ? `${side}=${fields[side]}` : '';
   if (byId('size').value === '') byId('size').selectedIndex = 0;
   byId('lock').checked = true;
-  for (const name of ['influence', 'prompt']) byId(name).dispatchEvent(new Event('input'));
+  for (const name of ['influence', 'prompt', 'lora']) byId(name).dispatchEvent(new Event('input'));
 }
 
 /** @param {string} id of a list of numbers @param {number} min @param {number} max @returns {number[]} */

@@ -60,9 +60,12 @@ export async function make(request, starterUrl, signal) {
       throw new Refusal(data);
     } else if (event === 'done') {
       const notes = tellWarnings(data.warnings);
-      for (const image of images) keep(image, data.parameters, request, starterUrl, notes);
+      const shown = images.filter(({ b64_json }) => b64_json !== null);
+      for (const image of shown) keep(image, data.parameters, request, starterUrl, notes);
       const took = `${((performance.now() - began) / 1000).toFixed(1)} s`;
-      return images.length > 1 ? `${images.length} pictures in ${took}.` : `Made in ${took}.`;
+      const flagged = images.length - shown.length;
+      const rest = flagged > 0 ? ` ${flagged} more flagged by the safety checker, and kept back.` : '';
+      return images.length > 1 ? `${shown.length} pictures in ${took}.${rest}` : `Made in ${took}.`;
     }
   }
   throw new Refusal({ code: 'cut', detail: 'The connection ended before the picture was there.' });
@@ -76,6 +79,7 @@ const fieldOf = {
   prompts_unused: 'prompt',
   negative_prompt_truncated: 'negative_prompt',
   negative_prompt_unused: 'negative_prompt',
+  guidance_unused: 'guidance',
   strength_rounded_to_no_step: 'influence',
   quality_unused: 'quality',
 };

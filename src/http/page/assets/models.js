@@ -2,6 +2,7 @@
 
 import { call } from './api.js';
 import { byId, element, say } from './dom.js';
+import { offerLoras } from './loras.js';
 import { starter } from './starter.js';
 import { offerWords } from './words.js';
 
@@ -9,8 +10,10 @@ import { offerWords } from './words.js';
  * @typedef {{ native: number, multiple: number, min: number, max: number }} Sizes sides in pixels
  * @typedef {{ name: string, title: string, runnable: boolean, reason?: string, size: Sizes,
  *   limits: { steps: number, pixels: number, prompt_chars: number, guidance?: number },
- *   defaults: { steps: number, guidance: number, scheduler: string, influence?: number },
- *   generator?: { base: string, prompt_prefix?: string, prompt_suffix?: string, negative_prompt?: string },
+ *   defaults: { steps: number, guidance: number, scheduler: string, influence?: number, image_guidance?: number },
+ *   lora_family?: string | null, description?: string,
+ *   generator?: { base: string, prompt_prefix?: string, prompt_suffix?: string, negative_prompt?: string,
+ *     picture?: string, loras?: { name: string, scale?: number }[] },
  *   vocabulary?: Record<string, string[]> }} Model as GET /models lists it, generators too
  */
 
@@ -78,6 +81,7 @@ function followModel() {
   offer('guidance', defaults.guidance);
   byId('guidance').max = limits.guidance ?? 30;
   offer('influence', defaults.influence ?? usual.influence ?? 50);
+  byId('influence-means').hidden = defaults.image_guidance !== undefined; // which ties to the starter in another way
   offer('prompt', generator ? '' : (usual.prompt ?? '')); // a generator brings its own
   const whole = generator && [generator.prompt_prefix, '…', generator.prompt_suffix].join('');
   byId('prompt').placeholder = whole ?? '';
@@ -89,6 +93,18 @@ function followModel() {
   for (const id of ['prompt', 'negative_prompt']) byId(id).maxLength = limits.prompt_chars;
   offerSizes();
   offerWords(followed.vocabulary);
+  showGenerator(followed);
+  offerLoras(followed);
+}
+
+/** What a generator makes, and of what. @param {Model} chosen */
+function showGenerator({ title, description, generator }) {
+  byId('generator').hidden = !generator;
+  if (!generator) return;
+  const picture = byId('generator-picture');
+  picture.hidden = !generator.picture;
+  if (generator.picture) Object.assign(picture, { src: generator.picture, alt: `What ${title} makes` });
+  byId('generator-says').textContent = description ?? `Made with ${generator.base}.`;
 }
 
 /** About a model's own: less, that, more. @param {number} usual @returns {number[]} */

@@ -55,6 +55,7 @@ function showCells(cells, influences, guidances, request, starterUrl, notes) {
   const rows = guidances.map((guidance, row) => {
     const pictures = influences.map((influence, column) => {
       const cell = cells[row * influences.length + column];
+      if (cell.b64_json === null) return element('td', { textContent: 'Kept back by the safety checker.' });
       const picture = element('img', {
         src: `data:image/${cell.format};base64,${cell.b64_json}`,
         alt: `Influence ${influence}, guidance ${guidance}`,
