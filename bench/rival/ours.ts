@@ -140,14 +140,15 @@ function resultOf({ encodeMs, decodeMs }: Costs): Result {
   return {
     ...{ pixels, drawUnseeded: false, droppedTokens: { prompt: 0, negativePrompt: 0 } },
     ...{ embeddings: { used: [], unfit: [] }, unetCalls: 0, unusedLoraKeys: 0, loraWay: 'none', modelLoadMs: 0 },
-    ...{ timings: { textEncode: 0, vaeEncode: encodeMs, denoise: 0, vaeDecode: decodeMs }, modelRunMs: 0 },
+    timings: { textEncode: 0, vaeEncode: encodeMs, denoise: 0, vaeDecode: decodeMs, safetyCheck: 0 },
+    modelRunMs: 0,
   };
 }
 
 function modelWith(capacities: readonly Capacity[]): ModelInfo {
   return {
     ...{ name: 'model', title: '', description: '', kind: 'sd', exporter: '', precision: 'fp16', parts: [] },
-    ...{ latentConsistency: false, guidanceEmbedded: false, license: null, runnable: true, loaded: true },
+    ...{ license: null, runnable: true, loaded: true },
     ...{
       digest: 'd',
       stamp: 's',
@@ -155,6 +156,8 @@ function modelWith(capacities: readonly Capacity[]): ModelInfo {
       loraFamily: null,
       capacities,
     },
+    rules: { schedule: 'part', guidance: 'prompts', masks: true },
+    safetyChecker: false,
     defaults: { steps, guidance: 7.5, scheduler: 'dpmpp_2m' },
     schedulerConfig: { num_train_timesteps: 100 }, // only the count of steps matters here
   };
