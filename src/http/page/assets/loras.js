@@ -12,7 +12,7 @@ import { byId, element } from './dom.js';
 export async function offerLoras({ name: model, lora_family, generator }) {
   /** @type {{ loras: Lora[] }} */
   const none = { loras: [] };
-  // A server that cannot be reached is told when something is made.
+  /** A server that cannot be reached is told when something is made. @type {{ loras: Lora[] }} */
   const { loras } = lora_family
     ? await call('loras').then(
         (listed) => listed.json(),
