@@ -15,9 +15,12 @@ export interface Server {
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** dist/main.js, all its workers ready. */
-export async function startServer(environment: Record<string, string>): Promise<Server> {
-  const child = spawn(process.execPath, [`${root}dist/main.js`], {
+/**
+ * The compiled service, all its workers ready.
+ * @param dist the folder of another build
+ */
+export async function startServer(environment: Record<string, string>, dist = `${root}dist`): Promise<Server> {
+  const child = spawn(process.execPath, [`${dist}/main.js`], {
     cwd: root,
     env: { ...process.env, PORT: '0', LOG_FORMAT: 'json', LOG_LEVEL: 'info', DRAIN_DELAY_MS: '0', ...environment },
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -29,7 +29,8 @@ export async function encode(pixels: Pixels, { format, source, parameters, ...re
   const image = sharp(pixels.data, { raw: { width, height, channels: 3 } }).withXmp(provenance(source, parameters));
   switch (format) {
     case 'png':
-      return image.png().toBuffer();
+      // Filters make rows that pack well: less time and smaller files than packing harder without them.
+      return image.png({ adaptiveFiltering: true, compressionLevel: 2 }).toBuffer();
     case 'jpeg':
       return image.jpeg({ quality }).toBuffer();
     case 'webp':

@@ -4,26 +4,17 @@
 import { EventEmitter } from 'node:events';
 import { FairQueue } from '../../fair-queue.js';
 import type { EmbeddingInfo } from '../../model-facts.js';
-import type { Pixels } from '../../pixels.js';
-import { EngineError, type EngineErrorCode } from '../shared/errors.js';
+import { EngineError } from '../shared/errors.js';
 import type { ExitCause } from '../shared/faults.js';
 import type { FromWorker, LoraEntry, LoraInfo, LoraWay, ModelInfo } from '../shared/messages.js';
 import { Admission, type AdmissionSettings } from './admission.js';
-import { type AdmittedJob, deathsBeforeAlone } from './admitted-job.js';
-import { type CatalogueEntry, cannotRun, findLora, findModel, startFault } from './catalogue.js';
+import type { AdmittedJob } from './admitted-job.js';
+import { type CatalogueEntry, findLora, findModel, startFault } from './catalogue.js';
 import type { UnusedGpus } from './devices.js';
-import { Forecast, pixelsOf, unknownWorkMs } from './forecast.js';
+import { Forecast, unknownWorkMs } from './forecast.js';
+import { Jobs } from './jobs.js';
 import { type Lane, Pool, type PoolSettings } from './pool.js';
-import type {
-  CancelReason,
-  EngineEvents,
-  EngineStatus,
-  Estimate,
-  Generated,
-  GenerateOptions,
-  Job,
-  JobOutline,
-} from './requests.js';
+import type { EngineEvents, EngineStatus, Estimate, Generated, GenerateOptions, Job, JobOutline } from './requests.js';
 
 export type { Img2ImgRequest, LoraUse } from '../../img2img-request.js';
 export { createSchedule, type Schedule, type SchedulerName, schedulerNames } from '../../pipeline/schedulers/index.js';
@@ -46,8 +37,6 @@ export type {
 } from './requests.js';
 export { cancelPhases, cancelReasons } from './requests.js';
 
-type Size = Pick<Pixels, 'width' | 'height'>;
-
 export interface EngineSettings extends PoolSettings, AdmissionSettings {}
 
 export class Engine extends EventEmitter<EngineEvents> {
@@ -55,9 +44,10 @@ export class Engine extends EventEmitter<EngineEvents> {
   private readonly queue = new FairQueue<AdmittedJob>();
   private readonly forecast: Forecast;
   private readonly admission: Admission;
+  private readonly jobs: Jobs;
   private onnxruntime: string | undefined;
   private unheard: (() => void)[] | undefined;
-  private nextId = 1;
+  private nextGroup = 1;
   private closed = false;
 
   /** @throws Error with a sentence for devices that cannot be read */
@@ -70,6 +60,12 @@ export class Engine extends EventEmitter<EngineEvents> {
     });
     this.forecast = new Forecast(settings, this.pool, this.queue);
     this.admission = new Admission(settings, this.pool, this.queue, this.forecast);
+    this.jobs = new Jobs(this.pool, this.queue, this.forecast, {
+      cancelled: (phase, reason) => this.emit('cancelled', { phase, reason }),
+      workerKiller: (details) => this.emit('workerKiller', details),
+      fingerprint: (job, worker, loraWay) => this.fingerprint(job, worker, loraWay),
+      notReady: () => this.notReady(),
+    });
   }
 
   /** Starts the workers' processes. Nothing of what they say is heard before `start`, whose caller has something to do until then. */
@@ -161,24 +157,23 @@ export class Engine extends EventEmitter<EngineEvents> {
     const { signal } = options;
     if (signal.aborted) throw signal.reason;
     this.assertRoom(jobs, options.deadline);
-    const group = this.nextId++;
+    const group = this.nextGroup++;
     const admitted: AdmittedJob[] = [];
     const pictures = jobs.map(
       (job, index) =>
         new Promise<Generated>((resolve, reject) =>
-          admitted.push(this.admit(job, group, index, options, resolve, reject)),
+          admitted.push(this.jobs.admit(job, group, index, options, resolve, reject)),
         ),
     );
     const pictureBytes = this.admission.take(jobs);
-    const onAbort = () => this.abort(admitted, signal.reason);
+    const onAbort = () => this.jobs.abort(admitted, signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
-    for (const job of admitted) this.queue.add(job);
-    this.dispatch();
-    this.tellPlace(admitted[0]!, options);
+    this.jobs.add(admitted);
+    this.jobs.tellPlace(admitted[0]!, options);
     try {
       return await Promise.all(pictures);
     } catch (error) {
-      this.abort(admitted, error as EngineError);
+      this.jobs.abort(admitted, error as EngineError);
       throw error;
     } finally {
       pictureBytes.release();
@@ -237,83 +232,8 @@ export class Engine extends EventEmitter<EngineEvents> {
   async close(): Promise<void> {
     this.closed = true;
     const error = new EngineError('shutting_down', 'The server shuts down.', 1);
-    this.abort([...this.queue, ...this.pool.lanes.flatMap(({ jobs }) => [...jobs.values()])], error);
+    this.jobs.abort(this.jobs.all, error);
     await this.pool.close();
-  }
-
-  private admit(
-    job: Job,
-    group: number,
-    index: number,
-    options: GenerateOptions,
-    resolve: (generated: Generated) => void,
-    reject: (error: EngineError) => void,
-  ): AdmittedJob {
-    const admitted: AdmittedJob = {
-      message: {
-        type: 'generate',
-        id: this.nextId++,
-        ...job,
-        wantsProgress: options.onProgress !== undefined,
-        preview: options.preview ?? false,
-      },
-      caller: options.caller ?? '',
-      group,
-      queuedAt: performance.now(),
-      pixels: pixelsOf(job),
-      rows: this.forecast.rowsOf(job),
-      work: this.forecast.workOf(job),
-      deaths: 0,
-      startedAt: 0,
-      settled: false,
-      resolve: (result, worker) => {
-        admitted.settled = true;
-        const fingerprint = this.fingerprint(job, worker, result.loraWay);
-        const queueMs = admitted.startedAt - admitted.queuedAt;
-        const totalMs = performance.now() - admitted.queuedAt;
-        resolve({ ...result, queueMs, totalMs, fingerprint, worker });
-      },
-      reject: (error) => {
-        admitted.settled = true;
-        reject(error);
-      },
-      progressed: (progress) => options.onProgress?.({ phase: 'running', job: index, ...progress }),
-    };
-    return admitted;
-  }
-
-  private tellPlace(first: AdmittedJob, { onProgress }: GenerateOptions): void {
-    if (!onProgress || first.startedAt > 0) return;
-    const order = [...this.queue];
-    const position = order.indexOf(first) + 1;
-    if (position > 0)
-      onProgress({ phase: 'queued', position, estimatedWaitMs: this.forecast.timetable([])[position - 1]!.startMs });
-  }
-
-  private dispatch(): void {
-    for (let job = this.queue.peek(); job; job = this.queue.peek()) {
-      const lane = this.pool.laneFor(job);
-      if (!lane) return;
-      this.queue.take();
-      job.startedAt = performance.now();
-      lane.jobs.set(job.message.id, job);
-      this.pool.folds.sent(lane.index, job.message);
-      lane.worker.send(job.message);
-    }
-  }
-
-  /** Those that are over are left as they are. */
-  private abort(jobs: readonly AdmittedJob[], error: EngineError): void {
-    for (const job of jobs.filter(({ settled }) => !settled)) {
-      const { id } = job.message;
-      const queued = this.queue.remove(job);
-      // A running one keeps its slot until the worker says that it has let go of it.
-      if (!queued) this.pool.lanes.find((lane) => lane.jobs.has(id))?.worker.send({ type: 'abort', id });
-      const reason = reasonsToCancel[error.code];
-      if (reason) this.emit('cancelled', { phase: queued ? 'queued' : 'running', reason });
-      job.reject(error);
-    }
-    this.dispatch();
   }
 
   private receive(lane: Lane, message: FromWorker): void {
@@ -332,7 +252,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       case 'ready': {
         const { device, pid } = lane.worker;
         this.emit('ready', { worker: lane.index, device: device.name, pid, models: this.models });
-        this.dispatch();
+        this.jobs.dispatch();
         return;
       }
       case 'model':
@@ -363,7 +283,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       case 'done':
       case 'failed':
       case 'aborted':
-        this.receiveOf(lane, message);
+        this.jobs.receive(lane, message);
     }
   }
 
@@ -374,70 +294,11 @@ export class Engine extends EventEmitter<EngineEvents> {
     return known;
   }
 
-  /** What a worker says of one job. */
-  private receiveOf(lane: Lane, message: Extract<FromWorker, { id: number }>): void {
-    const job = lane.jobs.get(message.id);
-    if (!job) return;
-    if (message.type === 'progress') {
-      if (!job.settled) job.progressed(message.progress);
-      return;
-    }
-    if (message.type === 'done' && !sameSize(message.result.pixels, job.message.request.pixels)) {
-      const { width, height } = message.result.pixels;
-      lane.worker.condemn(`it made a picture of ${width} x ${height} that nobody asked for`);
-      return;
-    }
-    lane.jobs.delete(message.id);
-    if (message.type === 'done') {
-      const { denoise: _, ...coding } = message.result.timings;
-      const codedMs = Object.values(coding).reduce((sum, ms) => sum + ms, 0);
-      this.forecast.times.coded(job.message.model, job.pixels, codedMs);
-      const { modelLoadMs, loraWay } = message.result;
-      if (loraWay === 'branched') this.pool.folds.neverFolds(job.message);
-      else if (loraWay === 'folded' && modelLoadMs > 0) this.pool.folds.folded(job.message, modelLoadMs);
-      if (!job.settled) job.resolve(message.result, lane.index);
-    } else if (message.type === 'failed' && !job.settled) {
-      job.reject(failureOf(message, job));
-    }
-    this.dispatch();
-  }
-
-  /** Its jobs run again: the same seed, the same picture. */
-  private lost({ index, worker, jobs }: Lane, { reason, detail }: ExitCause): void {
-    const lost = [...jobs.values()].filter(({ settled }) => !settled);
-    jobs.clear();
-    this.pool.folds.forget(index);
-    const { device, pid } = worker;
-    this.emit('workerExit', { worker: index, device: device.name, pid, reason, cause: detail, requests: lost.length });
-    for (const job of lost) {
-      job.deaths++;
-      if (job.deaths > deathsBeforeAlone) this.refuseKiller(job);
-      else this.queue.addAgain(job);
-    }
-    if (this.pool.isHopeless) {
-      for (const job of [...this.queue]) {
-        this.queue.remove(job);
-        job.reject(
-          job.deaths > 0
-            ? new EngineError(
-                'worker_lost',
-                'The worker that ran this request ended, and no other one stays alive.',
-                30,
-              )
-            : this.notReady(),
-        );
-      }
-    }
-    this.dispatch();
-  }
-
-  private refuseKiller(job: AdmittedJob): void {
-    const { model, request } = job.message;
-    const { width, height } = request.pixels;
-    const { steps, scheduler } = request;
-    this.emit('workerKiller', { model, deaths: job.deaths, steps, scheduler, width, height });
-    const detail = `${job.deaths} workers ended while they ran this request, the last one with nothing beside it.`;
-    job.reject(new EngineError('request_kills_worker', detail));
+  private lost(lane: Lane, { reason, detail }: ExitCause): void {
+    const { device, pid } = lane.worker;
+    const requests = this.jobs.countOn(lane);
+    this.emit('workerExit', { worker: lane.index, device: device.name, pid, reason, cause: detail, requests });
+    this.jobs.workerEnded(lane);
   }
 
   /** What equality of bytes can be expected of: runtime, provider, device, model, and how LoRAs ran. */
@@ -461,24 +322,3 @@ export class Engine extends EventEmitter<EngineEvents> {
     return new EngineError('not_ready', 'The models are being loaded.', 2);
   }
 }
-
-/** A model that ran until a worker ended with it, and now cannot be read, has changed under it: a mapped file that is cut off. */
-function failureOf(
-  { code, message }: Extract<FromWorker, { type: 'failed' }>,
-  { message: { model }, deaths }: AdmittedJob,
-): EngineError {
-  if (code !== 'model_changing' && code !== 'model_not_runnable') return new EngineError(code, message);
-  return cannotRun({ name: model, reason: message, changing: code === 'model_changing' || deaths > 0 });
-}
-
-function sameSize(a: Size, b: Size): boolean {
-  return a.width === b.width && a.height === b.height;
-}
-
-/** A picture that ends because another one of its request failed was not cancelled. */
-const reasonsToCancel: Partial<Record<EngineErrorCode, CancelReason>> = {
-  cancelled: 'client_gone',
-  deadline_exceeded: 'deadline',
-  interrupted: 'explicit',
-  shutting_down: 'shutdown',
-};

@@ -29,17 +29,17 @@ import { SingleFileSource } from '../checkpoint/single-file.js';
 import { type TinyDecoder, tinyDecoder } from '../checkpoint/tiny-decoder.js';
 import type { Family } from '../families/family.js';
 import { familyOf, withUnet } from '../families/index.js';
-import { kindDefaults } from '../families/kind-defaults.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { pickleRefusal } from '../safetensors/files.js';
 import { type SafetyChecker, safetyChecker } from '../safety/safety-checker.js';
-import { fittingSchedulers, type SchedulerName, schedulerForClass } from '../schedulers/index.js';
-import { type SchedulerConfig, UnsupportedSchedulerError } from '../schedulers/schedule.js';
+import type { SchedulerName } from '../schedulers/index.js';
+import type { SchedulerConfig } from '../schedulers/schedule.js';
 import { type Component, components, textEncoders } from './components.js';
 import { checkPrecision, computesBest, computesOf, computingOf, together } from './computing.js';
 import { type Json, number } from './configs.js';
 import { ModelFolderError } from './model-folder-error.js';
-import { checkDefaults, readSchedulerConfig } from './scheduler-config.js';
+import { requestDefaults } from './request-defaults.js';
+import { readSchedulerConfig } from './scheduler-config.js';
 import { ModelIndex, PartConfig, type Settings, settingsSchema } from './schemas.js';
 import { checkSignatures, type Exporter, exporterOf } from './signatures.js';
 import { type TextEncoderFacts, textEncoderFacts } from './text-encoders.js';
@@ -203,17 +203,7 @@ export function readModelFolder(
   const vaeScale = 2 ** halvings(vae, facts.vae_encoder);
   const vaeChannels = number(vae.latent_channels) ?? latentChannels(denoising, config);
   if (tiny) checkTiny(tinyPath!, tiny, vaeChannels, vaeScale);
-  checkGuidanceSettings(settings, family, kind);
-  const { imageGuidance, ...usual } = kindDefaults[kind];
-  const asked = settings.defaults ?? {};
-  const defaults = {
-    ...usual,
-    steps: asked.steps ?? usual.steps,
-    guidance: asked.guidance ?? usual.guidance,
-    ...(imageGuidance !== undefined && { imageGuidance: asked.image_guidance ?? imageGuidance }),
-    scheduler: asked.scheduler ?? defaultScheduler(schedulerConfig),
-  };
-  checkDefaults(defaults, schedulerConfig, family.rules.schedule);
+  const defaults = requestDefaults(settings, family, kind, schedulerConfig);
   return {
     name: source.name,
     path,
@@ -295,21 +285,6 @@ function partOf(
   return part;
 }
 
-/** @throws ModelFolderError for what requests of the family have no use for */
-function checkGuidanceSettings(
-  { defaults, guidance_rescale: rescale = 0 }: Settings,
-  { rules }: Family,
-  kind: Kind,
-): void {
-  const comparesStarter = rules.guidance === 'prompts_and_starter';
-  if (!comparesStarter && (defaults?.image_guidance ?? null) !== null) {
-    throw new ModelFolderError(`img2img.json has defaults.image_guidance, and ${kind} models take no image guidance`);
-  }
-  if (comparesStarter && rescale > 0) {
-    throw new ModelFolderError(`img2img.json has guidance_rescale, which ${kind} models do not have`);
-  }
-}
-
 /** Where the family takes one number off all channels. */
 function shiftOf({ shiftFactor }: Family, vae: Json, channels: number): readonly number[] | undefined {
   return shiftFactor === undefined ? undefined : Array(channels).fill(number(vae.shift_factor) ?? shiftFactor);
@@ -329,15 +304,4 @@ function decided(component: Component, part: Part, { value, from }: Decided<Comp
     computes: computesOf(part, value),
     computesFrom: ours ? from : 'its graph',
   };
-}
-
-function defaultScheduler(config: SchedulerConfig): SchedulerName {
-  try {
-    return schedulerForClass(String(config._class_name), config);
-  } catch (error) {
-    if (!(error instanceof UnsupportedSchedulerError)) throw error;
-    throw new ModelFolderError(
-      `${error.message}; name another one in img2img.json: {"defaults": {"scheduler": "${fittingSchedulers(config)[0]}"}}`,
-    );
-  }
 }

@@ -32,6 +32,7 @@ export async function runInRows(
     { ...Object.fromEntries(inputs.map((input) => [input, joined(input)])), ...beside },
     outputs,
   );
+  if (rows.length === 1) return [results.map(({ data }) => data)];
   return rows.map((_, i) =>
     results.map(({ data }) => {
       const length = data.length / rows.length;
@@ -44,6 +45,7 @@ export async function runInRows(
 export function joinRows(rows: readonly Row[]): Input {
   const { data: first, dims } = rows[0]!;
   const size = first.length;
+  if (rows.length === 1) return { data: first, dims: [1, ...dims] };
   const data = new Float32Array(rows.length * size);
   for (const [i, row] of rows.entries()) data.set(row.data, i * size);
   return { data, dims: [rows.length, ...dims] };

@@ -72,9 +72,13 @@ export class Session {
         // An arena keeps what the largest picture took. A VAE takes most, and seldom runs: without one, it costs nothing measurable.
         enableCpuMemArena: !oncePerPicture.includes(component),
         logSeverityLevel: 3,
-        ...(weightsFolder !== undefined && {
-          extra: { session: { model_external_initializers_file_folder_path: weightsFolder } },
-        }),
+        extra: {
+          session: {
+            // Threads spin within a run, where it pays, and not for tens of milliseconds after it, on cores that others need.
+            force_spinning_stop: '1',
+            ...(weightsFolder !== undefined && { model_external_initializers_file_folder_path: weightsFolder }),
+          },
+        },
       };
       const session = await (typeof graph === 'string'
         ? InferenceSession.create(graph, options)

@@ -5,19 +5,36 @@ import { choice, type SchedulerConfig, trainTimesteps, UnsupportedSchedulerError
 
 const { fround } = Math;
 
-/** Cumulative products of 1 - beta, one per training timestep, in (0, 1] (0 at the end after a zero-SNR rescale). */
-export function alphasCumprod(config: SchedulerConfig): Float64Array {
+const mostKept = 8;
+
+/** Cumulative products of 1 - beta, one per training timestep, in (0, 1] (0 at the end after a zero-SNR rescale). Not to be changed. */
+export const alphasCumprod = kept((config) => {
   const betas = noiseBetas(config);
   return cumprod(
     (config.rescale_betas_zero_snr ? rescaleZeroTerminalSnr(betas) : betas).map((beta) => fround(1 - beta)),
   );
-}
+});
 
-/** Noise over signal at each training timestep; a zero signal is kept at 2^-24, as diffusers' sigma schedulers do. */
-export function trainingSigmas(config: SchedulerConfig): Float64Array {
-  const alphas = alphasCumprod(config);
+/** Noise over signal at each training timestep; a zero signal is kept at 2^-24, as diffusers' sigma schedulers do. Not to be changed. */
+export const trainingSigmas = kept((config) => {
+  const alphas = alphasCumprod(config).slice();
   if (config.rescale_betas_zero_snr) alphas[alphas.length - 1] = 2 ** -24;
   return alphas.map((alpha) => fround(Math.sqrt(fround(fround(1 - alpha) / alpha))));
+});
+
+/** Each request asks three times for the schedule that its model was trained with: the last few are kept. */
+function kept(compute: (config: SchedulerConfig) => Float64Array): (config: SchedulerConfig) => Float64Array {
+  const known = new Map<string, Float64Array>();
+  return (config) => {
+    const { num_train_timesteps, trained_betas, beta_start, beta_end, beta_schedule, rescale_betas_zero_snr } = config;
+    const deciding = [num_train_timesteps, trained_betas, beta_start, beta_end, beta_schedule, rescale_betas_zero_snr];
+    const key = JSON.stringify(deciding);
+    const values = known.get(key) ?? compute(config);
+    known.delete(key);
+    known.set(key, values);
+    if (known.size > mostKept) known.delete(known.keys().next().value!);
+    return values;
+  };
 }
 
 /** Values of `table` at fractional positions, linear between entries, as `np.interp(x, arange, table)`. */

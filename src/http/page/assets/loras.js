@@ -3,7 +3,7 @@
 import { call } from './api.js';
 import { byId, element } from './dom.js';
 
-/** @typedef {{ name: string, family?: string, runnable: boolean, trigger_words?: string[] }} Lora as GET /loras lists it */
+/** @typedef {{ name: string, family: string, runnable: boolean, trigger_words?: string[] }} Lora as GET /loras lists it */
 
 /**
  * Those that the server lists now: one may have come since the page was opened.
@@ -12,7 +12,7 @@ import { byId, element } from './dom.js';
 export async function offerLoras({ name: model, lora_family, generator }) {
   /** @type {{ loras: Lora[] }} */
   const none = { loras: [] };
-  // A server that cannot be reached is told when something is made.
+  /** A server that cannot be reached is told when something is made. @type {{ loras: Lora[] }} */
   const { loras } = lora_family
     ? await call('loras').then(
         (listed) => listed.json(),
@@ -20,7 +20,7 @@ export async function offerLoras({ name: model, lora_family, generator }) {
       )
     : none;
   if (byId('model').value !== model) return; // another one was chosen meanwhile
-  const fitting = loras.filter(({ runnable, family = lora_family }) => runnable && family === lora_family);
+  const fitting = loras.filter(({ runnable, family }) => runnable && [lora_family, 'unknown'].includes(family));
   byId('loras').hidden = fitting.length === 0;
   if (fitting.length === 0) byId('lora').value = '';
   const own = generator?.loras?.map(({ name, scale }) => (scale === undefined ? name : `${name}:${scale}`));
