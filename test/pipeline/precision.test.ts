@@ -145,7 +145,7 @@ t.test('a precision that cannot be had is refused with its name and value', (t) 
     [
       sd,
       { vae_decoder: 'fp16' },
-      /^sd\.img2img\.json: "precision\.vae_decoder" is not known \(known: unet, vae, text_encoder, text_encoder_2, tiny_vae\)$/,
+      /^sd\.img2img\.json: "precision\.vae_decoder" is not known \(known: unet, transformer, vae, text_encoder, text_encoder_2, text_encoder_3, tiny_vae\)$/,
     ],
     [sd, ['fp16'], /^sd\.img2img\.json: precision/],
     [

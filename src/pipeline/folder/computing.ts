@@ -35,7 +35,7 @@ export function computingOf(
   { settings: { precision }, family: { upcastsVae, t5 }, vae, best }: ComputingFacts,
 ): Decided<ComputingPrecision> {
   const name = settingsName(component);
-  const each = typeof precision === 'object' && name !== 'safety_checker' ? precision[name] : undefined;
+  const each = typeof precision === 'object' && name !== 'safety_checker' ? precision?.[name] : undefined; // null counts as absent
   const upcast = name === 'vae' && upcastsVae && vae._class_name !== 'AutoencoderTiny';
   const isT5 = component === t5?.component;
   return firstOf<ComputingPrecision>(
