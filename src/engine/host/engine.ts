@@ -70,8 +70,8 @@ export class Engine extends EventEmitter<EngineEvents> {
 
   /** Starts the workers' processes. Nothing of what they say is heard before `start`, whose caller has something to do until then. */
   spawn(): void {
-    this.pool.start();
     this.unheard = [];
+    this.pool.start();
   }
 
   start(): void {
