@@ -26,7 +26,7 @@ from groups import Groups, drawers, held_out
 from restyling import Batch, draw_batch, encoder_of
 from sample_sheet import PROMPTS, guided, lcm_repaint, make_sheet
 from tokenizer import Tokenizer
-from training import Average, Log, add_common_arguments, add_compile_argument, add_drawing_arguments, autocast, learning_rate, start
+from training import Average, Log, add_common_arguments, add_compile_argument, add_drawing_arguments, add_pool_argument, autocast, learning_rate, start
 
 TEACHER_STEPS = 8
 
@@ -66,6 +66,7 @@ def main() -> None:
     add_common_arguments(parser, minutes=30)
     add_compile_argument(parser)
     add_drawing_arguments(parser)
+    add_pool_argument(parser)
     parser.add_argument("--groups", type=int, nargs=2, default=(500, 200), help="newest groups kept, of 128 and 256 pixels")
     parser.add_argument("--batch", type=int, default=16, help="trajectories at once at 16x16; half of it at 32x32")
     parser.add_argument("--peak-rate", type=float, default=4e-4)
@@ -96,7 +97,12 @@ def main() -> None:
         progress = checkpoint.resume(arguments.out, student, average, optimizer, device)
         step, points = progress["step"], progress["points"]
     log = Log(arguments.out / "log.jsonl")
-    groups = {size: Groups(executor, arguments.seed + 5000 + step, size, kept, encode, photographs=arguments.photographs) for size, kept in zip((128, 256), arguments.groups)}
+    # With a pool, what the teacher learnt from.
+    seed = arguments.seed if arguments.pool else arguments.seed + 5000 + step
+    groups = {
+        size: Groups(executor, seed, size, kept, encode, photographs=arguments.photographs, pool=arguments.pool)
+        for size, kept in zip((128, 256), arguments.groups)
+    }
 
     def evaluate() -> dict[str, float]:
         """Mean squared error of predicted ends on held-out trajectories, by timestep."""
@@ -113,7 +119,7 @@ def main() -> None:
         torch.manual_seed(arguments.seed + step)
         return result
 
-    test_groups = held_out(executor, 128, min(40, arguments.groups[0]), encode)
+    test_groups = held_out(executor, 128, min(40, arguments.groups[0]), encode, arguments.pool)
     log.write(step=step, points=points, **evaluate())
     started, reported, running, first_step = time.time(), time.time(), None, step
     while (share := (time.time() - started) / (arguments.minutes * 60)) < 1:

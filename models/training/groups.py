@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from captions import LookRecord
+from pool import Pool
 from render import render_group
 
 #: Seed of what no training draws.
@@ -45,7 +46,7 @@ def _start_drawer() -> None:
 class Groups:
     """The newest `capacity` groups of one size; `prepare` turns the pictures of a group into what is kept of them.
 
-    A training starts when a tenth of them is there; the others come while it runs.
+    A training starts when a tenth of them is there; the others come while it runs. With a folder as `pool` they also stay on disk.
     """
 
     def __init__(
@@ -57,12 +58,16 @@ class Groups:
         prepare: Callable[[np.ndarray], np.ndarray],
         ahead: int = 8,
         photographs: Path | None = None,
+        pool: Path | None = None,
     ) -> None:
         self.photographs = photographs
+        self.pool = Pool(pool, seed, size) if pool else None
         self.executor, self.seed, self.size, self.capacity, self.prepare = executor, seed, size, capacity, prepare
-        self.kept: list[np.ndarray] = []
-        self.records: list[list[LookRecord]] = []
-        self.taken = self.ordered = 0
+        known = self.pool.newest(capacity) if self.pool else []
+        self.kept = [kept for kept, _ in known]
+        self.records = [records for _, records in known]
+        self.taken = len(known)
+        self.ordered = self.pool.number if self.pool else 0
         self.pending: deque[Future] = deque()
         for _ in range(ahead):
             self._order()
@@ -81,6 +86,8 @@ class Groups:
         pictures, records = self.pending.popleft().result()
         self._order()
         kept = self.prepare(pictures)
+        if self.pool:
+            self.pool.add((kept, records))
         if len(self.kept) < self.capacity:
             self.kept.append(kept)
             self.records.append(records)
@@ -99,8 +106,10 @@ class Groups:
             self._take()
 
 
-def held_out(executor: ProcessPoolExecutor, size: int, number: int, prepare: Callable[[np.ndarray], np.ndarray]) -> Groups:
+def held_out(
+    executor: ProcessPoolExecutor, size: int, number: int, prepare: Callable[[np.ndarray], np.ndarray], pool: Path | None = None
+) -> Groups:
     """Groups that no training sees, always the same."""
-    groups = Groups(executor, HELD_OUT_SEED, size, number, prepare, ahead=1)
+    groups = Groups(executor, HELD_OUT_SEED, size, number, prepare, ahead=1, pool=pool)
     groups.fill()
     return groups

@@ -10,8 +10,8 @@ for again in '' --resume; do
   [ -n "$again" ] || python3 tokenizer.py --out "$runs/tokenizer" --captions 2000
   python3 train_autoencoder.py --out "$runs/autoencoder" "${few[@]}" $again
   inputs=(--tokenizer "$runs/tokenizer" --autoencoder "$runs/autoencoder")
-  python3 train_diffusion.py "${inputs[@]}" --out "$runs/diffusion" "${few[@]}" --sheet 1 $again
-  python3 distil.py "${inputs[@]}" --diffusion "$runs/diffusion" --out "$runs/lcm" "${few[@]}" --sheet 1 $again
+  python3 train_diffusion.py "${inputs[@]}" --out "$runs/diffusion" --pool "$runs/pool" "${few[@]}" --sheet 1 $again
+  python3 distil.py "${inputs[@]}" --diffusion "$runs/diffusion" --out "$runs/lcm" --pool "$runs/pool" "${few[@]}" --sheet 1 $again
 done
 python3 export.py "${inputs[@]}" --diffusion "$runs/diffusion" --out "$runs/paintbox"
 python3 export.py "${inputs[@]}" --diffusion "$runs/lcm" --lcm --share "$runs/paintbox" --out "$runs/paintbox-lcm"

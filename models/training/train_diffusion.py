@@ -23,7 +23,7 @@ from groups import Groups, drawers, held_out
 from restyling import draw_batch, draw_timesteps, encoder_of, loss_weights, noised
 from sample_sheet import PROMPTS, guided_repaint, make_sheet
 from tokenizer import Tokenizer
-from training import Average, Log, add_common_arguments, add_compile_argument, add_drawing_arguments, autocast, count_parameters, learning_rate, start
+from training import Average, Log, add_common_arguments, add_compile_argument, add_drawing_arguments, add_pool_argument, autocast, count_parameters, learning_rate, start
 
 
 @torch.no_grad()
@@ -62,6 +62,7 @@ def main() -> None:
     add_common_arguments(parser, minutes=80)
     add_compile_argument(parser)
     add_drawing_arguments(parser)
+    add_pool_argument(parser)
     parser.add_argument("--groups", type=int, nargs=2, default=(3000, 1500), help="newest groups kept, of 128 and 256 pixels")
     parser.add_argument("--redraw", type=int, default=2, help="steps between two new groups; drawing takes CPU time from learning")
     parser.add_argument("--batch", type=int, default=48, help="samples of 16x16 latents a step; a quarter of it at 32x32")
@@ -90,12 +91,20 @@ def main() -> None:
     if arguments.resume:
         progress = checkpoint.resume(arguments.out, model, average, optimizer, device)
         step, samples = progress["step"], progress["samples"]
+        # A further part takes other samples of the same groups, and other noise.
+        rng = np.random.default_rng([arguments.seed, step])
+        torch.manual_seed(arguments.seed + step)
     warm_up = 20 if optimizer.state else 200
     log = Log(arguments.out / "log.jsonl")
     log.write(parameters=count_parameters([model.unet]), text_parameters=count_parameters([model.text_encoder]))
 
-    test_groups = held_out(executor, 128, min(100, arguments.groups[0]), encode)
-    groups = {size: Groups(executor, arguments.seed + step, size, kept, encode, photographs=arguments.photographs) for size, kept in zip((128, 256), arguments.groups)}
+    test_groups = held_out(executor, 128, min(100, arguments.groups[0]), encode, arguments.pool)
+    # Groups of a pool are numbered on; without one, each part of a training draws others by another seed.
+    seed = arguments.seed if arguments.pool else arguments.seed + step
+    groups = {
+        size: Groups(executor, seed, size, kept, encode, photographs=arguments.photographs, pool=arguments.pool)
+        for size, kept in zip((128, 256), arguments.groups)
+    }
 
     reported, running, first_step = time.time(), None, step
     # The time to draw the first groups counts too, as who lends a machine counts it; one step is made in any case.

@@ -34,6 +34,10 @@ def add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--photographs", type=Path, help="a folder that photographs.py wrote, for some of the scenes")
 
 
+def add_pool_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pool", type=Path, help="a folder for the latents of what was drawn, which are found there again; for one autoencoder and one set of looks")
+
+
 def add_compile_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compile", action="store_true", help="fuse the network's operations: faster, after minutes; needs a C++ compiler on a CPU")
 
