@@ -32,9 +32,9 @@ COLOURLESS = {"ink", "charcoal", "sepia", "blueprint", "woodcut"}
 CONTRADICTIONS = [{"bright", "dark"}, {"vivid", "muted"}, {"warm", "cold"}, {"detailed", "simple"}, {"blurry", "sharp"}, {"detailed", "blurry"}, {"simple", "sharp"}]
 
 
-#: Styles that are hard to learn are drawn twice as often as the others.
-HARD = {"flat", "lowpoly", "watercolour", "oil", "pixel", "pastel", "comic", "photo"}
-SHARES = np.array([2.0 if style in HARD else 1.0 for style in STYLES])
+#: How many times as often as the others styles are drawn that are harder to learn.
+OFTEN = {"watercolour": 4, "oil": 4, "pixel": 4, "photo": 4, "flat": 2, "lowpoly": 2, "pastel": 2, "comic": 2}
+SHARES = np.array([OFTEN.get(style, 1) for style in STYLES], float)
 
 
 def plain_record(content: str, photograph_like: bool) -> LookRecord:
