@@ -28,7 +28,7 @@ import { isReadyOnnx, ReadyOnnxSource } from '../checkpoint/ready-onnx.js';
 import { SingleFileSource } from '../checkpoint/single-file.js';
 import { type TinyDecoder, tinyDecoder } from '../checkpoint/tiny-decoder.js';
 import type { Family } from '../families/family.js';
-import { familyOf, withUnet } from '../families/index.js';
+import { familyOf, withDenoiser } from '../families/index.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { pickleRefusal } from '../safetensors/files.js';
 import { type SafetyChecker, safetyChecker } from '../safety/safety-checker.js';
@@ -186,24 +186,27 @@ export function readModelFolder(
     Component,
     GraphFacts
   >;
-  checkSignatures(facts);
+  checkSignatures(facts, ofClass.latents);
 
   const denoising = facts[denoiser];
-  const beside = besideLatents(denoising, config);
-  const family = withUnet(ofClass, {
+  const beside = besideLatents(denoising, config, ofClass.latents);
+  const family = withDenoiser(ofClass, {
     guidanceEmbedded: denoising.inputs.has('timestep_cond'),
+    takesGuidance: denoising.inputs.has('guidance'),
     seesStarter: beside === 'starter',
   });
   const turbo = settings.turbo ?? /turbo/i.test(`${source.name} ${index._name_or_path ?? ''}`);
   const checker = parts.get('safety_checker');
   const velocity = schedulerConfig.prediction_type === 'v_prediction';
   const refiner = !encoders.includes('text_encoder');
-  const kind = family.kind({ turbo: turbo === true, refiner, velocity });
+  const takesGuidance = family.rules.guidance === 'distilled';
+  const kind = family.kind({ turbo: turbo === true, refiner, velocity, takesGuidance });
 
   const vaeScale = 2 ** halvings(vae, facts.vae_encoder);
-  const vaeChannels = number(vae.latent_channels) ?? latentChannels(denoising, config);
+  const vaeChannels = number(vae.latent_channels) ?? latentChannels(denoising, config, family.latents);
   if (tiny) checkTiny(tinyPath!, tiny, vaeChannels, vaeScale);
-  const defaults = requestDefaults(settings, family, kind, schedulerConfig);
+  const ownSchedule = family.schedulerConfig(schedulerConfig, vaeScale);
+  const defaults = requestDefaults(settings, family, kind, ownSchedule);
   return {
     name: source.name,
     path,
@@ -221,13 +224,13 @@ export function readModelFolder(
     textEncoders: encoders.map((component) =>
       textEncoderFacts(source, component, facts[component], family, settings.clip_skip ?? 0),
     ),
-    schedulerConfig: family.schedulerConfig(schedulerConfig),
+    schedulerConfig: ownSchedule,
     defaults,
     guidanceRescale: settings.guidance_rescale ?? 0,
     guidanceWidth: guidanceWidth(denoising, config),
     contextWidth: contextWidth(denoising, config),
-    size: sizeRange(settings.size ?? {}, denoising, config, vaeScale, family.sampleSize),
-    latentChannels: latentChannels(denoising, config),
+    size: sizeRange(settings.size ?? {}, denoising, config, vaeScale, family),
+    latentChannels: latentChannels(denoising, config, family.latents),
     inpaints: beside === 'masked starter',
     vaeChannels,
     encoderGives:

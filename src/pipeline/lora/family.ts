@@ -23,7 +23,7 @@ export function familyOfLora({ modules }: Pick<LoraFile, 'modules'>): LoraFamily
 
 /** undefined for transformers, and where an exported UNet does not tell which weight belongs to which module. */
 export function familyForLoras({ graphs, family, kind }: ModelFolder): LoraFamily | undefined {
-  if (family.architecture === 'sd3') return undefined;
+  if (family.denoiser === 'transformer') return undefined;
   const keys = [...(tensorsOf({ graphs }).unet ?? [])].find(([name]) => name.endsWith('.attn2.to_k.weight'))?.[1];
   if (typeof graphs.unet === 'string' && !keys) return undefined;
   if (family.architecture === 'sdxl') return kind === 'sdxl-refiner' ? 'sdxl-refiner' : 'sdxl';
