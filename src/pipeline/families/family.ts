@@ -15,8 +15,8 @@ export interface Family extends TextRules {
   readonly denoiser: 'unet' | 'transformer';
   /** How it takes latents: as a picture, or packed as a sequence of tokens. */
   readonly latents: 'picture' | 'tokens';
-  /** What becomes of a starter: the place where the schedule begins, or what the UNet gets beside the latents. */
-  readonly starter: 'noised' | 'beside';
+  /** What becomes of a starter: the place where the schedule begins, what the denoiser gets beside the latents, or both. */
+  readonly starter: 'noised' | 'beside' | 'context';
   /** What requests mean to it. */
   readonly rules: RequestRules;
   kind(facts: KindFacts): Kind;
