@@ -56,6 +56,7 @@ export const kindDefaults = {
   'sd3-turbo': { steps: 4, guidance: 1, strength: 0.6 },
   flux: { steps: 28, guidance: 7, strength: 0.6 },
   'flux-schnell': { steps: 4, guidance: 0, strength: 0.6 },
+  'flux-kontext': { steps: 28, guidance: 3.5, strength: 1 },
 } as const satisfies Record<string, RequestDefaults>;
 export type Kind = keyof typeof kindDefaults;
 export const kinds = Object.keys(kindDefaults) as readonly Kind[];

@@ -1081,7 +1081,7 @@ export interface components {
              * @description Stable Diffusion 1.x and 2.x (`sd`, `sd-v` with v-prediction), XL, 3 and 3.5 (`sd3`), their turbo forms, Flux.1 (`flux`, and what follows a dash), latent consistency models, and models that edit by an instruction (`instruct-pix2pix`)
              * @enum {string}
              */
-            kind?: "sd" | "sd-v" | "sd-turbo" | "sdxl" | "sdxl-refiner" | "sdxl-turbo" | "lcm" | "instruct-pix2pix" | "sd3" | "sd3-turbo" | "flux" | "flux-schnell";
+            kind?: "sd" | "sd-v" | "sd-turbo" | "sdxl" | "sdxl-refiner" | "sdxl-turbo" | "lcm" | "instruct-pix2pix" | "sd3" | "sd3-turbo" | "flux" | "flux-schnell" | "flux-kontext";
             /** @description Whose habits the graphs show */
             exporter?: string;
             /**

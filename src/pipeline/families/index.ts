@@ -3,13 +3,21 @@
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import type { Family } from './family.js';
 import { flux } from './flux.js';
+import { fluxKontext } from './flux-kontext.js';
 import { instructPix2Pix } from './instruct-pix2pix.js';
 import { latentConsistency } from './latent-consistency.js';
 import { stableDiffusion } from './stable-diffusion.js';
 import { stableDiffusion3 } from './stable-diffusion-3.js';
 import { stableDiffusionXl } from './stable-diffusion-xl.js';
 
-const families: readonly Family[] = [stableDiffusion, stableDiffusionXl, latentConsistency, stableDiffusion3, flux];
+const families: readonly Family[] = [
+  stableDiffusion,
+  stableDiffusionXl,
+  latentConsistency,
+  stableDiffusion3,
+  flux,
+  fluxKontext,
+];
 
 /**
  * @param className `_class_name`, with or without the exporter's prefix (ORT, Onnx)
