@@ -6,6 +6,7 @@ import { flux } from './flux.js';
 import { fluxKontext } from './flux-kontext.js';
 import { instructPix2Pix } from './instruct-pix2pix.js';
 import { latentConsistency } from './latent-consistency.js';
+import { refusalOfClass } from './refused.js';
 import { stableDiffusion } from './stable-diffusion.js';
 import { stableDiffusion3 } from './stable-diffusion-3.js';
 import { stableDiffusionXl } from './stable-diffusion-xl.js';
@@ -28,7 +29,8 @@ export function familyOf(className: string): Family {
   const family = families.find(({ classes }) => classes.test(name));
   if (family) return family;
   throw new ModelFolderError(
-    `the pipeline class ${className} is not supported (supported: StableDiffusion, StableDiffusionXL, StableDiffusion3, Flux and LatentConsistencyModel pipelines)`,
+    refusalOfClass(name) ??
+      `the pipeline class ${className} is not supported (supported: StableDiffusion, StableDiffusionXL, StableDiffusion3, Flux and LatentConsistencyModel pipelines)`,
   );
 }
 

@@ -15,7 +15,8 @@ import type {
   Vocabulary,
 } from '../../model-facts.js';
 import type { Decided } from '../checkpoint/decided.js';
-import { fileExtension } from '../checkpoint/file-names.js';
+import { fileExtension, gguf, ggufRefusal } from '../checkpoint/file-names.js';
+import { flatRefusal, isFlatGraphs } from '../checkpoint/flat-graphs.js';
 import { isLonePart, lonePartRefusal } from '../checkpoint/lone-part.js';
 import {
   FolderSource,
@@ -256,11 +257,12 @@ const encoderOutputs = ['latent_parameters', 'latents'] as const;
 export function openSource(path: string): ModelSource {
   if (statSync(path).isDirectory()) {
     if (isReadyOnnx(path)) return new ReadyOnnxSource(path);
+    if (isFlatGraphs(path)) throw new ModelFolderError(flatRefusal(path));
     if (isLonePart(path)) throw new ModelFolderError(lonePartRefusal(path));
     return new FolderSource(path);
   }
   if (path.endsWith(fileExtension)) return new SingleFileSource(path);
-  throw new ModelFolderError(`${basename(path)} ${pickleRefusal}`);
+  throw new ModelFolderError(`${basename(path)} ${gguf.test(path) ? ggufRefusal : pickleRefusal}`);
 }
 
 function checkTiny(path: string, { channels, doublings }: TinyDecoder, ofModel: number, vaeScale: number): void {
