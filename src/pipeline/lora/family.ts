@@ -32,7 +32,7 @@ export function familyOfLora({ modules }: Pick<LoraFile, 'modules'>): LoraFamily
  * tell which weight belongs to which module.
  */
 export function familyForLoras({ graphs, family, kind }: ModelFolder): LoraFamily | undefined {
-  if (family.architecture === 'sd3') return undefined;
+  if (family.denoiser === 'transformer') return undefined;
   const weights = [...(tensorsOf({ graphs }).unet ?? [])];
   const keys = weights.find(([name]) => name.endsWith('.attn2.to_k.weight'))?.[1];
   if (typeof graphs.unet === 'string' && !keys) {
