@@ -95,7 +95,7 @@ function weightsIn(graph: GraphFile): ReadonlyMap<string, ExportedWeight> {
     const found = sources.of(node);
     const module = found && (moduleOf(graph.nameOf(node)) ?? ownName.exec(found.name)?.[1]);
     const turned = found && liesTransposed(node, found.turns);
-    if (module === undefined || turned === undefined || weights.has(`${module}.weight`)) continue;
+    if (!found || module === undefined || turned === undefined || weights.has(`${module}.weight`)) continue;
     const { name, dims, dataType, taker } = found;
     const shape = turned ? dims.toReversed() : dims;
     weights.set(`${module}.weight`, { name, dataType, taker, transposed: turned, shape });
