@@ -21,9 +21,9 @@ from render import render_group
 HELD_OUT_SEED = 999
 
 
-def draw(seed: int, size: int, number: int, photographs: Path | None = None) -> tuple[np.ndarray, list[LookRecord]]:
+def draw(seed: int, size: int, number: int, photographs: Path | None = None, only: str | None = None) -> tuple[np.ndarray, list[LookRecord]]:
     """Group `number` of a seed: uint8 [VERSIONS, size, size, 3] and its records; some of windows of `photographs`."""
-    pictures, records = render_group(np.random.default_rng([seed, size, number]), size, photographs)
+    pictures, records = render_group(np.random.default_rng([seed, size, number]), size, photographs, only)
     return np.stack(pictures), records
 
 
@@ -47,6 +47,7 @@ class Groups:
     """The newest `capacity` groups of one size; `prepare` turns the pictures of a group into what is kept of them.
 
     A training starts when a tenth of them is there; the others come while it runs. With a folder as `pool` they also stay on disk.
+    `only` is the style of all looks.
     """
 
     def __init__(
@@ -58,9 +59,10 @@ class Groups:
         prepare: Callable[[np.ndarray], np.ndarray],
         ahead: int = 8,
         photographs: Path | None = None,
+        only: str | None = None,
         pool: Path | None = None,
     ) -> None:
-        self.photographs = photographs
+        self.photographs, self.only = photographs, only
         self.pool = Pool(pool, seed, size) if pool else None
         self.executor, self.seed, self.size, self.capacity, self.prepare = executor, seed, size, capacity, prepare
         known = self.pool.newest(capacity) if self.pool else []
@@ -78,7 +80,7 @@ class Groups:
         return len(self.kept)
 
     def _order(self) -> None:
-        self.pending.append(self.executor.submit(draw, self.seed, self.size, self.ordered, self.photographs))
+        self.pending.append(self.executor.submit(draw, self.seed, self.size, self.ordered, self.photographs, self.only))
         self.ordered += 1
 
     def _take(self) -> None:
