@@ -175,9 +175,9 @@ class Files:
 
     def held_out(self, executor: Executor, number: int) -> dict[str, tuple[Tensor, Tensor]]:
         """By name pictures of 256 pixels and the numbers of their styles, which no training saw."""
-        kinds = ["untouched", "disturbed", *(["photographs"] if self.photographs else []), "misses"]
+        kinds = ["drawings", *(["photographs"] if self.photographs else [])]
         parts = self._made(executor, [(f"held-out-{kind}-{number}", draw_held_out, (kind, number)) for kind in kinds])
-        return dict(zip(kinds, parts))
+        return {name: test for part in parts for name, test in part.items()}
 
     def _made(self, executor: Executor, wanted: list[tuple[str, Callable, tuple]]) -> list:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -213,16 +213,18 @@ def draw_to_learn_from(files: Files, size: int, index: int) -> list[Tensor]:
     return [to_uint8(seen)[order.argsort()], drawn.labels, torch.cat(features)]
 
 
-def draw_held_out(files: Files, kind: str, number: int) -> tuple[Tensor, Tensor]:
-    """Pictures and labels: drawings as they are or disturbed, photographs in every style, or near misses."""
-    rng = np.random.default_rng([HELD_OUT_SEED, 2])
+def draw_held_out(files: Files, kind: str, number: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """Pictures and labels: photographs in every style, or drawings, as they are, disturbed, and as near misses."""
     torch.manual_seed(0)
-    share = 1 if kind == "photographs" else 0
-    drawn = draw_styled(rng, 256, number, 0, files.photographs, share, held_out=True)
-    if kind == "disturbed":
-        return to_uint8(drawn.disturbed(rng, files.load_autoencoder(), number)), drawn.labels
-    if kind == "misses":
-        pairs = zip((to_tensor(drawn.scenes) + 1) / 2, (to_tensor(drawn.pictures) + 1) / 2)
-        misses = torch.stack([missed(scene, styled, rng) for scene, styled in pairs]).clamp(0, 1)
-        return to_uint8(misses * 2 - 1), torch.full((number,), LABELS.index(NONE))
-    return to_uint8(to_tensor(drawn.pictures)), drawn.labels
+    rng = np.random.default_rng([HELD_OUT_SEED, 2])
+    drawn = draw_styled(rng, 256, number, 0, files.photographs, 1 if kind == "photographs" else 0, held_out=True)
+    pictures = to_tensor(drawn.pictures)
+    if kind == "photographs":
+        return {"photographs": (to_uint8(pictures), drawn.labels)}
+    pairs = zip((to_tensor(drawn.scenes) + 1) / 2, (pictures + 1) / 2)
+    misses = torch.stack([missed(scene, styled, rng) for scene, styled in pairs]).clamp(0, 1) * 2 - 1
+    return {
+        "untouched": (to_uint8(pictures), drawn.labels),
+        "disturbed": (to_uint8(drawn.disturbed(rng, files.load_autoencoder(), number)), drawn.labels),
+        "misses": (to_uint8(misses), torch.full((number,), LABELS.index(NONE))),
+    }
