@@ -134,8 +134,8 @@ export const vocabularyGroups = ['styles', 'qualities', 'colours', 'other'] as c
 /** The words and phrases that a model knows by name; `other` has synonyms, and what fits nowhere else. */
 export type Vocabulary = Readonly<Record<(typeof vocabularyGroups)[number], readonly string[]>>;
 
-/** The models that a LoRA is for; `unknown` where its file does not tell. */
-export const loraFamilies = ['sd1', 'sd2', 'sdxl', 'sdxl-refiner', 'unknown'] as const;
+/** The models that a LoRA is for: `other` have a UNet of their own; `unknown` where its file does not tell. */
+export const loraFamilies = ['sd1', 'sd2', 'sdxl', 'sdxl-refiner', 'other', 'unknown'] as const;
 export type LoraFamily = (typeof loraFamilies)[number];
 /** As sentences call them. */
 export const loraFamilyNames: Readonly<Record<LoraFamily, string>> = {
@@ -143,5 +143,6 @@ export const loraFamilyNames: Readonly<Record<LoraFamily, string>> = {
   sd2: 'Stable Diffusion 2',
   sdxl: 'Stable Diffusion XL',
   'sdxl-refiner': "Stable Diffusion XL's refiner",
+  other: 'another architecture',
   unknown: 'an unknown family',
 };
