@@ -1135,7 +1135,7 @@ export interface components {
                 max: number;
             };
             /** @description Of the LoRAs that it takes; null where it takes none */
-            lora_family?: ("sd1" | "sd2" | "sdxl" | "sdxl-refiner" | "unknown") | null;
+            lora_family?: ("sd1" | "sd2" | "sdxl" | "sdxl-refiner" | "other" | "unknown") | null;
             /** @description Whether it comes with a safety checker, which `SAFETY_CHECKER` turns on */
             safety_checker?: boolean;
             /** @description Rows of one UNet call beyond which more gain nothing here, as measured when the model was loaded; a guided picture takes two, of `instruct-pix2pix` three */
@@ -1198,7 +1198,7 @@ export interface components {
              * @description The models that it is for, as far as its file tells
              * @enum {string}
              */
-            family?: "sd1" | "sd2" | "sdxl" | "sdxl-refiner" | "unknown";
+            family?: "sd1" | "sd2" | "sdxl" | "sdxl-refiner" | "other" | "unknown";
             /** @description The largest of its layers */
             rank?: number;
             /** @description Words for the prompt, where its file names some */
