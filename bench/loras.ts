@@ -61,7 +61,7 @@ const condition = {
     beyondClip: 0,
     named: { used: [], unfit: [] },
   },
-  ...{ timeIds: undefined, guidance: undefined },
+  inputs: {},
 };
 const rowsWith = (branches: RowBranches | undefined): UnetRow[] =>
   [0, 1].map(() => ({ sample: noise(4, side, side), timestep: 501, condition: { ...condition, branches } }));

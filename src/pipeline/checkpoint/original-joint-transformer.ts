@@ -1,7 +1,7 @@
 // The original layout of Stable Diffusion 3's transformer (Stability AI, mmdit.py) -> diffusers' names.
 // Source: diffusers, loaders/single_file_utils.py, convert_sd3_transformer_checkpoint_to_diffusers.
 
-import { shiftFirst } from '../graphs/joint-transformer.js';
+import { shiftFirst } from '../graphs/modulated-layers.js';
 import { rowsOf } from '../graphs/weights.js';
 import type { TensorPlace } from '../safetensors/header.js';
 import { plainNames, renamed } from './original-layout.js';
