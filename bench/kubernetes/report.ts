@@ -34,7 +34,7 @@ function placementMarkdown(placement: NonNullable<Results['placement']>): string
 
 ${about(placement)}
 
-Three nodes with two \`nvidia.com/gpu\` and three \`nvidia.com/mig-2g.20gb\` each, and the taint of NVIDIA's operator; one replica more than fits. No process runs here.
+Three nodes with two \`nvidia.com/gpu\` and three \`nvidia.com/mig-2g.20gb\` each, and the taint of NVIDIA's operator; one replica more than fits, and none of the overlay \`cpu\`, whose pods do not tolerate the taint. No process runs here.
 
 | overlay | asks for | replicas | on the nodes | what the scheduler says of the one that is Pending |
 | --- | --- | --- | --- | --- |
