@@ -179,7 +179,9 @@ export class ModelStore {
     );
   }
 
+  /** Within another load it is a part of that. */
   private async timed<T>(work: () => Promise<T>): Promise<T> {
+    if (this.loadingSince !== undefined) return work();
     this.events.loading();
     this.loadingSince = performance.now();
     try {
@@ -253,6 +255,7 @@ export class ModelStore {
     try {
       await this.makeRoomFor(name, inUse);
       model = await loadModel(this.folders.pathOf(name), this.options, this.options.embeddings, this.options.safety);
+      if (this.folders.encodersLeave(name)) model = { ...model, aroundEncoding: this.loadedForEncoding };
       for (const [component, { loadMs }] of Object.entries(model.sessions)) {
         this.events.componentLoaded(name, component, loadMs);
       }
@@ -270,6 +273,18 @@ export class ModelStore {
       throw refusal(told, name);
     }
   }
+
+  /** Where there is no room to keep them. Nothing else runs on them meanwhile: prompts are encoded one call after another. */
+  private readonly loadedForEncoding: NonNullable<Model['aroundEncoding']> = async (encoders, encode) => {
+    await this.timed(async () => {
+      for (const encoder of encoders) await encoder.loadAgain();
+    });
+    try {
+      return await encode();
+    } finally {
+      for (const encoder of encoders) await encoder.release();
+    }
+  };
 
   private async makeRoomFor(name: string, inUse: ReadonlySet<string>): Promise<void> {
     const fits = () => this.bytesOf([...this.loaded.names, name]) + this.beside.bytes <= this.options.modelMemoryBytes;
