@@ -7,12 +7,15 @@ import { rowBudgetFor } from '../shared/capacity.js';
 import { defaultFirst } from '../shared/default-model.js';
 import type { BrokenModel, ModelInfo } from '../shared/messages.js';
 import { Catalogue } from './catalogue.js';
+import { explained } from './cuda-fault.js';
 import { broken, Folders, type FoldersOptions } from './folders.js';
 import { LoadedModels } from './loaded-models.js';
 import type { Warmth } from './warm-up.js';
 
 export interface ModelStoreOptions extends FoldersOptions {
   readonly embeddings?: EmbeddingLibrary;
+  /** The worker's, as GpuReading names it; absent on the CPU. */
+  readonly gpu?: string | undefined;
   /** The model of requests that name none; absent where none is chosen. */
   readonly defaultModel?: string | undefined;
   readonly cacheDir: string;
@@ -263,7 +266,7 @@ export class ModelStore {
       this.catalogue.tell({ ...hashed, loaded: true, ...warmth });
       return model;
     } catch (error) {
-      const told = broken(name, error);
+      const told = broken(name, await explained(error, this.options));
       this.catalogue.tell(told);
       if (!told.changing) this.folders.failed(name);
       if (model) await releaseModel(model);
