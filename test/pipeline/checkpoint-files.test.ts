@@ -149,7 +149,6 @@ const refusedFiles: Record<string, { keys: readonly string[]; reason: RegExp }> 
     keys: ['model.diffusion_model.x_embedder.proj.weight', 'model.diffusion_model.joint_blocks.0.x_block.a'],
     reason: /^it holds no VAE/,
   },
-  Flux: { keys: ['double_blocks.0.img_attn.qkv.weight'], reason: /^it is a Flux model/ },
   'nothing that is known': { keys: ['a'], reason: /^it holds no model that is known/ },
   'a model without a text encoder': {
     keys: ['model.diffusion_model.input_blocks.0.0.weight'],

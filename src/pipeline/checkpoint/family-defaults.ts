@@ -10,7 +10,7 @@ import { predictionType } from './family-schedules.js';
 import { type Composed, defaultOf, type FileFacts, type FileFamily } from './file-facts.js';
 
 /** What is taken off the VAE's latents before they are scaled. */
-const shiftFactors: Readonly<Partial<Record<FileFamily, number>>> = { sd3: 0.0609 };
+const shiftFactors: Readonly<Partial<Record<FileFamily, number>>> = { sd3: 0.0609, flux: 0.1159 };
 /** Of the VAE's latents. */
 export const scalingFactors: Readonly<Record<FileFamily, number>> = {
   sd1: 0.18215,
@@ -18,6 +18,7 @@ export const scalingFactors: Readonly<Record<FileFamily, number>> = {
   sdxl: 0.13025,
   'sdxl-refiner': 0.13025,
   sd3: 1.5305,
+  flux: 0.3611,
 };
 
 /** What config.json of the VAE says beside its architecture. @throws ModelFolderError for a shift that the family does not have */
@@ -70,8 +71,10 @@ export function pipelineJson(facts: FileFacts): Json {
     : edits
       ? 'StableDiffusionInstructPix2PixPipeline'
       : 'StableDiffusionPipeline';
+  const flux = facts.kontext.value ? 'FluxKontextPipeline' : 'FluxPipeline';
+  const others = { sd3: 'StableDiffusion3Pipeline', flux } as const;
   return {
-    _class_name: family === 'sd3' ? 'StableDiffusion3Pipeline' : xl ? 'StableDiffusionXLPipeline' : plain,
+    _class_name: family === 'sd3' || family === 'flux' ? others[family] : xl ? 'StableDiffusionXLPipeline' : plain,
     _name_or_path: (metadata.get('modelspec.title') ?? '').slice(0, maxSettingLength.title),
     requires_aesthetics_score: family === 'sdxl-refiner',
     force_zeros_for_empty_prompt: family === 'sdxl',

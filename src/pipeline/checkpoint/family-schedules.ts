@@ -7,7 +7,7 @@ import { type Decided, firstOf } from './decided.js';
 import { type Composed, defaultOf, type FileFacts, type FileFamily } from './file-facts.js';
 
 /** They are trained on flows, whose schedule has no noise to predict. */
-const flows: readonly FileFamily[] = ['sd3'];
+const flows: readonly FileFamily[] = ['sd3', 'flux'];
 
 const betas = { beta_start: 0.00085, beta_end: 0.012, beta_schedule: 'scaled_linear', num_train_timesteps: 1000 };
 const first = { ...betas, clip_sample: false, set_alpha_to_one: false, steps_offset: 1 };
@@ -18,7 +18,15 @@ const schedulers: Readonly<Record<FileFamily, Json>> = {
   sdxl: { _class_name: 'EulerDiscreteScheduler', ...betas, timestep_spacing: 'leading', steps_offset: 1 },
   'sdxl-refiner': { _class_name: 'EulerDiscreteScheduler', ...betas, timestep_spacing: 'leading', steps_offset: 1 },
   sd3: { _class_name: 'FlowMatchEulerDiscreteScheduler', num_train_timesteps: 1000, shift: 3 },
+  flux: {
+    _class_name: 'FlowMatchEulerDiscreteScheduler',
+    num_train_timesteps: 1000,
+    ...{ shift: 1, use_dynamic_shifting: false, base_shift: 0.5, max_shift: 1.15 },
+    ...{ base_image_seq_len: 256, max_image_seq_len: 4096 },
+  },
 };
+/** As dev and Kontext were published, which take a guidance; schnell is the other. */
+const guidedFlux = { ...schedulers.flux, shift: 3, use_dynamic_shifting: true };
 /** As InstructPix2Pix was published. */
 const edits = { ...schedulers.sd1, _class_name: 'EulerAncestralDiscreteScheduler' };
 const latentConsistency = {
@@ -32,17 +40,18 @@ const latentConsistency = {
 export const schedulerJson = (facts: FileFacts): Composed =>
   flows.includes(facts.family) ? flowSchedulerJson(facts) : noiseSchedulerJson(facts);
 
-function flowSchedulerJson({ family, settings, settingsFile }: FileFacts): Composed {
+function flowSchedulerJson({ family, settings, settingsFile, tensors }: FileFacts): Composed {
   const strange = ['prediction_type', 'zero_snr'].find((key) => (settings[key] ?? null) !== null);
   if (strange !== undefined) {
     throw new ModelFolderError(`${settingsFile} has ${strange}, which flow matching models do not have`);
   }
   const said = isObject(settings.scheduler) ? settings.scheduler : {};
+  const isGuided = family === 'flux' && [...tensors.keys()].some((key) => /(^|\.)guidance_in\./.test(key));
   return {
-    json: { ...schedulers[family], ...said },
+    json: { ...(isGuided ? guidedFlux : schedulers[family]), ...said },
     origins: {
       _class_name: defaultOf({ family }),
-      shift: defaultOf({ family }),
+      shift: isGuided ? 'the keys guidance_in.…' : defaultOf({ family }),
       ...Object.fromEntries(Object.keys(said).map((key) => [key, settingsFile])),
     },
   };

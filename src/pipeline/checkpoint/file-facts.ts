@@ -4,7 +4,7 @@ import type { Json } from '../folder/configs.js';
 import { type Decided, firstOf } from './decided.js';
 import type { Tensors } from './written-part.js';
 
-export type FileFamily = 'sd1' | 'sd2' | 'sdxl' | 'sdxl-refiner' | 'sd3';
+export type FileFamily = 'sd1' | 'sd2' | 'sdxl' | 'sdxl-refiner' | 'sd3' | 'flux';
 
 export interface FileFacts {
   readonly family: FileFamily;
@@ -12,6 +12,8 @@ export interface FileFacts {
   readonly seesStarter: 'masked' | 'whole' | undefined;
   readonly turbo: Decided<boolean>;
   readonly latentConsistency: boolean;
+  /** A Flux that edits: nothing in it tells, but its name. */
+  readonly kontext: Decided<boolean>;
   readonly tensors: Tensors;
   readonly metadata: ReadonlyMap<string, string>;
   /** NAME.img2img.json, checked */
@@ -31,6 +33,16 @@ export function starterSeen({
 }
 
 export const defaultOf = ({ family }: Pick<FileFacts, 'family'>) => `the default of ${family}`;
+
+/** @param stem the file's name without its end */
+export function kontext(stem: string, { family, metadata }: Pick<FileFacts, 'family' | 'metadata'>): Decided<boolean> {
+  const says = (text: string) => (family === 'flux' && /kontext/i.test(text)) || undefined;
+  return firstOf<boolean>(
+    [says(stem), "the file's name"],
+    [says(metadata.get('modelspec.title') ?? ''), 'metadata modelspec.title'],
+    [false, defaultOf({ family })],
+  );
+}
 
 /** @param stem the file's name without its end */
 export function turbo(

@@ -6,6 +6,7 @@ import type { Json } from '../folder/configs.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import type { FileFamily } from './file-facts.js';
 import { unetPrefix, vaePrefix } from './file-kind.js';
+import { originalFluxTransformer } from './original-flux-transformer.js';
 import { originalJointTransformer } from './original-joint-transformer.js';
 import {
   openClip,
@@ -17,7 +18,7 @@ import {
 } from './original-layout.js';
 import { identityProjection } from './part-configs.js';
 import { clipTextJson, unetJson, vaeJson } from './shapes.js';
-import { jointTransformerJson, t5Json } from './transformer-shapes.js';
+import { fluxTransformerJson, jointTransformerJson, t5Json } from './transformer-shapes.js';
 import type { Tensors } from './written-part.js';
 
 export interface FilePart {
@@ -35,7 +36,10 @@ const xlClipPrefix = 'conditioner.embedders.0.transformer.';
 const xlOpenClipPrefix = 'conditioner.embedders.1.model.';
 const refinerPrefix = 'conditioner.embedders.0.model.';
 const jointPrefix = `${unetPrefix}joint_blocks.`;
-/** Of Stable Diffusion 3. */
+const doubleBlocks = 'double_blocks.';
+/** As ComfyUI saves Flux, beside the one of the others. */
+const fluxVaePrefix = 'vae.';
+/** Of Stable Diffusion 3, and without the second of Flux, whose second is the T5. */
 const encoderPrefixes = {
   text_encoder: 'text_encoders.clip_l.transformer.',
   text_encoder_2: 'text_encoders.clip_g.transformer.',
@@ -45,6 +49,8 @@ const encoderPrefixes = {
 /** The first that a file has decides. */
 const familyPrefixes: readonly (readonly [prefix: string, family: FileFamily])[] = [
   [jointPrefix, 'sd3'],
+  [unetPrefix + doubleBlocks, 'flux'],
+  [doubleBlocks, 'flux'],
   [xlOpenClipPrefix, 'sdxl'],
   [refinerPrefix, 'sdxl-refiner'],
   [openClipPrefix, 'sd2'],
@@ -65,12 +71,20 @@ export function familyOf(tensors: Tensors): FileFamily {
 
 /** @throws ModelFolderError where there is no VAE, or one of the parts is in eight bits */
 export function partsOf(tensors: Tensors, family: FileFamily): FileParts {
-  const vae = originalVae(tensors, vaePrefix);
-  if (vae.size === 0) throw new ModelFolderError('it holds no VAE; take the version of the file that has one');
+  const vae = vaeOf(tensors, family);
   const encoders = textParts(tensors, family);
-  const parts = { ...encoders, ...denoiserOf(tensors, family, encoders), vae: { tensors: vae, config: vaeJson(vae) } };
+  const parts = { ...encoders, ...denoiserOf(tensors, family, encoders), ...vae };
   for (const [part, held] of Object.entries(parts)) checkFloats(part, held);
   return parts;
+}
+
+/** A Flux may be a transformer alone. */
+function vaeOf(tensors: Tensors, family: FileFamily): FileParts {
+  const isFlux = family === 'flux';
+  const vae = originalVae(tensors, isFlux && holds(tensors, fluxVaePrefix) ? fluxVaePrefix : vaePrefix);
+  if (vae.size > 0) return { vae: { tensors: vae, config: vaeJson(vae) } };
+  if (isFlux) return {};
+  throw new ModelFolderError('it holds no VAE; take the version of the file that has one');
 }
 
 function checkFloats(part: string, { tensors }: FilePart): void {
@@ -86,6 +100,11 @@ function denoiserOf(tensors: Tensors, family: FileFamily, encoders: TextParts): 
     const transformer = originalJointTransformer(tensors, unetPrefix);
     return { transformer: { tensors: transformer, config: jointTransformerJson(transformer) } };
   }
+  if (family === 'flux') {
+    const prefix = holds(tensors, unetPrefix + doubleBlocks) ? unetPrefix : '';
+    const transformer = originalFluxTransformer(tensors, prefix);
+    return { transformer: { tensors: transformer, config: fluxTransformerJson(transformer) } };
+  }
   const width = encoders.text_encoder_2?.config.projection_dim;
   const unet = originalUnet(tensors, unetPrefix);
   const pooled = width && { width, timeIds: family === 'sdxl-refiner' ? 5 : 6 };
@@ -97,6 +116,10 @@ const openClipHUsed = 23;
 
 /** OpenAI's CLIP has another activation than open_clip's. */
 const openAi = (tensors: Tensors): FilePart => ({ tensors, config: clipTextJson(tensors, 'quick_gelu') });
+function t5(tensors: Tensors, prefix: string): FilePart {
+  const own = plainNames(tensors, prefix);
+  return { tensors: own, config: t5Json(own) };
+}
 const open = (tensors: Tensors): FilePart => ({ tensors, config: clipTextJson(tensors, 'gelu') });
 
 function textParts(tensors: Tensors, family: FileFamily): TextParts {
@@ -116,6 +139,15 @@ function textParts(tensors: Tensors, family: FileFamily): TextParts {
       };
     case 'sdxl-refiner':
       return { text_encoder_2: open(openClip(tensors, refinerPrefix)) };
+    case 'flux':
+      return {
+        ...(holds(tensors, encoderPrefixes.text_encoder) && {
+          text_encoder: openAi(transformersClip(tensors, encoderPrefixes.text_encoder)),
+        }),
+        ...(holds(tensors, encoderPrefixes.text_encoder_3) && {
+          text_encoder_2: t5(tensors, encoderPrefixes.text_encoder_3),
+        }),
+      };
     case 'sd3':
       return Object.fromEntries(
         (Object.keys(encoderPrefixes) as (keyof typeof encoderPrefixes)[])
@@ -136,8 +168,5 @@ const sd3Encoder: Readonly<Record<TextEncoder, (tensors: Tensors, prefix: string
     const own = transformersClip(tensors, prefix);
     return open(projection ? new Map([...own, ['text_projection.weight', projection]]) : own);
   },
-  text_encoder_3: (tensors, prefix) => {
-    const t5 = plainNames(tensors, prefix);
-    return { tensors: t5, config: t5Json(t5) };
-  },
+  text_encoder_3: t5,
 };

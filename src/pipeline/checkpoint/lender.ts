@@ -1,4 +1,5 @@
-// A folder in diffusers' layout that lends its text encoders and their tokenizers to a single file beside it that holds none.
+// A folder in diffusers' layout that lends its text encoders with their tokenizers, and its VAE, to a single file beside it that holds
+// none.
 
 import { statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -9,10 +10,12 @@ import { isThere } from '../folder/files.js';
 import { ModelFolderError, shown } from '../folder/model-folder-error.js';
 import { PartConfig } from '../folder/schemas.js';
 import { settingsOf } from './file-names.js';
-import { FolderSource, type Part, type TokenizerSource } from './model-source.js';
+import { FolderSource, type OwnComponent, type Part, type TokenizerSource } from './model-source.js';
 
+/** Both halves may be one. */
+const vaeFolders = ['vae', 'vae_encoder', 'vae_decoder'] as const;
 /** The folders that are lent, those that are there. */
-const lentFolders: readonly string[] = [...textEncoders, ...Object.values(tokenizers)];
+const lentFolders: readonly string[] = [...textEncoders, ...Object.values(tokenizers), ...vaeFolders];
 
 /** A name as MODELS_DIR lists folders: no path, and nothing hidden. */
 const isName = (text: string) => !/^\.|[\\/]/.test(text);
@@ -45,17 +48,23 @@ export class Lender {
     this.folder = new FolderSource(folder);
   }
 
-  has(part: TextEncoder | TokenizerName): boolean {
-    return isThere(this.folder.root, part);
+  has(part: OwnComponent): boolean {
+    return this.folder.has(part);
   }
 
-  /** config.json of a text encoder. @throws ModelFolderError */
-  config(component: TextEncoder): Json {
-    return this.told(() => this.folder.json(`${component}/config.json`, PartConfig, {}));
+  hasTokenizer(name: TokenizerName): boolean {
+    return isThere(this.folder.root, name);
+  }
+
+  /** config.json of a text encoder, or of both halves of the VAE. @throws ModelFolderError */
+  config(part: TextEncoder | 'vae'): Json {
+    const folders = part === 'vae' ? vaeFolders : [part];
+    const read = () => folders.map((folder) => this.folder.json(`${folder}/config.json`, PartConfig, {}));
+    return Object.assign({}, ...this.told(read));
   }
 
   /** @throws ModelFolderError as a folder's part does */
-  part(component: TextEncoder, precision: ComputingPrecision): Part {
+  part(component: OwnComponent, precision: ComputingPrecision): Part {
     const part = this.told(() => this.folder.part(component, precision));
     return { ...part, file: `${this.name}/${part.file}` };
   }

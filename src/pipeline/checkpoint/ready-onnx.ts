@@ -82,6 +82,7 @@ export class ReadyOnnxSource implements ModelSource {
         [saysTurbo(settings.title ?? ''), 'its title'],
         [false, defaultOf({ family: family.value })],
       ),
+      kontext: { value: false, from: defaultOf({ family: family.value }) },
       latentConsistency: this.graphs.part('unet').facts.inputs.has('timestep_cond'),
       tensors: new Map(),
       metadata: new Map(),

@@ -1,6 +1,6 @@
 // A single safetensors file in the original layout, as a folder in diffusers' layout would be: its tensors by diffusers' names,
-// and the configs that such a folder has, worked out from shapes, metadata and family. Text encoders that it does not hold may be
-// those of a folder beside it.
+// and the configs that such a folder has, worked out from shapes, metadata and family. Text encoders that it does not hold, and of a
+// Flux the VAE, may be those of a folder beside it.
 
 import { basename, dirname } from 'node:path';
 import type { ComputingPrecision } from '../../model-facts.js';
@@ -13,7 +13,7 @@ import { PartConfig, singleFileSettings } from '../folder/schemas.js';
 import { readHeader } from '../safetensors/header.js';
 import { pipelineJson, sampleSize, settingsJson, vaeScaling } from './family-defaults.js';
 import { schedulerJson } from './family-schedules.js';
-import { type FileFacts, starterSeen, turbo } from './file-facts.js';
+import { type FileFacts, kontext, starterSeen, turbo } from './file-facts.js';
 import { checkIsModel } from './file-kind.js';
 import { fileExtension, fileModelName, settingsOf } from './file-names.js';
 import { type FileParts, familyKeys, familyOf, partsOf } from './file-parts.js';
@@ -52,6 +52,7 @@ export class SingleFileSource implements ModelSource {
       family,
       seesStarter: unet && starterSeen({ in: unet.config.in_channels, out: unet.config.out_channels }),
       turbo: turbo(stem, { family, metadata, settings, settingsFile }),
+      kontext: kontext(stem, { family, metadata }),
       latentConsistency: unet?.tensors.has('time_embedding.cond_proj.weight') === true,
       tensors,
       metadata,
@@ -61,22 +62,27 @@ export class SingleFileSource implements ModelSource {
     const scheduler = schedulerJson(facts);
     const own = settingsJson(facts);
     const scaling = vaeScaling(facts);
-    const size = sampleSize(facts, transformer?.config);
+    const size = family === 'flux' ? undefined : sampleSize(facts, transformer?.config); // its configs name none
     const denoiser = transformer ? 'transformer' : 'unet';
+    const borrowed = textEncoders.filter((one) => this.borrows(one));
+    const lentVae = this.borrows('vae_decoder') ? { ...this.lender!.config('vae'), ...settings.vae } : undefined;
     this.configs = {
       ...Object.fromEntries(Object.entries(this.parts).map(([part, { config }]) => [`${part}/config.json`, config])),
-      ...Object.fromEntries(this.borrowed.map((one) => [`${one}/config.json`, this.lender!.config(one)])),
+      ...Object.fromEntries(borrowed.map((one) => [`${one}/config.json`, this.lender!.config(one)])),
       'model_index.json': pipelineJson(facts),
       'scheduler/scheduler_config.json': scheduler.json,
-      [`${denoiser}/config.json`]: { ...(transformer ?? unet)!.config, sample_size: size.value },
-      'vae/config.json': { ...vae!.config, ...scaling.json },
+      [`${denoiser}/config.json`]: { ...(transformer ?? unet)!.config, ...(size && { sample_size: size.value }) },
+      'vae/config.json': lentVae ?? { ...vae?.config, ...scaling.json },
       'img2img.json': own.json,
     };
     this.origins = {
-      'model_index.json': { _class_name: familyKeys[family], _name_or_path: facts.turbo.from },
+      'model_index.json': {
+        _class_name: facts.kontext.value ? facts.kontext.from : familyKeys[family],
+        _name_or_path: facts.turbo.from,
+      },
       'scheduler/scheduler_config.json': scheduler.origins,
-      [`${denoiser}/config.json`]: { sample_size: size.from },
-      'vae/config.json': scaling.origins,
+      [`${denoiser}/config.json`]: size ? { sample_size: size.from } : {},
+      'vae/config.json': lentVae ? {} : scaling.origins,
       'img2img.json': own.origins,
     };
   }
@@ -99,16 +105,15 @@ export class SingleFileSource implements ModelSource {
   }
 
   has(component: OwnComponent): boolean {
-    return this.held(component) !== undefined || this.borrowed.includes(component as TextEncoder);
+    return this.held(component) !== undefined || this.borrows(component);
   }
 
   part(component: OwnComponent, precision: ComputingPrecision): Part {
-    const borrowed = this.borrowed.find((one) => one === component);
-    if (borrowed) return this.lender!.part(borrowed, precision);
+    if (this.borrows(component)) return this.lender!.part(component, precision);
     const part = this.held(component);
     if (!part) {
-      const hint = component.startsWith('text_encoder') ? `; ${lendingHint(this.path)}` : '';
-      throw new ModelFolderError(`it holds no ${component}${hint}`);
+      const hint = isLent(component) ? `; ${lendingHint(this.path)}` : '';
+      throw new ModelFolderError(`it holds no ${component.startsWith('vae') ? 'VAE' : component}${hint}`);
     }
     const file = `${component.startsWith('vae') ? 'vae' : component}/config.json`;
     const written = writePart(component, part.tensors, this.json(file, PartConfig), file, precision);
@@ -120,8 +125,8 @@ export class SingleFileSource implements ModelSource {
     const component = textEncoders.find((one) => tokenizers[one] === name)!;
     const config = this.configs[`${component}/config.json`];
     const isT5 = config?.model_type === 't5';
-    const lends = this.lender?.has(name) === true;
-    if (lends && (isT5 || this.borrowed.includes(component))) return this.lender!.tokenizer(name);
+    const lends = this.lender?.hasTokenizer(name) === true;
+    if (lends && (isT5 || this.borrows(component))) return this.lender!.tokenizer(name);
     if (isT5) {
       throw new ModelFolderError(
         `it has a T5 and no tokenizer for it, which lies in ${name}; ${lendingHint(this.path)}`,
@@ -130,9 +135,9 @@ export class SingleFileSource implements ModelSource {
     return { folder: clipFolder, padToken: config?.hidden_act === 'gelu' ? '!' : '<|endoftext|>' };
   }
 
-  /** Text encoders that the lender has and the file has not. */
-  private get borrowed(): readonly TextEncoder[] {
-    return textEncoders.filter((one) => this.parts[one] === undefined && this.lender?.has(one) === true);
+  /** Whether the lender has it and the file has not. */
+  private borrows(component: OwnComponent): boolean {
+    return isLent(component) && this.held(component) === undefined && this.lender?.has(component) === true;
   }
 
   private held(component: OwnComponent) {
@@ -141,15 +146,18 @@ export class SingleFileSource implements ModelSource {
   }
 }
 
+const isLent = (component: OwnComponent) => /^(text_encoder|vae)/.test(component);
+
 /** @throws ModelFolderError where it is not there, or the file has no use for it */
 function lenderTo(path: string, { text_encoders: name }: Json, parts: FileParts): Lender | undefined {
   if ((name ?? null) === null) return undefined;
   const lender = new Lender(path, name);
   const isWanted = (one: TextEncoder) => {
     const own = parts[one];
-    return own ? own.config.model_type === 't5' && lender.has(tokenizers[one]) : lender.has(one);
+    return own ? own.config.model_type === 't5' && lender.hasTokenizer(tokenizers[one]) : lender.has(one);
   };
-  if (parts.transformer && textEncoders.some(isWanted)) return lender;
+  const wantsVae = !parts.vae && lender.has('vae_decoder');
+  if (parts.transformer && (wantsVae || textEncoders.some(isWanted))) return lender;
   throw new ModelFolderError(
     `${basename(settingsOf(path))} has text_encoders ${shown(name)}, which has none that the file lacks`,
   );

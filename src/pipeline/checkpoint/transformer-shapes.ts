@@ -31,6 +31,33 @@ export function jointTransformerJson(tensors: Tensors): Json {
   };
 }
 
+/** Of diffusers' FluxTransformer2DModel. */
+export function fluxTransformerJson(tensors: Tensors): Json {
+  const width = sideOf(tensors, 'x_embedder.weight', 0);
+  const headWidth = sideOf(tensors, 'transformer_blocks.0.attn.norm_q.weight', 0);
+  return {
+    _class_name: 'FluxTransformer2DModel',
+    in_channels: sideOf(tensors, 'x_embedder.weight', 1),
+    out_channels: sideOf(tensors, 'proj_out.weight', 0),
+    num_layers: countOf(tensors, /^transformer_blocks\.(\d+)\./),
+    num_single_layers: countOf(tensors, /^single_transformer_blocks\.(\d+)\./),
+    attention_head_dim: headWidth,
+    num_attention_heads: width / headWidth,
+    joint_attention_dim: sideOf(tensors, 'context_embedder.weight', 1),
+    pooled_projection_dim: sideOf(tensors, 'time_text_embed.text_embedder.linear_1.weight', 1),
+    guidance_embeds: tensors.has('time_text_embed.guidance_embedder.linear_1.weight'),
+    axes_dims_rope: axesOf(headWidth),
+  };
+}
+
+/** About an eighth of a head turns with the picture's number, of the rest one half each with row and column: 16, 56 and 56 of 128. */
+function axesOf(headWidth: number): number[] {
+  const least = 2 * Math.ceil(headWidth / 16);
+  const first = least + ((headWidth - least) % 4);
+  const half = (headWidth - first) / 2;
+  return [first, half, half];
+}
+
 /** Of transformers' T5Config, version 1.1. */
 export function t5Json(tensors: Tensors): Json {
   const first = 'encoder.block.0.layer';

@@ -172,7 +172,7 @@ export function readModelFolder(
     GraphFacts
   >;
   checkSignatures(facts, ofClass.latents);
-  if (ofClass.textJoin === 'clip_then_t5') checkTextWidths(encoders, facts, denoiser);
+  if (ofClass.t5) checkTextWidths(encoders, facts, ofClass);
 
   const denoising = facts[denoiser];
   const beside = besideLatents(denoising, config, ofClass.latents);

@@ -93,13 +93,13 @@ export const clipPooledAndT5: ChooseTextOutputs = (component, { names }, clipSki
 };
 
 /**
- * CLIP's embeddings are filled up to the width that the transformer takes, which a T5's have, and their pooled ones are joined.
+ * A T5's embeddings have the width that the transformer takes, and CLIP's pooled ones have it together.
  * @throws ModelFolderError for encoders of another model, as far as the graphs tell
  */
 export function checkTextWidths(
   encoders: readonly TextEncoder[],
   facts: Readonly<Partial<Record<Component, GraphFacts>>>,
-  denoiser: 'unet' | 'transformer',
+  { denoiser, t5: rule }: Pick<TextRules, 't5'> & { readonly denoiser: 'unet' | 'transformer' },
 ): void {
   const inputs = facts[denoiser]!.inputs;
   const given = (component: TextEncoder, output: string) =>
@@ -111,9 +111,11 @@ export function checkTextWidths(
       `${what} ${width} numbers wide, and the ${denoiser} takes ${taken}: they are another model's`,
     );
   };
-  const t5 = encoders.find((component) => !facts[component]!.outputs.has('text_embeds'));
+  const t5 = encoders.find((component) => component === rule?.component);
+  const pooledOf = (component: TextEncoder) =>
+    given(component, facts[component]!.outputs.has('text_embeds') ? 'text_embeds' : 'pooler_output');
   const clips = encoders.filter((component) => component !== t5);
-  const pooled = clips.reduce((sum, component) => sum + given(component, 'text_embeds'), 0);
+  const pooled = clips.reduce((sum, component) => sum + pooledOf(component), 0);
   compare(`the pooled embeddings of ${clips.join(' and ')} are`, pooled, 'pooled_projections');
   if (t5) compare(`the embeddings of ${t5} are`, given(t5, 'last_hidden_state'), 'encoder_hidden_states');
 }
