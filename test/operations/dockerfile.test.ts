@@ -1,6 +1,7 @@
 // Steps of the Dockerfile by themselves, above all the cuda image's, which needs bases that CI does not have (.ci/container builds and runs the cpu image).
 
 import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { basename, dirname } from 'node:path';
@@ -63,6 +64,14 @@ t.test('the cuda provider is of the version of onnxruntime-node', async (t) => {
   });
   t.match(shell(command, folder).stderr, /onnxruntime-node is 1\.30\.0, its CUDA provider 1\.29\.0/);
   t.ok(existsSync(`${root}node_modules/onnxruntime-node/script/install.js`), 'the script that the image runs by name');
+});
+
+t.test('the cuda image was rehearsed as it is', async (t) => {
+  const dockerfile = readFileSync(`${root}Dockerfile`, 'utf8');
+  const [marker] = /^# Everything below is for GPUs only.*\n/m.exec(dockerfile)!;
+  const below = dockerfile.slice(dockerfile.indexOf(marker) + marker.length);
+  const digest = createHash('sha256').update(below).digest('hex');
+  t.match(readFileSync(`${root}bench/results-cuda-image.md`, 'utf8'), digest, 'npm run rehearse:cuda-image');
 });
 
 t.test("other platforms' binaries go", async (t) => {
