@@ -16,7 +16,8 @@ interface UNetShape {
   readonly pooledWidth?: number;
 }
 
-const timeWidth = 1280;
+/** Of the embedded timestep, beside a UNet's first width. */
+const timeWidthOf = ([first]: readonly number[]) => 4 * first!;
 
 const norm = (name: string, width: number) => ({ [`${name}.weight`]: [width], [`${name}.bias`]: [width] });
 const linear = (name: string, from: number, to: number) => ({
@@ -28,7 +29,7 @@ const conv = (name: string, from: number, to: number, kernel = 3) => ({
   [`${name}.bias`]: [to],
 });
 
-function resnet(name: string, from: number, to: number): Shapes {
+function resnet(name: string, from: number, to: number, timeWidth: number): Shapes {
   return {
     ...norm(`${name}.in_layers.0`, from),
     ...conv(`${name}.in_layers.2`, from, to),
@@ -72,6 +73,7 @@ function block(name: string, width: number, contextWidth: number): Shapes {
 function unet(prefix: string, shape: UNetShape): Shapes {
   const { channels, depths, middleDepth, pooledWidth } = shape;
   const [first] = channels as [number, ...number[]];
+  const timeWidth = timeWidthOf(channels);
   const shapes: Record<string, readonly number[]> = {
     ...linear(`${prefix}time_embed.0`, first, timeWidth),
     ...linear(`${prefix}time_embed.2`, timeWidth, timeWidth),
@@ -87,7 +89,11 @@ function unet(prefix: string, shape: UNetShape): Shapes {
   for (const [level, wide] of channels.entries()) {
     for (let i = 0; i < 2; i++) {
       const name = `${prefix}input_blocks.${left.length}`;
-      Object.assign(shapes, resnet(`${name}.0`, width, wide), transformer(`${name}.1`, wide, depths[level]!, shape));
+      Object.assign(
+        shapes,
+        resnet(`${name}.0`, width, wide, timeWidth),
+        transformer(`${name}.1`, wide, depths[level]!, shape),
+      );
       left.push(wide);
       width = wide;
     }
@@ -97,8 +103,8 @@ function unet(prefix: string, shape: UNetShape): Shapes {
     }
   }
   const middle = `${prefix}middle_block`;
-  Object.assign(shapes, resnet(`${middle}.0`, width, width), transformer(`${middle}.1`, width, middleDepth, shape));
-  Object.assign(shapes, resnet(`${middle}.2`, width, width));
+  for (const part of ['0', '2']) Object.assign(shapes, resnet(`${middle}.${part}`, width, width, timeWidth));
+  Object.assign(shapes, transformer(`${middle}.1`, width, middleDepth, shape));
   let number = 0;
   for (const [up, wide] of channels.toReversed().entries()) {
     const depth = depths[last - up]!;
@@ -106,7 +112,7 @@ function unet(prefix: string, shape: UNetShape): Shapes {
       const name = `${prefix}output_blocks.${number}`;
       Object.assign(
         shapes,
-        resnet(`${name}.0`, width + left.pop()!, wide),
+        resnet(`${name}.0`, width + left.pop()!, wide, timeWidth),
         transformer(`${name}.1`, wide, depth, shape),
       );
       if (i === 2 && up < last) Object.assign(shapes, conv(`${name}.${depth > 0 ? 2 : 1}.conv`, wide, wide));
@@ -116,8 +122,10 @@ function unet(prefix: string, shape: UNetShape): Shapes {
   return { ...shapes, ...norm(`${prefix}out.0`, first), ...conv(`${prefix}out.2`, first, 4) };
 }
 
-function vae(prefix: string): Shapes {
-  const widths = [128, 256, 512, 512] as const;
+/** @param widths of its four levels */
+function vae(prefix: string, widths: readonly number[] = [128, 256, 512, 512]): Shapes {
+  const first = widths[0]!;
+  const last = widths.at(-1)!;
   const block = (name: string, from: number, to: number): Shapes => ({
     ...norm(`${name}.norm1`, from),
     ...conv(`${name}.conv1`, from, to),
@@ -126,13 +134,16 @@ function vae(prefix: string): Shapes {
     ...(from === to ? {} : conv(`${name}.nin_shortcut`, from, to, 1)),
   });
   const middle = (name: string): Shapes => ({
-    ...block(`${name}.block_1`, 512, 512),
-    ...norm(`${name}.attn_1.norm`, 512),
-    ...['q', 'k', 'v', 'proj_out'].reduce((all, k) => Object.assign(all, conv(`${name}.attn_1.${k}`, 512, 512, 1)), {}),
-    ...block(`${name}.block_2`, 512, 512),
+    ...block(`${name}.block_1`, last, last),
+    ...norm(`${name}.attn_1.norm`, last),
+    ...['q', 'k', 'v', 'proj_out'].reduce(
+      (all, k) => Object.assign(all, conv(`${name}.attn_1.${k}`, last, last, 1)),
+      {},
+    ),
+    ...block(`${name}.block_2`, last, last),
   });
   const shapes: Record<string, readonly number[]> = {};
-  let width = 128;
+  let width = first;
   for (const [level, wide] of widths.entries()) {
     for (let i = 0; i < 2; i++) {
       Object.assign(shapes, block(`${prefix}encoder.down.${level}.block.${i}`, width, wide));
@@ -150,28 +161,27 @@ function vae(prefix: string): Shapes {
   }
   return {
     ...shapes,
-    ...conv(`${prefix}encoder.conv_in`, 3, 128),
+    ...conv(`${prefix}encoder.conv_in`, 3, first),
     ...middle(`${prefix}encoder.mid`),
-    ...norm(`${prefix}encoder.norm_out`, 512),
-    ...conv(`${prefix}encoder.conv_out`, 512, 8),
+    ...norm(`${prefix}encoder.norm_out`, last),
+    ...conv(`${prefix}encoder.conv_out`, last, 8),
     ...conv(`${prefix}quant_conv`, 8, 8, 1),
     ...conv(`${prefix}post_quant_conv`, 4, 4, 1),
-    ...conv(`${prefix}decoder.conv_in`, 4, 512),
+    ...conv(`${prefix}decoder.conv_in`, 4, last),
     ...middle(`${prefix}decoder.mid`),
-    ...norm(`${prefix}decoder.norm_out`, 128),
-    ...conv(`${prefix}decoder.conv_out`, 128, 3),
+    ...norm(`${prefix}decoder.norm_out`, first),
+    ...conv(`${prefix}decoder.conv_out`, first, 3),
   };
 }
 
 /** The text encoder of the first Stable Diffusion, by transformers' names. */
-function clip(prefix: string): Shapes {
-  const width = 768;
+function clip(prefix: string, width = 768, layers = 12): Shapes {
   const shapes: Record<string, readonly number[]> = {
     [`${prefix}embeddings.token_embedding.weight`]: [49408, width],
     [`${prefix}embeddings.position_embedding.weight`]: [77, width],
     ...norm(`${prefix}final_layer_norm`, width),
   };
-  for (let i = 0; i < 12; i++) {
+  for (let i = 0; i < layers; i++) {
     const layer = `${prefix}encoder.layers.${i}`;
     for (const name of ['q_proj', 'k_proj', 'v_proj', 'out_proj']) {
       Object.assign(shapes, linear(`${layer}.self_attn.${name}`, width, width));
@@ -233,5 +243,18 @@ export const checkpointShapes = {
     ...openClip('conditioner.embedders.1.model.', 1280, 32),
   },
 } as const satisfies Readonly<Record<string, Shapes>>;
+
+/** Stable Diffusion 1's layout in dimensions that any machine runs in a moment. */
+export const tinyShapes: Shapes = {
+  ...unet(inUnet, {
+    channels: [32, 64, 64, 64],
+    depths: [1, 1, 1, 0],
+    middleDepth: 1,
+    contextWidth: 64,
+    linear: false,
+  }),
+  ...vae(inVae, [32, 32, 64, 64]),
+  ...clip('cond_stage_model.transformer.text_model.', 64, 2),
+};
 
 export type CheckpointFamily = keyof typeof checkpointShapes;
