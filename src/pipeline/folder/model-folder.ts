@@ -9,6 +9,7 @@ import type {
   Kind,
   PartFacts,
   Precision,
+  Provider,
   RequestDefaults,
   SafetyMode,
   SizeRange,
@@ -130,7 +131,7 @@ export interface ReadingOptions {
  */
 export function readModelFolder(
   path: string,
-  provider: 'cpu' | 'cuda',
+  provider: Provider,
   source = openSource(path),
   { best = computesBest[provider], withTiny = true, safety = 'off' }: ReadingOptions = {},
 ): ModelFolder {
@@ -270,16 +271,11 @@ function checkTiny(path: string, { channels, doublings }: TinyDecoder, ofModel: 
   }
 }
 
-function partOf(
-  source: ModelSource,
-  component: OwnComponent,
-  provider: 'cpu' | 'cuda',
-  precision: ComputingPrecision,
-): Part {
+function partOf(source: ModelSource, component: OwnComponent, provider: Provider, precision: ComputingPrecision): Part {
   const part = source.part(component, precision);
-  if (provider === 'cpu' && part.facts.cudaOnly.length > 0) {
+  if (provider !== 'cuda' && part.facts.cudaOnly.length > 0) {
     throw new ModelFolderError(
-      `${component}/model.onnx was optimised for CUDA (it has ${part.facts.cudaOnly.join(', ')}), and this server runs on the CPU; use a GPU or the export before the optimisation`,
+      `${component}/model.onnx was optimised for CUDA (it has ${part.facts.cudaOnly.join(', ')}), and this server runs on ${provider === 'cpu' ? 'the CPU' : provider}; use an NVIDIA GPU or the export before the optimisation`,
     );
   }
   return part;
