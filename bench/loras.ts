@@ -54,7 +54,7 @@ const noise = (...dims: number[]) => new TorchGenerator(1).randn(dims.reduce((a,
 const prompt = { data: noise(77, 768), dims: [77, 768] };
 const condition = {
   prompt: { embeds: prompt, negativeEmbeds: prompt, pooled: undefined, dropped: 0, named: { used: [], unfit: [] } },
-  ...{ timeIds: undefined, guidance: undefined },
+  inputs: {},
 };
 const rowsWith = (branches: RowBranches | undefined): UnetRow[] =>
   [0, 1].map(() => ({ sample: noise(4, side, side), timestep: 501, condition: { ...condition, branches } }));

@@ -1,6 +1,9 @@
 // The order of what waits: fair queueing by virtual time (Demers, Keshav & Shenker 1989; Goyal, Vin & Cheng 1996), first among
 // callers, then among the requests of a caller. Whoever has got the least is next; who comes anew starts level with the others. So a
 // request of many pictures cannot starve small ones, nor many small ones a large one.
+//
+// What a caller takes at once, others get later. Until they have, it counts as one of those who share, as in the fluid model that the
+// clock follows: else the clock would run ahead of them, and whoever comes now and then would wait for what they are owed.
 
 export interface Queued {
   readonly caller: string;
@@ -19,6 +22,7 @@ interface GroupFlow<T> extends Flow {
   readonly items: T[];
 }
 
+/** It stays without groups while it has got more than the clock says. */
 interface CallerFlow<T> extends Flow {
   /** Of its groups. */
   clock: number;
@@ -68,6 +72,7 @@ export class FairQueue<T extends Queued> {
     caller.served += item.work;
     group.served += item.work;
     this.remove(item);
+    this.forgetLevel();
     return item;
   }
 
@@ -81,8 +86,19 @@ export class FairQueue<T extends Queued> {
     list!.splice(index, 1);
     this.size--;
     if (group?.items.length === 0) caller!.groups.delete(item.group);
-    if (caller?.groups.size === 0) this.callers.delete(item.caller);
+    if (caller?.groups.size === 0 && this.isLevel(caller)) this.callers.delete(item.caller);
     return true;
+  }
+
+  private forgetLevel(): void {
+    for (const [name, caller] of this.callers) {
+      if (caller.groups.size === 0 && this.isLevel(caller)) this.callers.delete(name);
+    }
+  }
+
+  /** With the others; where nothing waits there are none. */
+  private isLevel({ served }: Flow): boolean {
+    return served <= this.clock || this.size === 0;
   }
 
   /** All that wait, roughly in their order: callers and requests take turns, which this does not play through. */
@@ -94,7 +110,7 @@ export class FairQueue<T extends Queued> {
   }
 
   private first(): { caller: CallerFlow<T>; group: GroupFlow<T> } | undefined {
-    const [caller] = inTurn(this.callers);
+    const caller = inTurn(this.callers).find(({ groups }) => groups.size > 0);
     if (!caller) return undefined;
     return { caller, group: inTurn(caller.groups)[0]! };
   }

@@ -22,6 +22,8 @@ export interface Img2ImgRequest {
   readonly guidanceScale: number;
   /** How far the starter pulls; of models that take one (RequestRules). */
   readonly imageGuidance?: number | undefined;
+  /** How far the prompts pull apart, of models whose guidance is an input (RequestRules); 1 if absent. */
+  readonly trueGuidance?: number | undefined;
   readonly steps: number;
   readonly scheduler: SchedulerName;
   /** 0..2^32-1 */

@@ -1,19 +1,5 @@
 // What a model folder is, as its users are told. Plain data, which every room shares.
 
-export const kinds = [
-  'sd',
-  'sd-v',
-  'sd-turbo',
-  'sdxl',
-  'sdxl-refiner',
-  'sdxl-turbo',
-  'lcm',
-  'instruct-pix2pix',
-  'sd3',
-  'sd3-turbo',
-] as const;
-export type Kind = (typeof kinds)[number];
-
 /**
  * How much of its schedule a request runs: the part that its strength leaves; every step, over the part of the training grid that
  * its strength leaves (latent consistency); or the whole, from noise alone, where strength has no meaning.
@@ -23,10 +9,15 @@ export type ScheduleKind = (typeof scheduleKinds)[number];
 
 /**
  * What guidance compares: the prompt's prediction with the negative prompt's; nothing, as the model takes it as an embedding; or
- * predictions with and without the prompt, and with and without the starter, for which there is an image guidance too.
+ * predictions with and without the prompt, and with and without the starter, for which there is an image guidance too. Of models
+ * that were distilled from guided ones it is an input, or has no effect; predictions are compared by a true guidance then.
  */
-export const guidanceKinds = ['prompts', 'embedded', 'prompts_and_starter'] as const;
+export const guidanceKinds = ['prompts', 'embedded', 'prompts_and_starter', 'distilled', 'true_only'] as const;
 export type GuidanceKind = (typeof guidanceKinds)[number];
+
+/** Whether a true guidance compares the predictions of both prompts, beside a guidance that compares nothing. */
+export const takesTrueGuidance = ({ guidance }: Pick<RequestRules, 'guidance'>): boolean =>
+  guidance === 'distilled' || guidance === 'true_only';
 
 /** What requests mean to a model: whoever plans, computes or explains them has to agree on it. */
 export interface RequestRules {
@@ -45,6 +36,30 @@ export interface RequestDefaults {
   /** Of models whose guidance compares predictions without the starter. */
   readonly imageGuidance?: number;
 }
+
+/** Of all that are not distilled to fewer steps. */
+export const usualStrength = 0.75;
+const usual = { steps: 25, strength: usualStrength } as const;
+const distilled = { steps: 4, strength: usualStrength } as const;
+
+/** Every kind, with what its requests get that do not say: diffusers' own guidance, a length of schedule that suits. */
+export const kindDefaults = {
+  sd: { ...usual, guidance: 7.5 },
+  'sd-v': { ...usual, guidance: 7.5 },
+  'sd-turbo': { ...distilled, guidance: 1 },
+  sdxl: { ...usual, guidance: 5 },
+  'sdxl-refiner': { ...usual, guidance: 5 },
+  'sdxl-turbo': { ...distilled, guidance: 1 },
+  lcm: { ...distilled, guidance: 8.5 },
+  'instruct-pix2pix': { steps: 25, guidance: 7.5, imageGuidance: 1.5 },
+  sd3: { steps: 28, guidance: 7, strength: 0.6 },
+  'sd3-turbo': { steps: 4, guidance: 1, strength: 0.6 },
+  flux: { steps: 28, guidance: 7, strength: 0.6 },
+  'flux-schnell': { steps: 4, guidance: 0, strength: 0.6 },
+  'flux-kontext': { steps: 28, guidance: 3.5, strength: 1 },
+} as const satisfies Record<string, RequestDefaults>;
+export type Kind = keyof typeof kindDefaults;
+export const kinds = Object.keys(kindDefaults) as readonly Kind[];
 
 export const precisions = ['fp32', 'fp16', 'mixed'] as const;
 /** What graphs compute in; `mixed` where one and the same does so in both, or parts differ. */
@@ -123,8 +138,8 @@ export const vocabularyGroups = ['styles', 'qualities', 'colours', 'other'] as c
 /** The words and phrases that a model knows by name; `other` has synonyms, and what fits nowhere else. */
 export type Vocabulary = Readonly<Record<(typeof vocabularyGroups)[number], readonly string[]>>;
 
-/** The models that a LoRA is for; `unknown` where its file does not tell. */
-export const loraFamilies = ['sd1', 'sd2', 'sdxl', 'sdxl-refiner', 'unknown'] as const;
+/** The models that a LoRA is for: `other` have a UNet of their own; `unknown` where its file does not tell. */
+export const loraFamilies = ['sd1', 'sd2', 'sdxl', 'sdxl-refiner', 'other', 'unknown'] as const;
 export type LoraFamily = (typeof loraFamilies)[number];
 /** As sentences call them. */
 export const loraFamilyNames: Readonly<Record<LoraFamily, string>> = {
@@ -132,5 +147,6 @@ export const loraFamilyNames: Readonly<Record<LoraFamily, string>> = {
   sd2: 'Stable Diffusion 2',
   sdxl: 'Stable Diffusion XL',
   'sdxl-refiner': "Stable Diffusion XL's refiner",
+  other: 'another architecture',
   unknown: 'an unknown family',
 };

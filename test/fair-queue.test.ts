@@ -62,6 +62,30 @@ t.test('who comes anew starts level with the others', async (t) => {
   t.equal(drain(queue), 'DxEyFz', 'no credit for the time before');
 });
 
+t.test('who comes now and then waits for no more than one of a crowd that is always there', async (t) => {
+  const queue = fill(groupOf('crowd', 'aaaaaaaa'));
+  for (let round = 0; round < 50; round++) {
+    queue.add(groupOf('now and then', 'X', 4)[0]!);
+    let before = 0;
+    for (let name = drain(queue, 1); name !== 'X'; name = drain(queue, 1)) {
+      before++;
+      queue.add(groupOf('crowd', 'a')[0]!);
+    }
+    t.ok(before <= 1, `round ${round}: ${before}`);
+    for (let i = 0; i < 9; i++) {
+      t.equal(drain(queue, 1), 'a');
+      queue.add(groupOf('crowd', 'a')[0]!);
+    }
+  }
+});
+
+t.test('who comes back at once waits until the others have got as much', async (t) => {
+  const queue = fill(groupOf('one', 'A', 4), groupOf('two', 'uvwxyz'));
+  t.equal(drain(queue, 1), 'A');
+  queue.add(groupOf('one', 'B', 4)[0]!);
+  t.match(drain(queue), /^uvwx?y?By?z?/);
+});
+
 t.test('what lost its worker goes first, and what is removed is gone', async (t) => {
   const [a, b] = [groupOf('', 'a')[0]!, groupOf('', 'b')[0]!];
   const queue = fill([a, b]);

@@ -39,6 +39,8 @@ STYLE_PHRASES: dict[str, list[str]] = {
     "lowpoly": ["low-poly", "low poly", "low poly art", "polygons"],
     "woodcut": ["woodcut", "woodcut print", "linocut", "engraving"],
 }
+#: Of the looks that only LoRAs know.
+LORA_PHRASES: dict[str, list[str]] = {"risograph": ["risograph", "risograph print", "riso print"]}
 QUALITY_PHRASES: dict[str, list[str]] = {
     "detailed": ["highly detailed", "detailed", "intricate", "very detailed", "intricate details"],
     "simple": ["simple", "minimalist", "minimal", "simple shapes"],
@@ -65,7 +67,7 @@ FILLER = (
 
 
 def style_phrase(rng: Rng, style: str) -> str:
-    return str(rng.choice(STYLE_PHRASES[style]))
+    return str(rng.choice(STYLE_PHRASES.get(style) or LORA_PHRASES[style]))
 
 
 def tone_phrase(rng: Rng, tone: str) -> str:

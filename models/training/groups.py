@@ -20,9 +20,9 @@ from render import render_group
 HELD_OUT_SEED = 999
 
 
-def draw(seed: int, size: int, number: int, photographs: Path | None = None) -> tuple[np.ndarray, list[LookRecord]]:
+def draw(seed: int, size: int, number: int, photographs: Path | None = None, only: str | None = None) -> tuple[np.ndarray, list[LookRecord]]:
     """Group `number` of a seed: uint8 [VERSIONS, size, size, 3] and its records; some of windows of `photographs`."""
-    pictures, records = render_group(np.random.default_rng([seed, size, number]), size, photographs)
+    pictures, records = render_group(np.random.default_rng([seed, size, number]), size, photographs, only)
     return np.stack(pictures), records
 
 
@@ -45,6 +45,8 @@ def _start_drawer() -> None:
 class Groups:
     """The newest `capacity` groups of one size; `prepare` turns the pictures of a group into what is kept of them.
 
+    `only` is the style of all looks.
+
     A training starts when a tenth of them is there; the others come while it runs.
     """
 
@@ -57,8 +59,9 @@ class Groups:
         prepare: Callable[[np.ndarray], np.ndarray],
         ahead: int = 8,
         photographs: Path | None = None,
+        only: str | None = None,
     ) -> None:
-        self.photographs = photographs
+        self.photographs, self.only = photographs, only
         self.executor, self.seed, self.size, self.capacity, self.prepare = executor, seed, size, capacity, prepare
         self.kept: list[np.ndarray] = []
         self.records: list[list[LookRecord]] = []
@@ -73,7 +76,7 @@ class Groups:
         return len(self.kept)
 
     def _order(self) -> None:
-        self.pending.append(self.executor.submit(draw, self.seed, self.size, self.ordered, self.photographs))
+        self.pending.append(self.executor.submit(draw, self.seed, self.size, self.ordered, self.photographs, self.only))
         self.ordered += 1
 
     def _take(self) -> None:

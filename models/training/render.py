@@ -18,7 +18,7 @@ from captions import LookRecord
 from photographs import window
 from png import write_sheet
 from scenes import draw_scene
-from styles import QUALITIES, STYLES, TONES
+from styles import LORA_STYLES, QUALITIES, STYLES, TONES
 
 VERSIONS = 6
 #: The versions that differ in one word.
@@ -41,15 +41,15 @@ def plain_record(content: str, photograph_like: bool) -> LookRecord:
     return {"style": "photo" if photograph_like else None, "qualities": [], "tones": [], "content": content}
 
 
-def random_record(rng: Rng, content: str) -> LookRecord:
-    """A look: usually a style, with up to two qualities and at most one tone; never a contradiction."""
-    style = str(rng.choice(list(STYLES), p=SHARES / SHARES.sum())) if rng.random() < 0.66 else None
+def random_record(rng: Rng, content: str, only: str | None = None) -> LookRecord:
+    """A look: usually a style (with `only` that one, always), with up to two qualities and at most one tone; never a contradiction."""
+    style = only or str(rng.choice(list(STYLES), p=SHARES / SHARES.sum())) if rng.random() < 0.66 else None
     number = rng.choice(3, p=[0.5, 0.4, 0.1] if style else [0.2, 0.6, 0.2])
     qualities = [str(key) for key in rng.choice(list(QUALITIES), number, replace=False)]
     tones = [str(rng.choice(list(TONES)))] if rng.random() < (0.22 if style else 0.4) else []
     if any(pair <= set(qualities) for pair in CONTRADICTIONS):
         qualities = qualities[:1]
-    if style in COLOURLESS:
+    if style in COLOURLESS or only:
         tones, qualities = [], [key for key in qualities if key not in ("vivid", "muted", "warm", "cold")]
     if tones:
         qualities = [key for key in qualities if key not in ("warm", "cold", "muted", "vivid")]
@@ -62,7 +62,7 @@ def twin_of(rng: Rng, record: LookRecord) -> LookRecord:
         return {**record, "tones": []}
     if record["qualities"]:
         return {**record, "qualities": record["qualities"][1:]}
-    if record["style"] in COLOURLESS:
+    if record["style"] in COLOURLESS | set(LORA_STYLES):
         return {**record, "qualities": [str(rng.choice(["bright", "dark", "detailed", "blurry", "contrast"]))]}
     return {**record, "tones": [str(rng.choice(list(TONES)))]}
 
@@ -70,7 +70,7 @@ def twin_of(rng: Rng, record: LookRecord) -> LookRecord:
 def apply_look(picture: Tensor, rng: Rng, record: LookRecord, photograph_like: bool) -> Tensor:
     """The picture [3, size, size] in 0..1 in the look that the record names."""
     if record["style"] and not (record["style"] == "photo" and photograph_like):
-        picture = STYLES[record["style"]](picture, rng).clamp(0, 1)
+        picture = (STYLES | LORA_STYLES)[record["style"]](picture, rng).clamp(0, 1)
     for key in record["qualities"]:
         picture = QUALITIES[key](picture, rng).clamp(0, 1)
     for key in record["tones"]:
@@ -83,17 +83,17 @@ def to_bytes(picture: Tensor) -> np.ndarray:
     return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
 
 
-def render_group(rng: Rng, size: int, photographs: Path | None = None) -> tuple[list[np.ndarray], list[LookRecord]]:
+def render_group(rng: Rng, size: int, photographs: Path | None = None, only: str | None = None) -> tuple[list[np.ndarray], list[LookRecord]]:
     """One scene in VERSIONS looks; the first is plain, the last two (TWINS) differ in one word and in nothing else.
 
-    With a folder of `photographs` some scenes are windows of those.
+    With a folder of `photographs` some scenes are windows of those; `only` is the style of all looks.
     """
     if photographs and rng.random() < PHOTOGRAPHS_SHARE:
         (scene, content), photograph_like = window(rng, size, photographs), True
     else:
         scene, content, photograph_like = draw_scene(rng, size)
     records = [plain_record(content, photograph_like)]
-    records += [random_record(rng, content) for _ in range(VERSIONS - 2)]
+    records += [random_record(rng, content, only) for _ in range(VERSIONS - 2)]
     records.append(twin_of(rng, records[-1]))
     seeds = rng.integers(2**32, size=VERSIONS)
     seeds[TWINS[1]] = seeds[TWINS[0]]

@@ -16,6 +16,8 @@ done
 python3 export.py "${inputs[@]}" --diffusion "$runs/diffusion" --out "$runs/paintbox"
 python3 export.py "${inputs[@]}" --diffusion "$runs/lcm" --lcm --share "$runs/paintbox" --out "$runs/paintbox-lcm"
 python3 from_onnx.py --model ../paintbox --out "$runs/from-onnx"
+python3 train_lora.py --tokenizer "$runs/from-onnx/tokenizer" --autoencoder "$runs/from-onnx/autoencoder" --diffusion "$runs/from-onnx/diffusion" \
+  --style risograph --out "$runs/risograph.safetensors" --minutes 0.03 --groups 2 --batch 4 --threads 1
 python3 curves.py --log "$runs/diffusion/log.jsonl" --out "$runs/diffusion.svg"
 largest=$(find "$runs"/{autoencoder,diffusion,lcm} -type f -printf '%s\n' | sort -n | tail -1)
 [ "$largest" -le 16000000 ] || { echo "a file of $largest bytes"; exit 1; }

@@ -159,6 +159,23 @@ def woodcut(picture: Tensor, rng: Rng) -> Tensor:
     return tinted(0.06 + 0.9 * cut, (1.0, 0.94, 0.8))
 
 
+PAPER, PINK_INK, BLUE_INK = (0.97, 0.94, 0.87), (1.0, 0.28, 0.47), (0.06, 0.40, 0.70)
+
+
+def risograph(picture: Tensor, rng: Rng) -> Tensor:
+    """Two inks over each other on cream paper: pink in dots, blue with a grain."""
+    size = picture.shape[-1]
+    y, x = grid(size)
+    calm = smooth(picture, 1)
+    dots = torch.sin(x * math.pi / 4) * torch.sin(y * math.pi / 4)
+    pink = levels(((1 - calm[1]) * 1.2 - 0.1 + 0.25 * dots)[None].clamp(0, 1), 4)[0]
+    blue = (1 - calm[0]) * 1.3 - 0.3 + 0.07 * noise(rng, size, 0.6)
+    printed = torch.tensor(PAPER)[:, None, None]
+    for amount, colour in ((pink, PINK_INK), (blue, BLUE_INK)):
+        printed = printed * (1 - amount.clamp(0, 1) * (1 - torch.tensor(colour)[:, None, None]))
+    return printed
+
+
 # --- qualities --------------------------------------------------------------------------------------------------
 
 
@@ -245,6 +262,9 @@ STYLES: dict[str, Look] = {
     "lowpoly": lowpoly,
     "woodcut": woodcut,
 }
+
+#: What the model does not know, for LoRAs to teach it.
+LORA_STYLES: dict[str, Look] = {"risograph": risograph}
 
 QUALITIES: dict[str, Look] = {
     "detailed": detailed,

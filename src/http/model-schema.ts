@@ -19,7 +19,7 @@ export const Model = Type.Object(
       Type.Enum([...kinds], {
         type: 'string',
         description:
-          'Stable Diffusion 1.x and 2.x (`sd`, `sd-v` with v-prediction), XL, 3 and 3.5 (`sd3`), their turbo forms, latent consistency models, and models that edit by an instruction (`instruct-pix2pix`)',
+          'Stable Diffusion 1.x and 2.x (`sd`, `sd-v` with v-prediction), XL, 3 and 3.5 (`sd3`), their turbo forms, Flux.1 (`flux`, and what follows a dash), latent consistency models, and models that edit by an instruction (`instruct-pix2pix`)',
       }),
     ),
     exporter: Type.Optional(Type.String({ description: 'Whose habits the graphs show' })),
@@ -106,7 +106,7 @@ export const Model = Type.Object(
         influence: Type.Optional(
           Type.Number({
             description:
-              'Of a generator that has one, and of a model that takes `image_guidance`, what that comes to; else it is 25',
+              'Where it is not 25: of a generator or a model that has another, and of a model that takes `image_guidance` what that comes to',
           }),
         ),
         image_guidance: Type.Optional(Type.Number({ description: 'Of a model that takes it' })),

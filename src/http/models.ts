@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { Config } from '../config.js';
 import type { CatalogueEntry, EngineStatus, ModelInfo } from '../engine/host/engine.js';
+import { usualStrength } from '../model-facts.js';
 import type { GeneratorFiles } from './generators/generator-files.js';
 import type { BrokenChoice, Choice, Shelf } from './generators/shelf.js';
 import { Model } from './model-schema.js';
@@ -153,12 +154,14 @@ function shownGenerator(
   };
 }
 
-function shownDefaults({ steps, guidance, scheduler, imageGuidance }: ModelInfo['defaults']) {
+/** The strength as an influence, where it is another than the usual one. */
+function shownDefaults({ steps, guidance, scheduler, strength, imageGuidance }: ModelInfo['defaults']) {
   const edits = imageGuidance !== undefined && {
     influence: influenceOfImageGuidance(imageGuidance),
     image_guidance: imageGuidance,
   };
-  return { steps, guidance, scheduler, ...edits };
+  const own = strength !== undefined && strength !== usualStrength && { influence: influenceOf(strength) };
+  return { steps, guidance, scheduler, ...own, ...edits };
 }
 
 /** None while nothing was measured: the model is not loaded, or MAX_CONCURRENT decides. */

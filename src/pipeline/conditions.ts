@@ -28,17 +28,11 @@ export function conditionsOf(
   { beside }: Pick<Beginning, 'beside'>,
 ): Condition[] {
   const { folder } = model;
-  const { width, height } = request.pixels;
-  const { guidanceWidth } = folder;
-  const guidance = guidanceWidth === undefined ? undefined : guidanceEmbedding(request.guidanceScale, guidanceWidth);
   const rows = guidanceRows(request, folder.family.rules);
   const positive = prompts[rows.indexOf('prompt')]!;
   const condition = (prompt: EncodedPrompt, row: RowKind): Condition => ({
     prompt,
-    timeIds: denoiserOf(model).takes('time_ids')
-      ? timeIds(height, width, folder.wantsAestheticScore ? (row === 'prompt' ? 6 : 2.5) : undefined)
-      : undefined,
-    guidance,
+    inputs: inputsOf(model, request, row),
     beside: beside?.(row),
     branches: model.branches?.rows.unet,
   });
@@ -48,6 +42,16 @@ export function conditionsOf(
     const negative = zeros ? zerosLike(positive) : prompts[i]!;
     return condition({ ...negative, embeds: negative.negativeEmbeds }, row);
   });
+}
+
+function inputsOf(model: Model, { pixels, guidanceScale }: Img2ImgRequest, row: RowKind): Condition['inputs'] {
+  const { guidanceWidth, wantsAestheticScore } = model.folder;
+  const score = wantsAestheticScore ? (row === 'prompt' ? 6 : 2.5) : undefined;
+  return {
+    ...(denoiserOf(model).takes('time_ids') && { time_ids: timeIds(pixels.height, pixels.width, score) }),
+    ...(denoiserOf(model).takes('guidance') && { guidance: { data: [guidanceScale], dims: [] } }),
+    ...(guidanceWidth !== undefined && { timestep_cond: guidanceEmbedding(guidanceScale, guidanceWidth) }),
+  };
 }
 
 /** The guidance as a sinusoidal embedding of `w = scale - 1` (get_guidance_scale_embedding). */

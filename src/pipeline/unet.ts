@@ -1,6 +1,7 @@
 // One call of the UNet, or of the transformer in its place, for the rows of many requests. Inputs by diffusers' names.
 
 import type { Family } from './families/family.js';
+import { layouts, takesOneTimestep } from './layouts.js';
 import { branchFeedsOf, type RowBranches } from './lora/branches.js';
 import { denoiserOf, type Model } from './model.js';
 import { joinRows, type Row } from './onnx/rows.js';
@@ -9,11 +10,9 @@ import type { EncodedPrompt } from './prompts/encoded-prompt.js';
 /** What a row is conditioned on. */
 export interface Condition {
   readonly prompt: EncodedPrompt;
-  /** SDXL: sizes and crop, or the aesthetic score. */
-  readonly timeIds: Row | undefined;
-  /** Latent consistency models: the guidance. */
-  readonly guidance: Row | undefined;
-  /** What the UNet gets beside the latents: for inpainting the mask and what is left of the starter, for edits the starter. */
+  /** What else the graph takes of a row, by its names, such as SDXL's time_ids. */
+  readonly inputs: Readonly<Record<string, Row>>;
+  /** What goes in beside the latents: for inpainting the mask and what is left of the starter, for edits the starter. */
   readonly beside?: Float32Array | undefined; // [more channels, height, width]
   /** LoRAs beside the weights; none if absent. */
   readonly branches?: RowBranches | undefined;
@@ -26,16 +25,13 @@ export interface UnetRow {
   readonly condition: Condition;
 }
 
-const names: Readonly<Record<Family['denoiser'], { readonly sample: string; readonly pooled: string }>> = {
-  unet: { sample: 'sample', pooled: 'text_embeds' },
-  transformer: { sample: 'hidden_states', pooled: 'pooled_projections' },
+const pooledNames: Readonly<Record<Family['denoiser'], string>> = {
+  unet: 'text_embeds',
+  transformer: 'pooled_projections',
 };
 
 /** True for graphs that take one timestep for all rows. */
-export function sharesTimestep(model: Model): boolean {
-  const [length] = denoiserOf(model).shapeOf('timestep');
-  return length === undefined || length === 1;
-}
+export const sharesTimestep = (model: Model): boolean => takesOneTimestep(denoiserOf(model));
 
 /**
  * @param rows of one shape; with equal timesteps where the graph takes one for all
@@ -45,37 +41,24 @@ export function sharesTimestep(model: Model): boolean {
 export async function runUnet(
   model: Model,
   rows: readonly UnetRow[],
-  [, height, width]: readonly [channels: number, height: number, width: number],
+  shape: readonly [channels: number, height: number, width: number],
 ): Promise<Float32Array> {
   const denoiser = denoiserOf(model);
-  const { sample: latents, pooled } = names[model.folder.family.denoiser];
-  const { condition } = rows[0]!;
+  const { family } = model.folder;
+  const layout = layouts[family.latents];
+  const pooled = pooledNames[family.denoiser];
   const join = (part: (row: UnetRow) => Row) => joinRows(rows.map(part));
-  const timesteps = rows.map(({ timestep }) => timestep);
+  const inputs = Object.keys(rows[0]!.condition.inputs);
   const [output] = await denoiser.run({
-    [latents]: join(({ sample, condition: { beside } }) => {
-      const data = beside ? concat(sample, beside) : sample;
-      return { data, dims: [data.length / (height * width), height, width] };
-    }),
-    timestep: sharesTimestep(model)
-      ? { data: timesteps.slice(0, 1), dims: denoiser.shapeOf('timestep').map(() => 1) }
-      : { data: timesteps, dims: [rows.length] },
+    ...layout.feeds(denoiser, rows, shape),
     encoder_hidden_states: join((row) => row.condition.prompt.embeds),
     ...(denoiser.takes(pooled) && { [pooled]: join((row) => row.condition.prompt.pooled!) }),
-    ...(condition.timeIds && { time_ids: join((row) => row.condition.timeIds!) }),
-    ...(condition.guidance && { timestep_cond: join((row) => row.condition.guidance!) }),
+    ...Object.fromEntries(inputs.map((name) => [name, join((row) => row.condition.inputs[name]!)])),
     ...branchFeedsOf(
       model,
       'unet',
       rows.map((row) => row.condition.branches ?? []),
     ),
   });
-  return output!.data;
-}
-
-function concat(a: Float32Array, b: Float32Array): Float32Array {
-  const joined = new Float32Array(a.length + b.length);
-  joined.set(a);
-  joined.set(b, a.length);
-  return joined;
+  return layout.predictions(output!.data, rows.length, shape);
 }

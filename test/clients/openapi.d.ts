@@ -877,6 +877,8 @@ export interface components {
             guidance: number;
             /** @description Image guidance scale; absent where the model takes none */
             image_guidance?: number;
+            /** @description True guidance scale; absent where the model takes none */
+            true_guidance?: number;
             /**
              * Format: int64
              * @description The seed, drawn or given; of the first picture
@@ -943,7 +945,7 @@ export interface components {
             /** @description What was changed or had no effect */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "guidance_unused" | "image_guidance_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "safety_unchecked" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "guidance_unused" | "true_guidance_unused" | "image_guidance_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "safety_unchecked" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -973,6 +975,8 @@ export interface components {
                 guidance: number;
                 /** @description Image guidance scale; absent where the model takes none */
                 image_guidance?: number;
+                /** @description True guidance scale; absent where the model takes none */
+                true_guidance?: number;
                 /**
                  * Format: int64
                  * @description The seed, drawn or given; of the first picture
@@ -1020,7 +1024,7 @@ export interface components {
             /** @description What would be changed or have no effect; whether a prompt is too long is known only when it runs */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "guidance_unused" | "image_guidance_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "safety_unchecked" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "guidance_unused" | "true_guidance_unused" | "image_guidance_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "safety_unchecked" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -1055,7 +1059,7 @@ export interface components {
                 parameters: components["schemas"]["Ran"];
                 warnings: {
                     /** @enum {string} */
-                    code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "guidance_unused" | "image_guidance_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "safety_unchecked" | "first_frame_used";
+                    code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "guidance_unused" | "true_guidance_unused" | "image_guidance_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "safety_unchecked" | "first_frame_used";
                     detail: string;
                 }[];
             }[];
@@ -1066,7 +1070,7 @@ export interface components {
             /** @description Of all pictures, each once */
             warnings: {
                 /** @enum {string} */
-                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "guidance_unused" | "image_guidance_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "safety_unchecked" | "first_frame_used";
+                code: "prompt_truncated" | "negative_prompt_truncated" | "negative_prompt_unused" | "guidance_unused" | "true_guidance_unused" | "image_guidance_unused" | "prompt_words_unknown" | "prompt_syntax_unused" | "prompt_weight_limited" | "embedding_unused" | "lora_keys_unused" | "vae_draw_unseeded" | "prompts_unused" | "strength_rounded_to_no_step" | "size_adjusted" | "seed_wrapped" | "mask_empty" | "starter_cropped" | "size_chosen" | "colour_space_converted" | "highlights_clipped" | "bit_depth_reduced" | "transparency_flattened" | "quality_unused" | "preview_unused" | "safety_unchecked" | "first_frame_used";
                 detail: string;
             }[];
         };
@@ -1074,10 +1078,10 @@ export interface components {
             /** @description What the field `model` takes */
             name: string;
             /**
-             * @description Stable Diffusion 1.x and 2.x (`sd`, `sd-v` with v-prediction), XL, 3 and 3.5 (`sd3`), their turbo forms, latent consistency models, and models that edit by an instruction (`instruct-pix2pix`)
+             * @description Stable Diffusion 1.x and 2.x (`sd`, `sd-v` with v-prediction), XL, 3 and 3.5 (`sd3`), their turbo forms, Flux.1 (`flux`, and what follows a dash), latent consistency models, and models that edit by an instruction (`instruct-pix2pix`)
              * @enum {string}
              */
-            kind?: "sd" | "sd-v" | "sd-turbo" | "sdxl" | "sdxl-refiner" | "sdxl-turbo" | "lcm" | "instruct-pix2pix" | "sd3" | "sd3-turbo";
+            kind?: "sd" | "sd-v" | "sd-turbo" | "sdxl" | "sdxl-refiner" | "sdxl-turbo" | "lcm" | "instruct-pix2pix" | "sd3" | "sd3-turbo" | "flux" | "flux-schnell" | "flux-kontext";
             /** @description Whose habits the graphs show */
             exporter?: string;
             /**
@@ -1153,7 +1157,7 @@ export interface components {
                 guidance: number;
                 /** @enum {string} */
                 scheduler: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
-                /** @description Of a generator that has one, and of a model that takes `image_guidance`, what that comes to; else it is 25 */
+                /** @description Where it is not 25: of a generator or a model that has another, and of a model that takes `image_guidance` what that comes to */
                 influence?: number;
                 /** @description Of a model that takes it */
                 image_guidance?: number;
@@ -1370,7 +1374,7 @@ export interface operations {
                      */
                     prompt?: string;
                     /**
-                     * @description What to move away from. Has no effect when `guidance` is at or below 1. At most 2000 characters.
+                     * @description What to move away from. Has no effect when `guidance`, or of Flux `true_guidance`, is at or below 1. At most 2000 characters.
                      * @default
                      * @example blurry
                      */
@@ -1387,16 +1391,18 @@ export interface operations {
                      */
                     long_prompts?: boolean;
                     /**
-                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100.
+                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means the model's default, as `GET /models` tells it; where it tells none, 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100.
                      * @example 60
                      */
                     influence?: number;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means the default of the model, as for `influence`. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
                     strength?: number;
-                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Flux takes it as an input, and `true_guidance` compares its prompts. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
                     /** @description How far the starter pulls, of models that edit by an instruction (kind `instruct-pix2pix`); others ignore it. Below 1, or with `guidance` at or below 1, nothing is guided, and a step costs a third. Not together with `influence` or `strength`, which are other names of it there. Absent means the model's default, which is diffusers' 1.5. From 0 to 30. */
                     image_guidance?: number;
+                    /** @description How far the prompts pull apart, of models whose `guidance` is an input or has no effect (kinds that begin with `flux`); others ignore it. Above 1 the negative prompt is computed, and a step costs twice as much: diffusers' `true_cfg_scale`. Absent means 1. From 0 to 30. */
+                    true_guidance?: number;
                     /**
                      * Format: int64
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
@@ -1406,7 +1412,7 @@ export interface operations {
                     model?: string;
                     /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
                     lora?: string;
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run, of models that take `image_guidance` all. Absent means the model's default. From 1 to 150. */
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run, of flow matching models (Stable Diffusion 3, Flux) `steps - trunc(steps - steps * strength)`, of models that take `image_guidance` all. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
@@ -1481,7 +1487,7 @@ export interface operations {
                      */
                     prompt?: string;
                     /**
-                     * @description What to move away from. Has no effect when `guidance` is at or below 1. At most 2000 characters.
+                     * @description What to move away from. Has no effect when `guidance`, or of Flux `true_guidance`, is at or below 1. At most 2000 characters.
                      * @default
                      * @example blurry
                      */
@@ -1498,16 +1504,18 @@ export interface operations {
                      */
                     long_prompts?: boolean;
                     /**
-                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100.
+                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means the model's default, as `GET /models` tells it; where it tells none, 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100.
                      * @example 60
                      */
                     influence?: number;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means the default of the model, as for `influence`. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
                     strength?: number;
-                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Flux takes it as an input, and `true_guidance` compares its prompts. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
                     /** @description How far the starter pulls, of models that edit by an instruction (kind `instruct-pix2pix`); others ignore it. Below 1, or with `guidance` at or below 1, nothing is guided, and a step costs a third. Not together with `influence` or `strength`, which are other names of it there. Absent means the model's default, which is diffusers' 1.5. From 0 to 30. */
                     image_guidance?: number;
+                    /** @description How far the prompts pull apart, of models whose `guidance` is an input or has no effect (kinds that begin with `flux`); others ignore it. Above 1 the negative prompt is computed, and a step costs twice as much: diffusers' `true_cfg_scale`. Absent means 1. From 0 to 30. */
+                    true_guidance?: number;
                     /**
                      * Format: int64
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
@@ -1521,7 +1529,7 @@ export interface operations {
                         /** @default 1 */
                         scale?: number;
                     }[];
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run, of models that take `image_guidance` all. Absent means the model's default. From 1 to 150. */
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run, of flow matching models (Stable Diffusion 3, Flux) `steps - trunc(steps - steps * strength)`, of models that take `image_guidance` all. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
@@ -1593,6 +1601,8 @@ export interface operations {
                     "Img2img-Guidance"?: string;
                     /** @description Image guidance scale; absent where the model takes none */
                     "Img2img-Image-Guidance"?: string;
+                    /** @description True guidance scale; absent where the model takes none */
+                    "Img2img-True-Guidance"?: string;
                     /** @description The seed, drawn or given; of the first picture */
                     "Img2img-Seed"?: string;
                     /** @description Model */
@@ -1625,7 +1635,7 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description Which of the pictures the model's safety checker flagged, counted from 0, comma-separated; absent when none is, and where none looked (`SAFETY_CHECKER`) */
                     "Img2img-Flagged"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, image guidance below 1, or the model takes its guidance as an embedding. `guidance_unused`: Nothing was guided: of this model guidance must be above 1 and image guidance at least 1, or neither has an effect. `image_guidance_unused`: The model takes no `image_guidance`: `influence` says how much of the starter stays. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only, and not where flagged pictures are kept back. `safety_unchecked`: The model has no safety checker: its pictures were not checked. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, of Flux true guidance; image guidance is below 1; or the model takes its guidance as an embedding. `guidance_unused`: Guidance had no effect: the model was distilled to do without one; or it takes image guidance too, and guidance must be above 1 and image guidance at least 1, or neither has an effect. `true_guidance_unused`: The model takes no `true_guidance`: its `guidance` compares the prompts. `image_guidance_unused`: The model takes no `image_guidance`: `influence` says how much of the starter stays. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only, and not where flagged pictures are kept back. `safety_unchecked`: The model has no safety checker: its pictures were not checked. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
@@ -1769,7 +1779,7 @@ export interface operations {
                      * @example influence
                      * @enum {string}
                      */
-                    x_field: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "image_guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
+                    x_field: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "image_guidance" | "true_guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
                     /**
                      * @description Its values, at most 36 pictures in all. With `|` between them: `0|25|50`.
                      * @example 0|25|50|75
@@ -1779,7 +1789,7 @@ export interface operations {
                      * @description What changes from row to row; absent for a sheet of one row.
                      * @enum {string}
                      */
-                    y_field?: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "image_guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
+                    y_field?: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "image_guidance" | "true_guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
                     /** @description Its values. With `|` between them: `0|25|50`. */
                     y_values?: string;
                     /**
@@ -1789,7 +1799,7 @@ export interface operations {
                      */
                     prompt?: string;
                     /**
-                     * @description What to move away from. Has no effect when `guidance` is at or below 1. At most 2000 characters.
+                     * @description What to move away from. Has no effect when `guidance`, or of Flux `true_guidance`, is at or below 1. At most 2000 characters.
                      * @default
                      * @example blurry
                      */
@@ -1805,14 +1815,16 @@ export interface operations {
                      * @default false
                      */
                     long_prompts?: boolean;
-                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100. */
+                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means the model's default, as `GET /models` tells it; where it tells none, 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100. */
                     influence?: number;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means the default of the model, as for `influence`. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
                     strength?: number;
-                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Flux takes it as an input, and `true_guidance` compares its prompts. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
                     /** @description How far the starter pulls, of models that edit by an instruction (kind `instruct-pix2pix`); others ignore it. Below 1, or with `guidance` at or below 1, nothing is guided, and a step costs a third. Not together with `influence` or `strength`, which are other names of it there. Absent means the model's default, which is diffusers' 1.5. From 0 to 30. */
                     image_guidance?: number;
+                    /** @description How far the prompts pull apart, of models whose `guidance` is an input or has no effect (kinds that begin with `flux`); others ignore it. Above 1 the negative prompt is computed, and a step costs twice as much: diffusers' `true_cfg_scale`. Absent means 1. From 0 to 30. */
+                    true_guidance?: number;
                     /**
                      * Format: int64
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
@@ -1822,7 +1834,7 @@ export interface operations {
                     model?: string;
                     /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
                     lora?: string;
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run, of models that take `image_guidance` all. Absent means the model's default. From 1 to 150. */
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run, of flow matching models (Stable Diffusion 3, Flux) `steps - trunc(steps - steps * strength)`, of models that take `image_guidance` all. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
@@ -1891,7 +1903,7 @@ export interface operations {
                      * @example influence
                      * @enum {string}
                      */
-                    x_field: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "image_guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
+                    x_field: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "image_guidance" | "true_guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
                     /**
                      * @description Its values, at most 36 pictures in all.
                      * @example [
@@ -1906,7 +1918,7 @@ export interface operations {
                      * @description What changes from row to row; absent for a sheet of one row.
                      * @enum {string}
                      */
-                    y_field?: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "image_guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
+                    y_field?: "prompt" | "negative_prompt" | "influence" | "strength" | "guidance" | "image_guidance" | "true_guidance" | "seed" | "model" | "lora" | "steps" | "scheduler";
                     /** @description Its values. */
                     y_values?: (number | string)[];
                     /**
@@ -1916,7 +1928,7 @@ export interface operations {
                      */
                     prompt?: string;
                     /**
-                     * @description What to move away from. Has no effect when `guidance` is at or below 1. At most 2000 characters.
+                     * @description What to move away from. Has no effect when `guidance`, or of Flux `true_guidance`, is at or below 1. At most 2000 characters.
                      * @default
                      * @example blurry
                      */
@@ -1932,14 +1944,16 @@ export interface operations {
                      * @default false
                      */
                     long_prompts?: boolean;
-                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100. */
+                    /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means the model's default, as `GET /models` tells it; where it tells none, 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100. */
                     influence?: number;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means the default of the model, as for `influence`. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
                     strength?: number;
-                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Flux takes it as an input, and `true_guidance` compares its prompts. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
                     /** @description How far the starter pulls, of models that edit by an instruction (kind `instruct-pix2pix`); others ignore it. Below 1, or with `guidance` at or below 1, nothing is guided, and a step costs a third. Not together with `influence` or `strength`, which are other names of it there. Absent means the model's default, which is diffusers' 1.5. From 0 to 30. */
                     image_guidance?: number;
+                    /** @description How far the prompts pull apart, of models whose `guidance` is an input or has no effect (kinds that begin with `flux`); others ignore it. Above 1 the negative prompt is computed, and a step costs twice as much: diffusers' `true_cfg_scale`. Absent means 1. From 0 to 30. */
+                    true_guidance?: number;
                     /**
                      * Format: int64
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
@@ -1953,7 +1967,7 @@ export interface operations {
                         /** @default 1 */
                         scale?: number;
                     }[];
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run, of models that take `image_guidance` all. Absent means the model's default. From 1 to 150. */
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run, of flow matching models (Stable Diffusion 3, Flux) `steps - trunc(steps - steps * strength)`, of models that take `image_guidance` all. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
@@ -2007,7 +2021,7 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description Which of the pictures the model's safety checker flagged, counted from 0, comma-separated; absent when none is, and where none looked (`SAFETY_CHECKER`) */
                     "Img2img-Flagged"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, image guidance below 1, or the model takes its guidance as an embedding. `guidance_unused`: Nothing was guided: of this model guidance must be above 1 and image guidance at least 1, or neither has an effect. `image_guidance_unused`: The model takes no `image_guidance`: `influence` says how much of the starter stays. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only, and not where flagged pictures are kept back. `safety_unchecked`: The model has no safety checker: its pictures were not checked. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, of Flux true guidance; image guidance is below 1; or the model takes its guidance as an embedding. `guidance_unused`: Guidance had no effect: the model was distilled to do without one; or it takes image guidance too, and guidance must be above 1 and image guidance at least 1, or neither has an effect. `true_guidance_unused`: The model takes no `true_guidance`: its `guidance` compares the prompts. `image_guidance_unused`: The model takes no `image_guidance`: `influence` says how much of the starter stays. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only, and not where flagged pictures are kept back. `safety_unchecked`: The model has no safety checker: its pictures were not checked. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
@@ -2523,7 +2537,7 @@ export interface operations {
                     /** @description Has no effect. */
                     user?: string;
                     /**
-                     * @description What to move away from. Has no effect when `guidance` is at or below 1. At most 2000 characters.
+                     * @description What to move away from. Has no effect when `guidance`, or of Flux `true_guidance`, is at or below 1. At most 2000 characters.
                      * @default
                      * @example blurry
                      */
@@ -2540,16 +2554,18 @@ export interface operations {
                      */
                     long_prompts?: boolean;
                     /**
-                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100.
+                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means the model's default, as `GET /models` tells it; where it tells none, 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100.
                      * @example 60
                      */
                     influence?: number;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means the default of the model, as for `influence`. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
                     strength?: number;
-                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Flux takes it as an input, and `true_guidance` compares its prompts. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
                     /** @description How far the starter pulls, of models that edit by an instruction (kind `instruct-pix2pix`); others ignore it. Below 1, or with `guidance` at or below 1, nothing is guided, and a step costs a third. Not together with `influence` or `strength`, which are other names of it there. Absent means the model's default, which is diffusers' 1.5. From 0 to 30. */
                     image_guidance?: number;
+                    /** @description How far the prompts pull apart, of models whose `guidance` is an input or has no effect (kinds that begin with `flux`); others ignore it. Above 1 the negative prompt is computed, and a step costs twice as much: diffusers' `true_cfg_scale`. Absent means 1. From 0 to 30. */
+                    true_guidance?: number;
                     /**
                      * Format: int64
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
@@ -2557,7 +2573,7 @@ export interface operations {
                     seed?: number;
                     /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
                     lora?: string;
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run, of models that take `image_guidance` all. Absent means the model's default. From 1 to 150. */
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run, of flow matching models (Stable Diffusion 3, Flux) `steps - trunc(steps - steps * strength)`, of models that take `image_guidance` all. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
@@ -2632,7 +2648,7 @@ export interface operations {
                     /** @description Has no effect. */
                     user?: string;
                     /**
-                     * @description What to move away from. Has no effect when `guidance` is at or below 1. At most 2000 characters.
+                     * @description What to move away from. Has no effect when `guidance`, or of Flux `true_guidance`, is at or below 1. At most 2000 characters.
                      * @default
                      * @example blurry
                      */
@@ -2649,16 +2665,18 @@ export interface operations {
                      */
                     long_prompts?: boolean;
                     /**
-                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100.
+                     * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means the model's default, as `GET /models` tells it; where it tells none, 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100.
                      * @example 60
                      */
                     influence?: number;
-                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
+                    /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means the default of the model, as for `influence`. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
                     strength?: number;
-                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default. From 0 to 30. */
+                    /** @description Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Flux takes it as an input, and `true_guidance` compares its prompts. Absent means the model's default. From 0 to 30. */
                     guidance?: number;
                     /** @description How far the starter pulls, of models that edit by an instruction (kind `instruct-pix2pix`); others ignore it. Below 1, or with `guidance` at or below 1, nothing is guided, and a step costs a third. Not together with `influence` or `strength`, which are other names of it there. Absent means the model's default, which is diffusers' 1.5. From 0 to 30. */
                     image_guidance?: number;
+                    /** @description How far the prompts pull apart, of models whose `guidance` is an input or has no effect (kinds that begin with `flux`); others ignore it. Above 1 the negative prompt is computed, and a step costs twice as much: diffusers' `true_cfg_scale`. Absent means 1. From 0 to 30. */
+                    true_guidance?: number;
                     /**
                      * Format: int64
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
@@ -2670,7 +2688,7 @@ export interface operations {
                         /** @default 1 */
                         scale?: number;
                     }[];
-                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run, of models that take `image_guidance` all. Absent means the model's default. From 1 to 150. */
+                    /** @description Length of the full schedule; `trunc(steps * strength)` of them are run, of flow matching models (Stable Diffusion 3, Flux) `steps - trunc(steps - steps * strength)`, of models that take `image_guidance` all. Absent means the model's default. From 1 to 150. */
                     steps?: number;
                     /**
                      * @description The noise scheduler. Absent means the model's default.
@@ -2696,6 +2714,8 @@ export interface operations {
                     "Img2img-Guidance"?: string;
                     /** @description Image guidance scale; absent where the model takes none */
                     "Img2img-Image-Guidance"?: string;
+                    /** @description True guidance scale; absent where the model takes none */
+                    "Img2img-True-Guidance"?: string;
                     /** @description The seed, drawn or given; of the first picture */
                     "Img2img-Seed"?: string;
                     /** @description Model */
@@ -2728,7 +2748,7 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description Which of the pictures the model's safety checker flagged, counted from 0, comma-separated; absent when none is, and where none looked (`SAFETY_CHECKER`) */
                     "Img2img-Flagged"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, image guidance below 1, or the model takes its guidance as an embedding. `guidance_unused`: Nothing was guided: of this model guidance must be above 1 and image guidance at least 1, or neither has an effect. `image_guidance_unused`: The model takes no `image_guidance`: `influence` says how much of the starter stays. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only, and not where flagged pictures are kept back. `safety_unchecked`: The model has no safety checker: its pictures were not checked. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, of Flux true guidance; image guidance is below 1; or the model takes its guidance as an embedding. `guidance_unused`: Guidance had no effect: the model was distilled to do without one; or it takes image guidance too, and guidance must be above 1 and image guidance at least 1, or neither has an effect. `true_guidance_unused`: The model takes no `true_guidance`: its `guidance` compares the prompts. `image_guidance_unused`: The model takes no `image_guidance`: `influence` says how much of the starter stays. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only, and not where flagged pictures are kept back. `safety_unchecked`: The model has no safety checker: its pictures were not checked. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;
@@ -3105,6 +3125,8 @@ export interface operations {
                     "Img2img-Guidance"?: string;
                     /** @description Image guidance scale; absent where the model takes none */
                     "Img2img-Image-Guidance"?: string;
+                    /** @description True guidance scale; absent where the model takes none */
+                    "Img2img-True-Guidance"?: string;
                     /** @description The seed, drawn or given; of the first picture */
                     "Img2img-Seed"?: string;
                     /** @description Model */
@@ -3137,7 +3159,7 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description Which of the pictures the model's safety checker flagged, counted from 0, comma-separated; absent when none is, and where none looked (`SAFETY_CHECKER`) */
                     "Img2img-Flagged"?: string;
-                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, image guidance below 1, or the model takes its guidance as an embedding. `guidance_unused`: Nothing was guided: of this model guidance must be above 1 and image guidance at least 1, or neither has an effect. `image_guidance_unused`: The model takes no `image_guidance`: `influence` says how much of the starter stays. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only, and not where flagged pictures are kept back. `safety_unchecked`: The model has no safety checker: its pictures were not checked. `first_frame_used`: Of an animation the first frame was used. */
+                    /** @description What was changed or had no effect, as comma-separated codes; absent when there is none. `prompt_truncated`: The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_truncated`: The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more. `negative_prompt_unused`: The negative prompt was not computed: guidance is at or below 1, of Flux true guidance; image guidance is below 1; or the model takes its guidance as an embedding. `guidance_unused`: Guidance had no effect: the model was distilled to do without one; or it takes image guidance too, and guidance must be above 1 and image guidance at least 1, or neither has an effect. `true_guidance_unused`: The model takes no `true_guidance`: its `guidance` compares the prompts. `image_guidance_unused`: The model takes no `image_guidance`: `influence` says how much of the starter stays. `prompt_words_unknown`: Words of the prompts are not in the model's vocabulary and may have no effect. `prompt_syntax_unused`: A prompt has what other programs read as more than words, such as (word:1.3), <lora:name> or [a:b:0.5], and it had no such effect. `prompt_syntax` weighted reads weights and LoRAs. `prompt_weight_limited`: Weights in a prompt are from -10 to 10 and in at most 32 brackets; what was beyond that was read as the nearest. `embedding_unused`: A prompt names a textual inversion that the model cannot take: it has other widths or too many vectors, or the text encoder is a graph that has no place for them. The name was read as words. `lora_keys_unused`: The model has no place for some of the keys of its LoRAs. `vae_draw_unseeded`: The model's encoder draws by itself: the same seed does not give the same picture. `prompts_unused`: No step ran, so that prompts and guidance had no effect. `strength_rounded_to_no_step`: trunc(steps * strength) is 0: the picture went through the autoencoder only. `size_adjusted`: The model cannot make the size that was asked for; the nearest that it can was made. `seed_wrapped`: Seeds are taken modulo 2^32, and the seed that was sent is outside of that. `mask_empty`: The mask leaves nothing to repaint: the answer is the starter, and nothing was computed. `starter_cropped`: Parts of the starter were cut off to fill the size; `Img2img-Cropped` says what share of it. `size_chosen`: The answer's size differs from the starter's, and was not asked for. `colour_space_converted`: The picture was converted to sRGB. `highlights_clipped`: The picture is HDR: what is brighter than its white was clipped. `bit_depth_reduced`: The picture was reduced to 8 bits per channel. `transparency_flattened`: Transparency was filled with the background. `quality_unused`: PNG is lossless, so that quality had no effect. `preview_unused`: Previews are sent in event streams only, and not where flagged pictures are kept back. `safety_unchecked`: The model has no safety checker: its pictures were not checked. `first_frame_used`: Of an animation the first frame was used. */
                     "Img2img-Warnings"?: string;
                     /** @description Milliseconds per stage, of several pictures those of the one that was ready last; `total` is their sum, from the headers of the request to the encoded pictures. `model_runs` is the time inside the model, of all pictures */
                     "Server-Timing"?: string;

@@ -15,6 +15,9 @@ export interface Case {
   readonly guidance: number;
   /** Of models that take one. */
   readonly image_guidance?: number;
+  readonly true_guidance?: number;
+  /** left, top, right, bottom of what is repainted */
+  readonly box?: readonly [number, number, number, number];
   readonly prompt: string;
   readonly negative_prompt?: string;
   readonly seed: number;
@@ -46,10 +49,34 @@ export const requestOf = (c: Case): Img2ImgRequest => ({
   strength: c.strength,
   guidanceScale: c.guidance,
   imageGuidance: c.image_guidance,
+  trueGuidance: c.true_guidance,
   steps: c.steps,
   scheduler: c.scheduler,
   seed: c.seed,
 });
+
+/** The same, with what is outside of the case's box kept. */
+export function maskedRequestOf(c: Case): Img2ImgRequest {
+  const request = requestOf(c);
+  if (!c.box) return request;
+  const [left, top, right, bottom] = c.box;
+  const mask = new Uint8Array(c.width * c.height);
+  for (let y = top; y < bottom; y++) mask.fill(255, y * c.width + left, y * c.width + right);
+  return { ...request, mask };
+}
+
+/** Of a sample, on average, of 255. */
+export const distance = (a: Uint8Array, b: Uint8Array): number =>
+  a.reduce((sum, sample, i) => sum + Math.abs(sample - b[i]!), 0) / a.length;
+
+/** How far the samples that are not the starter's are from diffusers'. */
+export function differencesFrom(pixels: string, data: Uint8Array, { mask }: Img2ImgRequest): number[] {
+  const expected = Buffer.from(pixels, 'base64');
+  return [...expected].flatMap((sample, i) => (mask?.[Math.floor(i / 3)] === 0 ? [] : [Math.abs(data[i]! - sample)]));
+}
+
+/** The share of samples that are diffusers' to 1 of 255. */
+export const closeShare = (all: readonly number[]): number => all.filter((each) => each <= 1).length / all.length;
 
 /** Runs requests together to their ends. */
 export async function generate(

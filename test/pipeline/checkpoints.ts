@@ -75,8 +75,8 @@ export function differences(data: Uint8Array, c: CheckpointCase): number[] {
   });
 }
 
-/** Numbers that follow from the name, as in checkpoints.py. */
-export function values(name: string, shape: readonly number[]): Float32Array {
+/** Numbers that follow from the name, as in small_models.py. */
+export function values(name: string, shape: readonly number[], gain = 1): Float32Array {
   let seed = 2166136261;
   for (const byte of Buffer.from(name)) seed = Math.imul(seed ^ byte, 16777619) >>> 0;
   const [scale, offset] = spread(name, shape);
@@ -88,7 +88,7 @@ export function values(name: string, shape: readonly number[]): Float32Array {
     h ^= h >>> 13;
     h = Math.imul(h, 0xc2b2ae35);
     h ^= h >>> 16;
-    numbers[i] = ((h >>> 0) / 2 ** 31 - 1) * scale + offset;
+    numbers[i] = ((h >>> 0) / 2 ** 31 - 1) * (scale * gain) + offset;
   }
   return numbers;
 }

@@ -10,8 +10,8 @@ import { bucketOf } from '../../src/pipeline/graphs/t5-encoder.js';
 import { canShareCall, prepare } from '../../src/pipeline/img2img.js';
 import { loadModel, type Model, releaseModel } from '../../src/pipeline/model.js';
 import { createSchedule } from '../../src/pipeline/schedulers/index.js';
-import { generate, requestOf } from './cases.js';
-import { casesOf, golden, json, sd3Families, sd3Request, writeSd3Folder } from './stable-diffusion-3.js';
+import { closeShare, differencesFrom, distance, generate, maskedRequestOf, requestOf } from './cases.js';
+import { casesOf, golden, json, sd3Families, writeSd3Folder } from './stable-diffusion-3.js';
 
 const parent = t.testdir();
 const folders = Object.fromEntries(sd3Families.map((family) => [family, join(parent, family)]));
@@ -22,18 +22,6 @@ async function picture(model: Model, request: Img2ImgRequest): Promise<Uint8Arra
   return (await generate(model, [request]))[0]!.pixels.data;
 }
 
-/** Of a sample, on average, of 255. */
-const distance = (a: Uint8Array, b: Uint8Array) =>
-  a.reduce((sum, sample, i) => sum + Math.abs(sample - b[i]!), 0) / a.length;
-
-/** How far the samples that are not the starter's are from diffusers'. */
-function differences(data: Uint8Array, { mask }: Img2ImgRequest, pixels: string): number[] {
-  const expected = Buffer.from(pixels, 'base64');
-  return [...expected].flatMap((sample, i) => (mask?.[Math.floor(i / 3)] === 0 ? [] : [Math.abs(data[i]! - sample)]));
-}
-
-const closeShare = (all: readonly number[]) => all.filter((each) => each <= 1).length / all.length;
-
 for (const family of sd3Families) {
   t.test(`${family} makes diffusers' pictures, alone and beside others byte for byte the same`, async (t) => {
     const model = await load(folders[family]!);
@@ -41,10 +29,10 @@ for (const family of sd3Families) {
     t.equal(cases.length, 10);
     const alone = new Map<Img2ImgRequest, Uint8Array>();
     for (const c of cases) {
-      const request = sd3Request(c);
+      const request = maskedRequestOf(c);
       const data = await picture(model, request);
       alone.set(request, data);
-      const off = differences(data, request, c.pixels);
+      const off = differencesFrom(c.pixels, data, request);
       t.ok(closeShare(off) >= 0.999, `${c.scheduler} ${c.prompt.slice(0, 20)}: at most ${Math.max(...off)}`);
     }
     for (const width of new Set(cases.map((c) => c.width))) {
@@ -62,7 +50,7 @@ for (const family of sd3Families) {
 t.test('all that a request says moves the picture by more than 5 of 255, and so does the T5', async (t) => {
   for (const family of ['sd3', 'sd35-medium'] as const) {
     const model = await load(folders[family]!);
-    const request = { ...sd3Request(casesOf(family)[4]!), mask: undefined };
+    const request = { ...maskedRequestOf(casesOf(family)[4]!), mask: undefined };
     const before = await picture(model, request);
     const changes = {
       'another prompt': { prompt: 'soft studio light' },
@@ -88,8 +76,8 @@ t.test("optimum's export of the transformer makes the same pictures beside parts
   const model = await load(folder);
   t.match(model.folder, { exporter: 'optimum-onnx', size: { native: 64, multiple: 8, max: 96 }, contextWidth: 96 });
   for (const c of casesOf('sd3').slice(0, 4)) {
-    const request = sd3Request(c);
-    t.ok(closeShare(differences(await picture(model, request), request, c.pixels)) >= 0.999, c.prompt);
+    const request = maskedRequestOf(c);
+    t.ok(closeShare(differencesFrom(c.pixels, await picture(model, request), request)) >= 0.999, c.prompt);
   }
   await releaseModel(model);
 });
@@ -97,7 +85,7 @@ t.test("optimum's export of the transformer makes the same pictures beside parts
 t.test('brain floats as weights make nearly the same picture', async (t) => {
   const model = await load(writeSd3Folder(join(parent, 'bfloat16'), 'sd3', 'bfloat16'));
   const [c] = casesOf('sd3');
-  const moved = distance(await picture(model, sd3Request(c!)), Buffer.from(c!.pixels, 'base64'));
+  const moved = distance(await picture(model, maskedRequestOf(c!)), Buffer.from(c!.pixels, 'base64'));
   t.ok(moved < 3, `${moved}`);
   await releaseModel(model);
 });

@@ -3,9 +3,8 @@
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import type { Img2ImgRequest } from '../../src/img2img-request.js';
 import { clipFolder } from '../../src/pipeline/clip-vocabulary.js';
-import { type Case, reference, requestOf } from './cases.js';
+import { type Case, reference } from './cases.js';
 import { encoded, values, type WeightType, weightsName } from './checkpoints.js';
 import { type WrittenTensor, writeSafetensors } from './safetensors/write.js';
 
@@ -14,8 +13,6 @@ export type Sd3Family = (typeof sd3Families)[number];
 
 interface Sd3Case extends Case {
   readonly family: Sd3Family;
-  /** left, top, right, bottom of what is repainted */
-  readonly box?: readonly [number, number, number, number];
 }
 
 interface Golden {
@@ -44,15 +41,6 @@ export const golden: Golden = JSON.parse(gunzipSync(readFileSync(reference('stab
 
 export const casesOf = (name: Sd3Family): readonly Sd3Case[] => golden.cases.filter(({ family }) => family === name);
 
-export function sd3Request(c: Sd3Case): Img2ImgRequest {
-  const request = requestOf(c);
-  if (!c.box) return request;
-  const [left, top, right, bottom] = c.box;
-  const mask = new Uint8Array(c.width * c.height);
-  for (let y = top; y < bottom; y++) mask.fill(255, y * c.width + left, y * c.width + right);
-  return { ...request, mask };
-}
-
 export function json(folder: string, file: string, value: object): void {
   mkdirSync(dirname(join(folder, file)), { recursive: true });
   writeFileSync(join(folder, file), JSON.stringify(value));
@@ -72,17 +60,28 @@ export function writeSd3Folder(folder: string, family: Sd3Family, type: WeightTy
   if (tensors.text_encoder_3) json(folder, 'tokenizer_3/tokenizer.json', golden.tokenizer);
   for (const [part, shapes] of Object.entries(tensors)) {
     const all = Object.entries(shapes).map(([name, shape]) => [name, tensorOf(name, shape, type)] as const);
-    if (part === 'transformer' || part === 'text_encoder_3') writeShards(join(folder, part), weightsName(part), all);
-    else writeSafetensors(join(folder, part, weightsName(part)), Object.fromEntries(all), { format: 'pt' });
+    writeWeights(folder, part, all, part === 'transformer' || part === 'text_encoder_3');
   }
   return folder;
 }
 
+/** The weights of a part, in one file or two. */
+export function writeWeights(
+  folder: string,
+  part: string,
+  tensors: readonly (readonly [string, WrittenTensor])[],
+  inShards: boolean,
+): void {
+  if (inShards) writeShards(join(folder, part), weightsName(part), tensors);
+  else writeSafetensors(join(folder, part, weightsName(part)), Object.fromEntries(tensors), { format: 'pt' });
+}
+
 const made = new Map<string, WrittenTensor>();
 
-function tensorOf(name: string, shape: readonly number[], type: WeightType): WrittenTensor {
-  const key = `${name} ${shape} ${type}`;
-  const tensor = made.get(key) ?? { shape, ...encoded(values(name, shape), type) };
+/** Each is computed once. */
+export function tensorOf(name: string, shape: readonly number[], type: WeightType, gain = 1): WrittenTensor {
+  const key = `${name} ${shape} ${type} ${gain}`;
+  const tensor = made.get(key) ?? { shape, ...encoded(values(name, shape, gain), type) };
   made.set(key, tensor);
   return tensor;
 }

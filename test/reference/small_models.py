@@ -13,7 +13,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 here = pathlib.Path(__file__).parent
 
 
-def values(name: str, shape) -> torch.Tensor:
+def values(name: str, shape, gain=1) -> torch.Tensor:
     """Numbers that follow from the name: FNV-1a of it seeds murmur3's finalizer. test/pipeline/checkpoints.ts does the same."""
     seed = 2166136261
     for byte in name.encode():
@@ -26,7 +26,7 @@ def values(name: str, shape) -> torch.Tensor:
         h *= np.uint32(0xC2B2AE35)
         h ^= h >> np.uint32(16)
     scale, offset = spread(name, shape)
-    numbers = (h.astype(np.float64) / 2**31 - 1) * scale + offset
+    numbers = (h.astype(np.float64) / 2**31 - 1) * (scale * gain) + offset
     return torch.from_numpy(numbers.astype(np.float32).reshape(shape))
 
 
@@ -44,10 +44,10 @@ def spread(name: str, shape):
     return math.sqrt(3 / math.prod(shape[1:])) * gains.get(name, 0.3 if name.endswith("conv.4.weight") else 1), 0
 
 
-def fill(part: str, model: torch.nn.Module) -> torch.nn.Module:
+def fill(part: str, model: torch.nn.Module, more_gains={}) -> torch.nn.Module:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(values(name, parameter.shape))
+            parameter.copy_(values(name, parameter.shape, more_gains.get(name, 1)))
             parameter.requires_grad_(False)
     return model.eval()
 

@@ -110,11 +110,6 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     for (const one of together) if (one.message.wantsProgress) await this.tellProgress(one);
   }
 
-  /** Called once per model, when it is loaded. */
-  async preparePreviews(model: Model): Promise<void> {
-    if (!model.sessions.tiny_decoder) this.previews.set(model, await fitPreview(model));
-  }
-
   isDone({ generation }: OnDevice): boolean {
     return img2img.isDone(generation);
   }
@@ -207,10 +202,13 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     this.send({ type: 'progress', id: message.id, progress });
   }
 
-  private async preview({ model, generation }: OnDevice): Promise<Pixels | undefined> {
+  private async preview({ model, generation }: OnDevice): Promise<Pixels> {
     if (model.sessions.tiny_decoder) return tinyPreviewOf(model, generation);
-    const map = this.previews.get(model.base ?? model); // LoRAs leave the VAE alone
-    return map && previewOf(map, generation);
+    const own = model.base ?? model; // LoRAs leave the VAE alone
+    // Fitted when somebody wants a preview: a large model's encoder takes seconds on a CPU, which a start need not wait for.
+    const map = this.previews.get(own) ?? (await fitPreview(own));
+    this.previews.set(own, map);
+    return previewOf(map, generation);
   }
 
   private reportMemory(): void {

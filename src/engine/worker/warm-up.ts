@@ -139,13 +139,13 @@ async function timeCalls(
 }
 
 /** With as many rows as the model's requests have, or with one. */
-const guided = { guidanceScale: 2, imageGuidance: 1 };
+const guided = { guidanceScale: 2, imageGuidance: 1, trueGuidance: 2 };
 const unguided = { guidanceScale: 1 };
 
 function warmUpRequest(
   { folder }: Model,
   side: number,
-  guidance: Pick<Img2ImgRequest, 'guidanceScale' | 'imageGuidance'>,
+  guidance: Pick<Img2ImgRequest, 'guidanceScale' | 'imageGuidance' | 'trueGuidance'>,
   steps: number,
 ): Img2ImgRequest {
   const pixels = { data: new Uint8Array(side ** 2 * 3), width: side, height: side };

@@ -101,11 +101,7 @@ async function start(options: StartMessage): Promise<void> {
     { ...options, embeddings },
     {
       loading: () => send({ type: 'busy', doing: 'load' }),
-      warmUp: async (model) => {
-        const warmth = await warmUp(model, { device, measureRows: options.measureRows });
-        await batchDevice.preparePreviews(model);
-        return warmth;
-      },
+      warmUp: (model) => warmUp(model, { device, measureRows: options.measureRows }),
       changed: (model) => {
         send({ type: 'model', model });
         if (!model.runnable && model.changing) folderWatch.ask();

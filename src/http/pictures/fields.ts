@@ -7,6 +7,7 @@ import { type LoraUse, schedulerNames } from '../../engine/host/engine.js';
 import { parseColour } from '../../image/colour.js';
 import { defaultQuality, type Format, formats } from '../../image/encode.js';
 import type { Fit } from '../../image/host/picture-reader.js';
+import { takesTrueGuidance } from '../../model-facts.js';
 import { type PromptSyntax, promptSyntaxes } from '../../prompt-syntax.js';
 import { fieldProblem } from '../problems/problems.js';
 import { exampleInfluence, exampleNegativePrompt, examplePrompt } from './example.js';
@@ -43,7 +44,10 @@ export const fields = {
     caption: (value) => `prompt: ${value}`,
   }),
   negative_prompt: field({
-    schema: text('What to move away from. Has no effect when `guidance` is at or below 1.', exampleNegativePrompt),
+    schema: text(
+      'What to move away from. Has no effect when `guidance`, or of Flux `true_guidance`, is at or below 1.',
+      exampleNegativePrompt,
+    ),
     settle: (sent) => sent ?? '',
     swept: true,
     onV1: true,
@@ -73,7 +77,7 @@ export const fields = {
         maximum: 100,
         examples: [exampleInfluence],
         description:
-          "The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`.",
+          "The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means the model's default, as `GET /models` tells it; where it tells none, 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`.",
       }),
     settle: (_, { sent, model }) => starterWeight(sent, model).influence,
     told: 'Influence in percent; absent where the model takes `image_guidance` and none was sent',
@@ -91,7 +95,7 @@ export const fields = {
         minimum: 0,
         maximum: 1,
         description:
-          'How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means 0.75. Models that take `image_guidance` run the whole schedule.',
+          'How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means the default of the model, as for `influence`. Models that take `image_guidance` run the whole schedule.',
       }),
     settle: (_, { sent, model }) => starterWeight(sent, model).strength,
     told: 'Strength; absent where the model takes `image_guidance`',
@@ -106,7 +110,7 @@ export const fields = {
         minimum: 0,
         maximum: 30,
         description:
-          "Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Absent means the model's default.",
+          "Classifier-free guidance scale: how far the prompts pull. At or below 1 the negative prompt is not computed, and a step costs half. Flux takes it as an input, and `true_guidance` compares its prompts. Absent means the model's default.",
       }),
     settle: (sent, { model }) => sent ?? model.defaults.guidance,
     told: 'Guidance scale',
@@ -128,6 +132,21 @@ export const fields = {
     onV1: true,
     caption: (value, _, swept) =>
       value === undefined || swept.includes('influence') || swept.includes('strength') ? '' : `image guidance ${value}`,
+  }),
+  true_guidance: field({
+    schema: () =>
+      Type.Number({
+        minimum: 0,
+        maximum: 30,
+        description:
+          "How far the prompts pull apart, of models whose `guidance` is an input or has no effect (kinds that begin with `flux`); others ignore it. Above 1 the negative prompt is computed, and a step costs twice as much: diffusers' `true_cfg_scale`. Absent means 1.",
+      }),
+    settle: (sent, { model }) => (takesTrueGuidance(model.rules) ? (sent ?? 1) : undefined),
+    told: 'True guidance scale; absent where the model takes none',
+    maybeAbsent: true,
+    swept: true,
+    onV1: true,
+    caption: (value) => (value === undefined || value === 1 ? '' : `true guidance ${value}`),
   }),
   seed: field({
     schema: () =>
@@ -183,7 +202,7 @@ export const fields = {
         minimum: 1,
         maximum: MAX_STEPS,
         description:
-          "Length of the full schedule; `trunc(steps * strength)` of them are run, of models that take `image_guidance` all. Absent means the model's default.",
+          "Length of the full schedule; `trunc(steps * strength)` of them are run, of flow matching models (Stable Diffusion 3, Flux) `steps - trunc(steps - steps * strength)`, of models that take `image_guidance` all. Absent means the model's default.",
       }),
     settle: (sent, { model }) => sent ?? model.defaults.steps,
     told: 'Length of the full schedule',

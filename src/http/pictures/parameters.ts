@@ -88,6 +88,7 @@ function requestOf(values: Values): Parameters['request'] {
     strength: values.strength ?? 1,
     guidanceScale: values.guidance,
     imageGuidance: values.image_guidance,
+    trueGuidance: values.true_guidance,
     steps: values.steps,
     scheduler: values.scheduler,
     seed: values.seed,

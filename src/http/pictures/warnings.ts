@@ -3,6 +3,7 @@
 import type { Generated } from '../../engine/host/engine.js';
 import { guidanceRows } from '../../guidance.js';
 import type { Conversion, Starter } from '../../image/host/picture-reader.js';
+import { takesTrueGuidance } from '../../model-facts.js';
 import { type ExtraNetwork, parsePrompt, wordsOf } from '../../prompt-syntax.js';
 import type { Sent } from './fields.js';
 import { isLora } from './lora-list.js';
@@ -14,9 +15,10 @@ export const warningCodes = {
   negative_prompt_truncated:
     'The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more.',
   negative_prompt_unused:
-    'The negative prompt was not computed: guidance is at or below 1, image guidance below 1, or the model takes its guidance as an embedding.',
+    'The negative prompt was not computed: guidance is at or below 1, of Flux true guidance; image guidance is below 1; or the model takes its guidance as an embedding.',
   guidance_unused:
-    'Nothing was guided: of this model guidance must be above 1 and image guidance at least 1, or neither has an effect.',
+    'Guidance had no effect: the model was distilled to do without one; or it takes image guidance too, and guidance must be above 1 and image guidance at least 1, or neither has an effect.',
+  true_guidance_unused: 'The model takes no `true_guidance`: its `guidance` compares the prompts.',
   image_guidance_unused: 'The model takes no `image_guidance`: `influence` says how much of the starter stays.',
   prompt_words_unknown: "Words of the prompts are not in the model's vocabulary and may have no effect.",
   prompt_syntax_unused:
@@ -76,7 +78,8 @@ export function warningsFor(
     [(result?.droppedTokens.prompt ?? 0) > 0, 'prompt_truncated'],
     [(result?.droppedTokens.negativePrompt ?? 0) > 0, 'negative_prompt_truncated'],
     [negativePrompt !== '' && !guided && !noStep && !untouched, 'negative_prompt_unused'],
-    [!guided && asksForGuidance(sent, parameters), 'guidance_unused'],
+    [asksForGuidance(sent, parameters) && (!guided || isTrueOnly(parameters)), 'guidance_unused'],
+    [sent.true_guidance !== undefined && !takesTrueGuidance(parameters.model.rules), 'true_guidance_unused'],
     [sent.image_guidance !== undefined && !takesImageGuidance(parameters), 'image_guidance_unused'],
     [!noStep && !untouched && unknownOf(parameters).length > 0, 'prompt_words_unknown'],
     [prompts.some(({ unused }) => unused), 'prompt_syntax_unused'],
@@ -115,10 +118,13 @@ function syntaxOf(
 
 const isGuided = ({ request, model }: Parameters) => guidanceRows(request, model.rules).length > 1;
 
+const isTrueOnly = ({ model }: Parameters) => model.rules.guidance === 'true_only';
+
 const takesImageGuidance = ({ model }: Parameters) => model.rules.guidance === 'prompts_and_starter';
 
-/** By one of the two that have an effect together only. */
-function asksForGuidance({ image_guidance, influence, strength }: Sent, parameters: Parameters): boolean {
+/** By one of the two that have an effect together only, or where none has one. */
+function asksForGuidance({ guidance, image_guidance, influence, strength }: Sent, parameters: Parameters): boolean {
+  if (isTrueOnly(parameters)) return guidance !== undefined;
   const weighs = [image_guidance, influence, strength].some((weight) => weight !== undefined);
   return takesImageGuidance(parameters) && (weighs || parameters.request.guidanceScale > 1);
 }

@@ -1,5 +1,6 @@
 // What a safetensors file is, by keys that tell: a whole model, or why it is none, in a sentence for whoever put it there.
 
+import { refusalOfKey } from '../families/refused.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import type { Tensors } from './written-part.js';
 
@@ -12,8 +13,12 @@ export const controlNet = 'it is a ControlNet, which is not supported';
 export const tinyAlone =
   "it is a tiny autoencoder without a model; it belongs into a model's folder, as vae_tiny/ or named by tiny_vae in img2img.json";
 
+const quantised =
+  'it is quantised by bitsandbytes (nf4 or fp4), which is not supported; take the version of the file in fp16 or bf16';
+
 /** The first that fits. */
 const others: readonly (readonly [key: RegExp, sentence: string])[] = [
+  [/\.quant_state\.bitsandbytes__|\.absmax$/, quantised],
   [
     /joint_blocks\./,
     `it is a Stable Diffusion 3 model, which runs as a folder in diffusers' layout only; as one file ${supported}`,
@@ -36,6 +41,8 @@ export const partAlone =
 /** @throws ModelFolderError when the file is not a whole Stable Diffusion model in the original layout */
 export function checkIsModel(tensors: Tensors): void {
   const names = [...tensors.keys()];
+  const refused = names.map(refusalOfKey).find((sentence) => sentence !== undefined);
+  if (refused !== undefined) throw new ModelFolderError(refused);
   const other = others.find(([key]) => names.some((name) => key.test(name)));
   if (other) throw new ModelFolderError(other[1]);
   if (tensors.has(`${unetPrefix}input_blocks.0.0.weight`)) return;
@@ -43,7 +50,7 @@ export function checkIsModel(tensors: Tensors): void {
   const sentence =
     starts('decoder.conv_in.') || starts(vaePrefix)
       ? vaeAlone
-      : starts('down_blocks.') || starts('text_model.')
+      : ['down_blocks.', 'transformer_blocks.', 'text_model.'].some(starts)
         ? partAlone
         : `it holds no model that is known; ${supported}, in the original layout`;
   throw new ModelFolderError(sentence);

@@ -5,6 +5,11 @@ import { basename } from 'node:path';
 
 export const fileExtension = '.safetensors';
 
+/** What llama.cpp and stable-diffusion.cpp keep weights in. */
+export const gguf = /\.gguf$/;
+export const ggufRefusal =
+  'is GGUF, whose quantised weights are not supported: take the model as .safetensors in fp16 or bf16';
+
 const withoutExtension = (path: string) => path.slice(0, -fileExtension.length);
 
 /** NAME.safetensors is called NAME, unless something else beside it has that name. */

@@ -1,6 +1,7 @@
 // The config.json of transformers that denoise, and of T5 -> what a graph is written from.
 
 import type { Json } from '../folder/configs.js';
+import type { FluxTransformerConfig } from '../graphs/flux-transformer.js';
 import type { JointTransformerConfig } from '../graphs/joint-transformer.js';
 import type { T5EncoderConfig } from '../graphs/t5-encoder.js';
 import { ConfigValues } from './config-values.js';
@@ -32,6 +33,30 @@ export function jointTransformerConfig(json: Json, file: string): JointTransform
     pooledWidth: values.count('pooled_projection_dim', 2048),
     normsHeads: values.has('qk_norm'),
     dualLayers: dual as readonly number[],
+  };
+}
+
+/** Of diffusers' FluxTransformer2DModel. @throws ModelFolderError for what the written graph does not have */
+export function fluxTransformerConfig(json: Json, file: string): FluxTransformerConfig {
+  const values = new ConfigValues(json, file);
+  values.onlyUnderstands({ _class_name: ['FluxTransformer2DModel'], patch_size: [1] });
+  const heads = values.count('num_attention_heads', 24);
+  const headWidth = values.count('attention_head_dim', 128);
+  const axes: unknown = json.axes_dims_rope ?? [16, 56, 56];
+  const isAxis = (size: unknown) => Number.isSafeInteger(size) && Number(size) > 0 && Number(size) % 2 === 0;
+  const fits = Array.isArray(axes) && axes.length === 3 && axes.every(isAxis);
+  if (!fits || axes.reduce((sum, size) => sum + size, 0) !== headWidth) {
+    values.fail('axes_dims_rope', `not three even widths that are ${headWidth} together, as attention_head_dim says`);
+  }
+  const channels = values.count('in_channels', 64);
+  return {
+    ...{ channels, heads, axes: axes as readonly number[], width: heads * headWidth },
+    outChannels: values.optionalCount('out_channels') ?? channels,
+    layers: values.countPerLevel('num_layers', 1, 19)[0]!,
+    singleLayers: values.countPerLevel('num_single_layers', 1, 38)[0]!,
+    contextWidth: values.count('joint_attention_dim', 4096),
+    pooledWidth: values.count('pooled_projection_dim', 768),
+    takesGuidance: values.flag('guidance_embeds', false),
   };
 }
 

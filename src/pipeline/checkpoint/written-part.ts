@@ -8,6 +8,7 @@ import { writeKlDecoder, writeKlEncoder } from '../graphs/autoencoder-kl.js';
 import { writeTinyDecoder, writeTinyEncoder } from '../graphs/autoencoder-tiny.js';
 import { writeClipText } from '../graphs/clip-text.js';
 import { writeClipVision } from '../graphs/clip-vision.js';
+import { writeFluxTransformer } from '../graphs/flux-transformer.js';
 import type { WrittenGraph } from '../graphs/graph-writer.js';
 import { writeJointTransformer } from '../graphs/joint-transformer.js';
 import type { WeightChanges } from '../graphs/low-rank.js';
@@ -16,7 +17,7 @@ import { writeUNet } from '../graphs/unet.js';
 import { Weights } from '../graphs/weights.js';
 import type { Dtype, TensorPlace } from '../safetensors/header.js';
 import { clipTextConfig, clipVisionConfig, klConfig, tinyConfig, unetConfig } from './part-configs.js';
-import { jointTransformerConfig, t5EncoderConfig } from './transformer-configs.js';
+import { fluxTransformerConfig, jointTransformerConfig, t5EncoderConfig } from './transformer-configs.js';
 
 export type Tensors = ReadonlyMap<string, TensorPlace>;
 
@@ -87,6 +88,9 @@ function writeGraph(
       case 'unet':
         return writeUNet(weights, unetConfig(config, file), precision, branched);
       case 'transformer':
+        if (config._class_name === 'FluxTransformer2DModel') {
+          return writeFluxTransformer(weights, fluxTransformerConfig(config, file), precision);
+        }
         return writeJointTransformer(weights, jointTransformerConfig(config, file), precision);
       case 'text_encoder':
       case 'text_encoder_2':

@@ -16,7 +16,9 @@ export function fits(model: EncodingModel, embedding: Embedding): boolean {
     const session = model.sessions[component]!;
     const width = session.takes(tokenInputs.vectors) ? session.shapeOf(tokenInputs.vectors)[2] : undefined;
     return (
-      placeOf(model, component, embedding)?.width === width && embedding.vectors <= model.tokenizers[tokenizer]!.room
+      width !== undefined &&
+      placeOf(model, component, embedding)?.width === width &&
+      embedding.vectors <= model.tokenizers[tokenizer]!.room
     );
   });
 }

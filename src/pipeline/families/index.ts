@@ -2,13 +2,23 @@
 
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import type { Family } from './family.js';
+import { flux } from './flux.js';
+import { fluxKontext } from './flux-kontext.js';
 import { instructPix2Pix } from './instruct-pix2pix.js';
 import { latentConsistency } from './latent-consistency.js';
+import { refusalOfClass } from './refused.js';
 import { stableDiffusion } from './stable-diffusion.js';
 import { stableDiffusion3 } from './stable-diffusion-3.js';
 import { stableDiffusionXl } from './stable-diffusion-xl.js';
 
-const families: readonly Family[] = [stableDiffusion, stableDiffusionXl, latentConsistency, stableDiffusion3];
+const families: readonly Family[] = [
+  stableDiffusion,
+  stableDiffusionXl,
+  latentConsistency,
+  stableDiffusion3,
+  flux,
+  fluxKontext,
+];
 
 /**
  * @param className `_class_name`, with or without the exporter's prefix (ORT, Onnx)
@@ -19,25 +29,31 @@ export function familyOf(className: string): Family {
   const family = families.find(({ classes }) => classes.test(name));
   if (family) return family;
   throw new ModelFolderError(
-    `the pipeline class ${className} is not supported (supported: StableDiffusion, StableDiffusionXL, StableDiffusion3 and LatentConsistencyModel pipelines)`,
+    refusalOfClass(name) ??
+      `the pipeline class ${className} is not supported (supported: StableDiffusion, StableDiffusionXL, StableDiffusion3, Flux and LatentConsistencyModel pipelines)`,
   );
 }
 
-export interface UnetFacts {
+export interface DenoiserFacts {
   /** It takes the guidance as an embedding, so that there is no negative row. */
   readonly guidanceEmbedded: boolean;
+  /** It takes the guidance as a number. */
+  readonly takesGuidance: boolean;
   /** It takes the starter's latents beside those that it predicts the noise of. */
   readonly seesStarter: boolean;
 }
 
-/** @throws ModelFolderError for a UNet that pipelines of the family do not have */
-export function withUnet(family: Family, { guidanceEmbedded, seesStarter }: UnetFacts): Family {
+/** @throws ModelFolderError for a denoiser that pipelines of the family do not have */
+export function withDenoiser(family: Family, { guidanceEmbedded, takesGuidance, seesStarter }: DenoiserFacts): Family {
   if (seesStarter && (family !== stableDiffusion || guidanceEmbedded)) {
     throw new ModelFolderError(
       'unet takes the starter beside the latents, as InstructPix2Pix does, which is supported for StableDiffusion pipelines only',
     );
   }
   if (seesStarter) return instructPix2Pix;
+  if (family.rules.guidance === 'distilled' && !takesGuidance) {
+    return { ...family, rules: { ...family.rules, guidance: 'true_only' } };
+  }
   if (!guidanceEmbedded) return family;
   return { ...family, rules: { ...family.rules, guidance: 'embedded' }, kind: () => 'lcm' };
 }

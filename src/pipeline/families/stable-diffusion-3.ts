@@ -8,6 +8,7 @@ export const stableDiffusion3: Family = {
   classes: /^StableDiffusion3(Img2Img|Inpaint)?Pipeline$/,
   architecture: 'sd3',
   denoiser: 'transformer',
+  latents: 'picture',
   starter: 'noised',
   rules: { schedule: 'part', guidance: 'prompts', masks: true },
   kind: ({ turbo }) => (turbo ? 'sd3-turbo' : 'sd3'),

@@ -8,6 +8,7 @@ export const stableDiffusionXl: Family = {
   classes: /^StableDiffusionXL(Img2Img|Inpaint)?Pipeline$/,
   architecture: 'sdxl',
   denoiser: 'unet',
+  latents: 'picture',
   starter: 'noised',
   rules: { schedule: 'part', guidance: 'prompts', masks: true },
   kind: ({ refiner, turbo }) => (refiner ? 'sdxl-refiner' : turbo ? 'sdxl-turbo' : 'sdxl'),

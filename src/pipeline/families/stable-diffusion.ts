@@ -8,6 +8,7 @@ export const stableDiffusion: Family = {
   classes: /^StableDiffusion(Img2Img|Inpaint|InstructPix2Pix)?Pipeline$/,
   architecture: 'sd',
   denoiser: 'unet',
+  latents: 'picture',
   starter: 'noised',
   rules: { schedule: 'part', guidance: 'prompts', masks: true },
   kind: ({ turbo, velocity }) => (turbo ? 'sd-turbo' : velocity ? 'sd-v' : 'sd'),

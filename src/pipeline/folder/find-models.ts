@@ -2,7 +2,8 @@
 
 import { type Dirent, existsSync, readdirSync } from 'node:fs';
 import { extname, join, resolve } from 'node:path';
-import { fileExtension, fileModelName } from '../checkpoint/file-names.js';
+import { fileExtension, fileModelName, gguf } from '../checkpoint/file-names.js';
+import { isFlatGraphs } from '../checkpoint/flat-graphs.js';
 import { isLonePart } from '../checkpoint/lone-part.js';
 import { pickle } from '../safetensors/files.js';
 import { type Component, components } from './components.js';
@@ -45,7 +46,8 @@ export function findModels(modelsDir: string, lorasDir = join(modelsDir, 'loras'
   const found = entries.flatMap((entry): [name: string, path: string][] => {
     const path = join(modelsDir, entry.name);
     if (resolve(path) === resolve(lorasDir)) return [];
-    if (parts.some((part) => existsSync(join(path, part))) || isLonePart(path)) return [[entry.name, path]];
+    const isFolder = parts.some((part) => existsSync(join(path, part))) || isFlatGraphs(path) || isLonePart(path);
+    if (isFolder) return [[entry.name, path]];
     if (entry.isDirectory() || !isCheckpoint(entry)) return [];
     return [[extname(entry.name) === fileExtension ? fileModelName(path) : entry.name, path]];
   });
@@ -58,4 +60,4 @@ const mayBeModel = (entry: Dirent) =>
   !entry.name.startsWith('.') && (entry.isDirectory() || entry.isSymbolicLink() || isCheckpoint(entry));
 
 /** By its name. */
-const isCheckpoint = ({ name }: Dirent) => extname(name) === fileExtension || pickle.test(name);
+const isCheckpoint = ({ name }: Dirent) => extname(name) === fileExtension || pickle.test(name) || gguf.test(name);

@@ -16,7 +16,8 @@ import type {
   Vocabulary,
 } from '../../model-facts.js';
 import type { Decided } from '../checkpoint/decided.js';
-import { fileExtension } from '../checkpoint/file-names.js';
+import { fileExtension, gguf, ggufRefusal } from '../checkpoint/file-names.js';
+import { flatRefusal, isFlatGraphs } from '../checkpoint/flat-graphs.js';
 import { isLonePart, lonePartRefusal } from '../checkpoint/lone-part.js';
 import {
   FolderSource,
@@ -29,7 +30,7 @@ import { isReadyOnnx, ReadyOnnxSource } from '../checkpoint/ready-onnx.js';
 import { SingleFileSource } from '../checkpoint/single-file.js';
 import { type TinyDecoder, tinyDecoder } from '../checkpoint/tiny-decoder.js';
 import type { Family } from '../families/family.js';
-import { familyOf, withUnet } from '../families/index.js';
+import { familyOf, withDenoiser } from '../families/index.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { pickleRefusal } from '../safetensors/files.js';
 import { type SafetyChecker, safetyChecker } from '../safety/safety-checker.js';
@@ -187,24 +188,27 @@ export function readModelFolder(
     Component,
     GraphFacts
   >;
-  checkSignatures(facts);
+  checkSignatures(facts, ofClass.latents);
 
   const denoising = facts[denoiser];
-  const beside = besideLatents(denoising, config);
-  const family = withUnet(ofClass, {
+  const beside = besideLatents(denoising, config, ofClass.latents);
+  const family = withDenoiser(ofClass, {
     guidanceEmbedded: denoising.inputs.has('timestep_cond'),
+    takesGuidance: denoising.inputs.has('guidance'),
     seesStarter: beside === 'starter',
   });
   const turbo = settings.turbo ?? /turbo/i.test(`${source.name} ${index._name_or_path ?? ''}`);
   const checker = parts.get('safety_checker');
   const velocity = schedulerConfig.prediction_type === 'v_prediction';
   const refiner = !encoders.includes('text_encoder');
-  const kind = family.kind({ turbo: turbo === true, refiner, velocity });
+  const takesGuidance = family.rules.guidance === 'distilled';
+  const kind = family.kind({ turbo: turbo === true, refiner, velocity, takesGuidance });
 
   const vaeScale = 2 ** halvings(vae, facts.vae_encoder);
-  const vaeChannels = number(vae.latent_channels) ?? latentChannels(denoising, config);
+  const vaeChannels = number(vae.latent_channels) ?? latentChannels(denoising, config, family.latents);
   if (tiny) checkTiny(tinyPath!, tiny, vaeChannels, vaeScale);
-  const defaults = requestDefaults(settings, family, kind, schedulerConfig);
+  const ownSchedule = family.schedulerConfig(schedulerConfig, vaeScale);
+  const defaults = requestDefaults(settings, family, kind, ownSchedule);
   return {
     name: source.name,
     path,
@@ -222,13 +226,13 @@ export function readModelFolder(
     textEncoders: encoders.map((component) =>
       textEncoderFacts(source, component, facts[component], family, settings.clip_skip ?? 0),
     ),
-    schedulerConfig: family.schedulerConfig(schedulerConfig),
+    schedulerConfig: ownSchedule,
     defaults,
     guidanceRescale: settings.guidance_rescale ?? 0,
     guidanceWidth: guidanceWidth(denoising, config),
     contextWidth: contextWidth(denoising, config),
-    size: sizeRange(settings.size ?? {}, denoising, config, vaeScale, family.sampleSize),
-    latentChannels: latentChannels(denoising, config),
+    size: sizeRange(settings.size ?? {}, denoising, config, vaeScale, family),
+    latentChannels: latentChannels(denoising, config, family.latents),
     inpaints: beside === 'masked starter',
     vaeChannels,
     encoderGives:
@@ -254,11 +258,12 @@ const encoderOutputs = ['latent_parameters', 'latents'] as const;
 export function openSource(path: string): ModelSource {
   if (statSync(path).isDirectory()) {
     if (isReadyOnnx(path)) return new ReadyOnnxSource(path);
+    if (isFlatGraphs(path)) throw new ModelFolderError(flatRefusal(path));
     if (isLonePart(path)) throw new ModelFolderError(lonePartRefusal(path));
     return new FolderSource(path);
   }
   if (path.endsWith(fileExtension)) return new SingleFileSource(path);
-  throw new ModelFolderError(`${basename(path)} ${pickleRefusal}`);
+  throw new ModelFolderError(`${basename(path)} ${gguf.test(path) ? ggufRefusal : pickleRefusal}`);
 }
 
 function checkTiny(path: string, { channels, doublings }: TinyDecoder, ofModel: number, vaeScale: number): void {

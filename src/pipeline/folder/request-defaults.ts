@@ -1,8 +1,7 @@
 // What requests of a model get that do not say: its settings', else its kind's.
 
-import type { Kind, RequestDefaults } from '../../model-facts.js';
+import { type Kind, kindDefaults, type RequestDefaults } from '../../model-facts.js';
 import type { Family } from '../families/family.js';
-import { kindDefaults } from '../families/kind-defaults.js';
 import { fittingSchedulers, type SchedulerName, schedulerForClass } from '../schedulers/index.js';
 import { type SchedulerConfig, UnsupportedSchedulerError } from '../schedulers/schedule.js';
 import { ModelFolderError } from './model-folder-error.js';
@@ -17,7 +16,7 @@ export function requestDefaults(
   config: SchedulerConfig,
 ): RequestDefaults & { readonly scheduler: SchedulerName } {
   checkGuidance(settings, family, kind);
-  const { imageGuidance, ...usual } = kindDefaults[kind];
+  const { imageGuidance, ...usual }: RequestDefaults = kindDefaults[kind];
   const asked = settings.defaults ?? {};
   const defaults = {
     ...usual,

@@ -2,6 +2,7 @@
 
 import type { ScheduleKind } from '../../model-facts.js';
 import type { ModelSource } from '../checkpoint/model-source.js';
+import { defaultShift } from '../schedulers/flow-sigmas.js';
 import { createSchedule, type SchedulerName } from '../schedulers/index.js';
 import { type SchedulerConfig, trainTimesteps, UnsupportedSchedulerError } from '../schedulers/schedule.js';
 import { ModelFolderError } from './model-folder-error.js';
@@ -22,6 +23,13 @@ export function readSchedulerConfig(source: ModelSource): SchedulerConfig {
   );
   inOrder(config, 'beta_start', 'beta_end');
   inOrder(config, 'sigma_min', 'sigma_max');
+  const { base_image_seq_len: base = defaultShift.baseTokens, max_image_seq_len: most = defaultShift.mostTokens } =
+    config;
+  if (base >= most) {
+    throw new ModelFolderError(
+      `${file}: base_image_seq_len is ${base}; it must be below max_image_seq_len, which is ${most}`,
+    );
+  }
   const train = trainTimesteps(config);
   if ((config.steps_offset ?? 0) >= train) {
     throw new ModelFolderError(`${file}: steps_offset is ${config.steps_offset}; the model has ${train} timesteps`);

@@ -88,6 +88,10 @@ export const SchedulerFile = optional({
   shift_terminal: Type.Number({ minimum: 0, exclusiveMaximum: 1 }),
   use_dynamic_shifting: Type.Boolean(),
   time_shift_type: text(100),
+  base_shift: Type.Number({ minimum: -20, maximum: 20 }),
+  max_shift: Type.Number({ minimum: -20, maximum: 20 }),
+  base_image_seq_len: count(1_000_000),
+  max_image_seq_len: count(1_000_000),
   invert_sigmas: Type.Boolean(),
   stochastic_sampling: Type.Boolean(),
 });

@@ -1,5 +1,6 @@
 // The inputs and outputs that a folder's graphs must have, and which exporter's habits they show.
 
+import type { Family } from '../families/family.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { dataTypes, type ValueInfo } from '../onnx/graph-file.js';
 import { tokenInputs } from '../onnx/patch.js';
@@ -31,6 +32,12 @@ const known: Readonly<Record<Component, { required: readonly (readonly string[])
   safety_checker: { required: [['clip_input']], optional: ['images'] },
 };
 
+/** Of a transformer that takes tokens, which need their places. */
+const tokenTransformer = {
+  required: [...known.transformer.required, ['img_ids'], ['txt_ids']],
+  optional: ['guidance'],
+};
+
 const typeNames: Readonly<Record<number, string>> = {
   0: 'no tensor',
   2: 'uint8',
@@ -42,9 +49,13 @@ const typeNames: Readonly<Record<number, string>> = {
 };
 
 /** @throws ModelFolderError for the first input or output that could not be served */
-export function checkSignatures(facts: Readonly<Partial<Record<Component, GraphFacts>>>): void {
+export function checkSignatures(
+  facts: Readonly<Partial<Record<Component, GraphFacts>>>,
+  latents: Family['latents'],
+): void {
   for (const [component, { inputs, outputs }] of Object.entries(facts) as [Component, GraphFacts][]) {
-    const { required, optional } = known[component];
+    const { required, optional } =
+      component === 'transformer' && latents === 'tokens' ? tokenTransformer : known[component];
     const missing = required.find((names) => !names.some((name) => inputs.has(name)));
     if (missing) throw new ModelFolderError(`${component} has no input ${missing[0]}`);
     const names = [...required.flat(), ...optional];
@@ -70,6 +81,8 @@ const inputTypes: Readonly<Record<string, readonly (keyof typeof dataTypes)[]>> 
   input_ids: integers,
   timestep: [...floats, ...integers],
   time_ids: [...floats, ...integers],
+  img_ids: [...floats, ...integers],
+  txt_ids: [...floats, ...integers],
 };
 
 function checkInput(component: Component, input: ValueInfo): void {
@@ -79,7 +92,8 @@ function checkInput(component: Component, input: ValueInfo): void {
       `${component} wants its input ${input.name} as ${typeName(input)}, which is not supported (supported: ${types.join(', ')})`,
     );
   }
-  const rows = input.shape?.[0];
+  const isList = /_ids$/.test(input.name) && input.shape?.length === 2 && input.shape[1] === 3; // without a batch axis
+  const rows = isList ? undefined : input.shape?.[0];
   if (typeof rows === 'number' && rows > 1) {
     throw new ModelFolderError(
       `${component} takes exactly ${rows} rows of ${input.name}; export it with a dynamic batch axis`,

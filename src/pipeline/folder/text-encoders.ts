@@ -79,6 +79,19 @@ export const clipsAndT5: ChooseTextOutputs = (component, outputs, clipSkip) => {
   throw new ModelFolderError(`${component} has no output text_embeds: it must be a CLIP with projection`);
 };
 
+/** Of the CLIP nothing but the pooled embedding, of the T5 the last hidden state. */
+export const clipPooledAndT5: ChooseTextOutputs = (component, { names }, clipSkip) => {
+  if (clipSkip > 0) {
+    throw new ModelFolderError(
+      `img2img.json asks for clip_skip ${clipSkip}, and Flux takes no hidden state of its CLIP`,
+    );
+  }
+  const pooled = component === 'text_encoder' ? names.find((name) => name === 'pooler_output') : undefined;
+  if (component === 'text_encoder' && !pooled) throw new ModelFolderError('text_encoder has no output pooler_output');
+  const output = names.find((name) => name === 'last_hidden_state') ?? names[0]!;
+  return { output, negativeOutput: output, pooled };
+};
+
 /** @throws ModelFolderError */
 export function textEncoderFacts(
   source: ModelSource,

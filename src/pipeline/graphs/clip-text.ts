@@ -22,7 +22,8 @@ const lowest = { fp32: -3.4028234663852886e38, fp16: -65504 } as const;
 
 /**
  * input_ids [batch, tokens], and of textual inversions token_kept [batch, tokens, 1], 0 where a token's embedding gives way and
- * else 1, and token_vectors [batch, tokens, width], what comes there and else 0 -> last_hidden_state, hidden_states.0 to .layers, and text_embeds of a model with a projection.
+ * else 1, and token_vectors [batch, tokens, width], what comes there and else 0 -> last_hidden_state, hidden_states.0 to .layers, and
+ * text_embeds of a model with a projection, else pooler_output.
  */
 export function writeClipText(
   weights: Weights,
@@ -56,11 +57,12 @@ export function writeClipText(
   const last = g.layerNorm(h, 'text_model.final_layer_norm', width, epsilon);
   const inRows = (x: Value) => g.inRows(x, rows, [tokens, width]);
   // First, as exporters have it: optimum takes the pooled embedding by its place.
+  const pooled = pool(g, inRows(last), ids, config);
   if (projection !== undefined) {
-    const pooled = pool(g, inRows(last), ids, config);
     g.output('text_embeds', project(g, pooled, width, projection), ['batch', projection]);
   }
   g.output('last_hidden_state', inRows(last), hiddenShape);
+  if (projection === undefined) g.output('pooler_output', pooled, ['batch', width]);
   for (const [i, each] of hidden.entries()) g.output(`hidden_states.${i}`, inRows(each), hiddenShape);
   weights.checkAllUsed(/position_ids$|^logit_scale$/);
   return g.finish(0);

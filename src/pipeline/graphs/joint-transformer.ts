@@ -6,7 +6,7 @@ import type { ComputingPrecision } from '../../model-facts.js';
 import { dataTypes } from '../onnx/graph-file.js';
 import { attention, fusedAttention } from './attention.js';
 import type { Value, WrittenGraph } from './graph-writer.js';
-import { Layers } from './layers.js';
+import { ModulatedLayers } from './modulated-layers.js';
 import type { Weights } from './weights.js';
 
 export interface JointTransformerConfig {
@@ -30,13 +30,10 @@ export interface JointTransformerConfig {
   readonly dualLayers: readonly number[];
 }
 
-const epsilon = 1e-6;
-/** Of the sinusoids of the timestep. */
-const timeWidth = 256;
 /** From this many tokens of a picture on the fused operator is the faster one, on a CPU. */
 const fusedFrom = 1024;
 
-/** Tokens as [rows, tokens, width]; what they are modulated by as [rows, width]. */
+/** Tokens as [rows, tokens, width]. */
 interface Streams {
   readonly picture: Value;
   /** Absent after the last layer, which nothing follows. */
@@ -66,7 +63,8 @@ export function writeJointTransformer(
     stride: patch,
     pads: [0, 0, 0, 0],
   });
-  const time = g.silu(timeEmbedding(g, timestep, pooled, config));
+  const embedded = g.embeddedNumber(timestep, 'time_text_embed.timestep_embedder');
+  const time = g.silu(g.add(embedded, g.embedded(pooled, 'time_text_embed.text_embedder', pooledWidth)));
   let streams: Streams = {
     picture: g.add(g.inRows(g.toTokens(patches, width), g.rows, [-1, width]), positionsOf(g, patches, config)),
     prompt: g.tokens(context, 'context_embedder', contextWidth, width),
@@ -81,23 +79,8 @@ export function writeJointTransformer(
   return g.finish(Math.log2(patch));
 }
 
-function timeEmbedding(
-  g: Layers,
-  timestep: Value,
-  pooled: Value,
-  { width, pooledWidth }: JointTransformerConfig,
-): Value {
-  const embed = (x: Value, name: string, from: number) =>
-    g.linear(g.silu(g.linear(x, `${name}.linear_1`, from, width)), `${name}.linear_2`, width, width);
-  const sinusoids = g.sinusoids(timestep, timeWidth, { cosineFirst: true, shift: 0 });
-  return g.add(
-    embed(sinusoids, 'time_text_embed.timestep_embedder', timeWidth),
-    embed(pooled, 'time_text_embed.text_embedder', pooledWidth),
-  );
-}
-
 /** Cut from the middle of those that there are. @param patches [rows, width, height, width] @returns [1, tokens, width] */
-function positionsOf(g: Layers, patches: Value, { positions, width }: JointTransformerConfig): Value {
+function positionsOf(g: ModulatedLayers, patches: Value, { positions, width }: JointTransformerConfig): Value {
   const all = g.parameter('pos_embed.pos_embed', [1, positions ** 2, width]);
   const square = g.node('Reshape', [all, g.integers([positions, positions, width])]);
   const sides = g.node('Slice', [g.node('Shape', [patches]), g.integers([2]), g.integers([4])]);
@@ -107,7 +90,12 @@ function positionsOf(g: Layers, patches: Value, { positions, width }: JointTrans
 }
 
 /** @param tokens [rows, tokens, patch * patch * channels] @returns [rows, channels, height, width] */
-function unpatched(g: Layers, tokens: Value, patches: Value, { patch, outChannels }: JointTransformerConfig): Value {
+function unpatched(
+  g: ModulatedLayers,
+  tokens: Value,
+  patches: Value,
+  { patch, outChannels }: JointTransformerConfig,
+): Value {
   const shape = g.node('Shape', [patches]);
   const part = (from: number, to: number) => g.node('Slice', [shape, g.integers([from]), g.integers([to])]);
   const squares = g.node('Concat', [part(0, 1), part(2, 4), g.integers([patch, patch, outChannels])], { axis: 0 });
@@ -119,41 +107,13 @@ function unpatched(g: Layers, tokens: Value, patches: Value, { patch, outChannel
 /** Queries, keys and values of one stream, [rows, tokens, width]. */
 type Projected = readonly [q: Value, k: Value, v: Value];
 
-class JointLayers extends Layers {
-  /** The count of rows, as `rowsOf` gives it. */
-  rows: Value = '';
-
+class JointLayers extends ModulatedLayers {
   constructor(
     weights: Weights,
     private readonly config: JointTransformerConfig,
     precision: ComputingPrecision,
   ) {
-    super(weights, precision);
-  }
-
-  /** A linear layer of [rows, tokens, from]. */
-  tokens(x: Value, name: string, from: number, to: number): Value {
-    const flat = this.linear(this.node('Reshape', [x, this.integers([-1, from])]), name, from, to);
-    return this.inRows(flat, this.rows, [-1, to]);
-  }
-
-  /** Over the last axis, without weights: what follows is modulated. */
-  norm(x: Value): Value {
-    const one = this.numbers(Array(this.config.width).fill(1));
-    return this.node('LayerNormalization', [x, one], { axis: -1, epsilon: { float: epsilon } });
-  }
-
-  /** So many vectors of the timestep, [rows, 1, width], to scale, shift and gate with (adaLN, Peebles & Xie 2023). */
-  modulation(time: Value, name: string, count: number): Value[] {
-    const { width } = this.config;
-    return Array.from({ length: count }, (_, i) => {
-      const own = this.tokenLinearPart(time, name, width, count * width, i * width, width);
-      return this.node('Unsqueeze', [own, this.integers([1])]);
-    });
-  }
-
-  modulated(normed: Value, scale: Value, shift: Value): Value {
-    return this.add(this.node('Mul', [normed, this.add(scale, this.numbers([1], []))]), shift);
+    super(weights, config, precision);
   }
 
   block({ picture, prompt }: Streams, name: string, layer: number, time: Value): Streams {
@@ -185,12 +145,6 @@ class JointLayers extends Layers {
             others.slice(3, 6),
           ),
     };
-  }
-
-  private feedForward(x: Value, name: string): Value {
-    const { width } = this.config;
-    const inner = this.activation(this.tokens(x, `${name}.net.0.proj`, width, 4 * width), 'gelu_tanh');
-    return this.tokens(inner, `${name}.net.2`, 4 * width, width);
   }
 
   private selfAttention(x: Value, name: string): Value {
@@ -227,15 +181,9 @@ class JointLayers extends Layers {
   ): Projected {
     const { width, normsHeads } = this.config;
     const project = (which: string) => this.tokens(x, `${name}.${which}`, width, width);
-    const norm = (value: Value, which: string) => (normsHeads ? this.normedHeads(value, `${name}.${which}`) : value);
+    const norm = (value: Value, which: string) =>
+      normsHeads ? this.joinedHeads(this.normedHeads(value, `${name}.${which}`)) : value;
     return [norm(project(q), normQ), norm(project(k), normK), project(v)];
-  }
-
-  private normedHeads(x: Value, name: string): Value {
-    const { width, heads } = this.config;
-    const split = this.node('Reshape', [x, this.integers([0, 0, heads, width / heads])]);
-    const normed = this.rmsNorm(split, name, width / heads, epsilon);
-    return this.node('Reshape', [normed, this.integers([0, 0, width])]);
   }
 
   private attend([q, k, v]: Projected): Value {

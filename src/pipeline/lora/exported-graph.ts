@@ -1,6 +1,7 @@
 // LoRAs in a graph that was exported. Its node says which module a weight belongs to: torch's exporter with scripts (optimum, diffusers'
 // script) calls it `/down_blocks.0/attentions.0/transformer_blocks.0/attn1/to_q/MatMul`, while the weight of a linear layer may be
-// renamed and lie transposed. The changed graph points into the export's own files and those of the LoRAs.
+// renamed and lie transposed. Without constant folding the weight has kept torch's own name, `down.1.attention.to_q.weight`, which
+// tells for other architectures too. The changed graph points into the export's own files and those of the LoRAs.
 
 import { realpathSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -91,10 +92,10 @@ function weightsIn(graph: GraphFile): ReadonlyMap<string, ExportedWeight> {
   const sources = new Sources(graph);
   const weights = new Map<string, ExportedWeight>();
   for (const node of graph.nodes) {
-    const module = moduleOf(graph.nameOf(node));
-    const found = module === undefined ? undefined : sources.of(node);
+    const found = sources.of(node);
+    const module = found && (moduleOf(graph.nameOf(node)) ?? ownName.exec(found.name)?.[1]);
     const turned = found && liesTransposed(node, found.turns);
-    if (!found || turned === undefined || weights.has(`${module}.weight`)) continue;
+    if (!found || module === undefined || turned === undefined || weights.has(`${module}.weight`)) continue;
     const { name, dims, dataType, taker } = found;
     const shape = turned ? dims.toReversed() : dims;
     weights.set(`${module}.weight`, { name, dataType, taker, transposed: turned, shape });
@@ -147,3 +148,6 @@ const path =
 
 /** `/mid_block/attentions.0/proj_in/Conv` -> mid_block.attentions.0.proj_in */
 const moduleOf = (name: string): string | undefined => path.exec(name)?.[1]?.replaceAll('/', '.');
+
+/** torch's, and what an export that halves weights makes of it. */
+const ownName = /^([a-z_][\w.]*\.[\w.]+)\.weight(?:_float16)?$/i;

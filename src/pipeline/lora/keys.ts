@@ -55,10 +55,10 @@ const starts: readonly (readonly [start: string, part: LoraPart])[] = [
 const refused: readonly (readonly [key: RegExp, sentence: string])[] = [
   [/\.(dora_scale|lora_magnitude_vector)/, 'it is a DoRA, which is not supported (supported: LoRA, LoCon, LoHa, LoKr)'],
   [/\.oft_|\.boft_/, 'it is an OFT, which is not supported (supported: LoRA, LoCon, LoHa, LoKr)'],
-  [/(double|single)_?blocks?[._]/, 'it is for Flux models, which are not supported'],
+  [/(double|single)_?blocks?[._]/, 'it is for Flux models, whose LoRAs are not supported'],
   [
     /joint_?blocks?[._]|^(lora_)?transformer[._]/,
-    'it is for models with a diffusion transformer, which are not supported',
+    'it is for models with a diffusion transformer, whose LoRAs are not supported',
   ],
   [/^model\.diffusion_model\..*\.in_layers\.\d\.weight$/, 'it is a whole model, which belongs into MODELS_DIR'],
 ];

@@ -5,6 +5,7 @@ import type { GuidanceKind, RequestRules } from '../../model-facts.js';
 interface Scales {
   readonly guidanceScale: number;
   readonly imageGuidance?: number | undefined;
+  readonly trueGuidance?: number | undefined;
 }
 
 interface Guiding {
@@ -20,6 +21,8 @@ const combinations: Readonly<
   prompts: (outputs, { guidanceScale }, rescale) => classifierFree(outputs, guidanceScale, rescale),
   prompts_and_starter: (outputs, { guidanceScale, imageGuidance }) =>
     withImageGuidance(outputs, guidanceScale, imageGuidance!),
+  distilled: (outputs, { trueGuidance }, rescale) => classifierFree(outputs, trueGuidance!, rescale),
+  true_only: (outputs, { trueGuidance }, rescale) => classifierFree(outputs, trueGuidance!, rescale),
 };
 
 /** @param outputs [rows, ...latents], flat @returns that of one row as it is */

@@ -1,5 +1,5 @@
-// What the text encoders give -> the embeddings of a prompt. Sources: diffusers, encode_prompt of the pipelines of Stable Diffusion XL
-// and Stable Diffusion 3.
+// What the text encoders give -> the embeddings of a prompt. Sources: diffusers, encode_prompt of the pipelines of Stable Diffusion
+// XL, Stable Diffusion 3 and Flux.
 
 import type { Family } from '../families/family.js';
 import type { TextEncoder } from '../folder/components.js';
@@ -30,6 +30,7 @@ export function joined(
     );
   if (family.textJoin === 'beside') return beside(encodings);
   const t5 = encodings.find(({ component }) => component === family.t5?.component);
+  if (family.textJoin === 't5') return beside([t5!]);
   const clips = beside(encodings.filter((each) => each !== t5));
   const after = t5 ? t5[part] : undefined;
   return clipThenT5(clips, after, after ? after.length / t5!.tokens : contextWidth!);

@@ -16,11 +16,36 @@ export interface FlowRequest {
 /** More noise for `shift` above 1; 0 and 1 stay. */
 export const shifted = (shift: number, sigma: number) => (shift * sigma) / (1 + (shift - 1) * sigma);
 
+/** What diffusers' pipelines take where a config says nothing. */
+export const defaultShift = { baseTokens: 256, mostTokens: 4096, base: 0.5, most: 1.15 } as const;
+
+/** The mu of a picture, on a line through those of two counts of tokens (calculate_shift). */
+export function muOf(tokens: number, config: SchedulerConfig): number {
+  const { base_image_seq_len: from = defaultShift.baseTokens, max_image_seq_len: to = defaultShift.mostTokens } =
+    config;
+  const { base_shift: base = defaultShift.base, max_shift: most = defaultShift.most } = config;
+  const slope = (most - base) / (to - from);
+  return tokens * slope + base - slope * from;
+}
+
+/** What the pipeline of a model gives, where it lays the sigmas. @param size in pixels; absent for any, where only steps count */
+export function flowOf(
+  config: SchedulerConfig,
+  size?: { readonly width: number; readonly height: number },
+): FlowRequest {
+  if (!config.flow) return {};
+  const { tokenSide } = config.flow;
+  const tokens = size ? (size.width * size.height) / tokenSide ** 2 : defaultShift.baseTokens;
+  return { pipelineSigmas: true, mu: muOf(tokens, config) };
+}
+
 /** The factor that a dynamic shift's mu comes to; else the config's own. */
 export function shiftOf(config: SchedulerConfig, mu: number | undefined, own = 1): number {
   const type = choice('time_shift_type', config.time_shift_type, ['exponential', 'linear'], 'exponential');
   if (!config.use_dynamic_shifting || mu === undefined) return own;
-  return type === 'linear' ? mu : Math.exp(mu);
+  const shift = type === 'linear' ? mu : Math.exp(mu);
+  if (shift > 0 && shift < Number.POSITIVE_INFINITY) return shift;
+  throw new UnsupportedSchedulerError(`its dynamic shift would be ${shift}, by a mu of ${mu}`);
 }
 
 /** Stretches the schedule so that it ends at `terminal`. */

@@ -3,7 +3,7 @@
 import type { ScheduleKind } from '../../model-facts.js';
 import { requireFit } from './classes.js';
 import { consistencyPlaces } from './consistency.js';
-import { type FlowRequest, shiftOf } from './flow-sigmas.js';
+import { type FlowRequest, flowOf, shiftOf } from './flow-sigmas.js';
 import { lcm } from './lcm.js';
 import { predictionType } from './prediction.js';
 import { type Scheduler, type SchedulerConfig, trainTimesteps, UnsupportedSchedulerError } from './schedule.js';
@@ -20,8 +20,10 @@ export interface ScheduleRequest {
   readonly steps: number;
   /** 0..1 */
   readonly strength: number;
-  /** Of flow matching models only. */
+  /** What the pipeline of a flow matching model gives; if absent, what follows from the config and the picture. */
   readonly flow?: FlowRequest;
+  /** The picture's size, which decides a dynamic shift; where it is absent, how much runs is the same. */
+  readonly pixels?: { readonly width: number; readonly height: number };
 }
 
 /** A request's scheduler, and the part of its timesteps that runs. */
@@ -41,7 +43,7 @@ export interface Schedule {
  * @throws UnsupportedSchedulerError when the folder's config or the request asks for what cannot be
  */
 export function createSchedule(
-  { scheduler: name, steps, flow, ...request }: ScheduleRequest,
+  { scheduler: name, steps, pixels, flow, ...request }: ScheduleRequest,
   config: SchedulerConfig,
   kind: ScheduleKind = 'part',
 ): Schedule {
@@ -54,7 +56,9 @@ export function createSchedule(
   }
   requireFit(name, config);
   const spread = latentConsistency && consistencyPlaces(config, strength) > 0;
-  const scheduler = spread ? lcm(config, steps, strength) : createScheduler(name, config, steps, flow);
+  const scheduler = spread
+    ? lcm(config, steps, strength)
+    : createScheduler(name, config, steps, flow ?? flowOf(config, pixels));
   const positions = entryOf(name).kind === 'flow' ? flowStepsToRun : stepsToRun;
   const stepsRun = spread ? steps : latentConsistency ? 0 : positions(steps, strength);
   const { timesteps, order } = scheduler;

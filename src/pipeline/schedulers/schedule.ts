@@ -45,6 +45,11 @@ export interface SchedulerConfig {
   readonly shift?: number;
   readonly shift_terminal?: number | null;
   readonly use_dynamic_shifting?: boolean | null;
+  /** Of a dynamic shift: mu at two counts of tokens. */
+  readonly base_shift?: number;
+  readonly max_shift?: number;
+  readonly base_image_seq_len?: number;
+  readonly max_image_seq_len?: number;
   readonly time_shift_type?: string;
   readonly invert_sigmas?: boolean;
   readonly stochastic_sampling?: boolean;
@@ -56,6 +61,8 @@ export interface SchedulerConfig {
   readonly interpolation_type?: string;
   readonly timestep_type?: string;
   readonly lambda_min_clipped?: number | null;
+  /** Not of diffusers' configs: of pipelines that lay the sigmas themselves, the side of a token in pixels. */
+  readonly flow?: { readonly tokenSide: number };
 }
 
 /**

@@ -3,6 +3,7 @@
 import type { Family } from '../families/family.js';
 import type { Begin } from './begin.js';
 import { beside } from './beside.js';
+import { context } from './context.js';
 import { noised } from './noised.js';
 
-export const begins: Readonly<Record<Family['starter'], Begin>> = { noised, beside };
+export const begins: Readonly<Record<Family['starter'], Begin>> = { noised, beside, context };

@@ -10,7 +10,7 @@ import { latentMask, pureNoise } from '../numbers/mask.js';
 import type { Schedule } from '../schedulers/index.js';
 import type { SchedulerConfig } from '../schedulers/schedule.js';
 import { drawIsSeeded, encodeStarters } from '../vae.js';
-import type { Begin } from './begin.js';
+import type { Begin, Beginning, Started } from './begin.js';
 import { inpaintingInputs } from './inpainting.js';
 
 export const noised: Begin = async (model, started) => {
@@ -31,17 +31,29 @@ export const noised: Begin = async (model, started) => {
   }
   const masks = started.map(({ request }) => request.mask);
   const inpainting = folder.inpaints ? await inpaintingInputs(model, masks, starters) : [];
-  return started.map(({ request: { mask, pixels }, schedule }, i) => {
-    const init = latents[i];
-    const noise = noises[i];
-    const isKept = mask && init && noise && !folder.inpaints;
-    return {
-      latents: startOf(init, noise, schedule, folder.schedulerConfig),
-      known: isKept ? { weights: latentMask(mask, pixels.width, folder.vaeScale), init, noise } : undefined,
-      beside: inpainting[i] && (() => inpainting[i]!),
-    };
-  });
+  return started.map((one, i) => ({
+    ...beginningAt(model, one, latents[i], noises[i]),
+    beside: inpainting[i] && (() => inpainting[i]!),
+  }));
 };
+
+/**
+ * Where a request's schedule begins, and what a mask keeps.
+ * @param init the starter's latents; absent for noise alone
+ * @param noise absent where no step runs
+ */
+export function beginningAt(
+  { folder }: Model,
+  { request: { mask, pixels }, schedule }: Started,
+  init: Float32Array | undefined,
+  noise: Float32Array | undefined,
+): Pick<Beginning, 'latents' | 'known'> {
+  const isKept = mask && init && noise && !folder.inpaints;
+  return {
+    latents: startOf(init, noise, schedule, folder.schedulerConfig),
+    known: isKept ? { weights: latentMask(mask, pixels.width, folder.vaeScale), init, noise } : undefined,
+  };
+}
 
 /** As diffusers' inpainting begins at strength 1: nothing of the starter but what the UNet is told beside the latents. */
 function beginsWithNoise({ folder }: Model, { mask, strength }: Img2ImgRequest): boolean {

@@ -4,8 +4,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import t from 'tap';
+import { readModelFolder } from '../../../src/pipeline/folder/model-folder.js';
 import { changedExport, exportedWeights } from '../../../src/pipeline/lora/exported-graph.js';
-import { familyForLoras } from '../../../src/pipeline/lora/family.js';
+import { familyForLoras, familyOfLora } from '../../../src/pipeline/lora/family.js';
 import { fold } from '../../../src/pipeline/lora/fold.js';
 import { loraOf, readLora } from '../../../src/pipeline/lora/lora-file.js';
 import { loadFolded, loadModel, type Model, releaseModel } from '../../../src/pipeline/model.js';
@@ -119,17 +120,17 @@ function tensor(name: string, { stored, dims, half = false }: Layer): Field {
   );
 }
 
-/** @param name of the node that takes the weight @param times that it is taken */
-function writeLayer(path: string, layer: Layer, name: string, times = 1): void {
+/** @param name of the node that takes the weight @param times that it is taken @param own name of the weight */
+function writeLayer(path: string, layer: Layer, name: string, times = 1, own = 'w'): void {
   const { op, transB, through, half = false } = layer;
   const dataType = half ? dataTypes.float16 : dataTypes.float32;
   const wide = op === 'Conv' ? [1, from, 1, 1] : [1, from];
-  const node = (opType: string, inputs: string[], output: string, own: Field[]) =>
-    bytesField(1, encodeNode({ opType, domain: '', inputs, outputs: [output], rest: own }));
-  const taken = through ? 'turned' : 'w';
+  const node = (opType: string, inputs: string[], output: string, rest: Field[]) =>
+    bytesField(1, encodeNode({ opType, domain: '', inputs, outputs: [output], rest }));
+  const taken = through ? 'turned' : own;
   const graph = [
     ...(through
-      ? [node(through, ['w'], taken, attributeFields(through === 'Cast' ? { to: dataType } : { perm: [1, 0] }))]
+      ? [node(through, [own], taken, attributeFields(through === 'Cast' ? { to: dataType } : { perm: [1, 0] }))]
       : []),
     ...Array.from({ length: times }, (_, i) =>
       node(op, ['x', taken], `y${i}`, [
@@ -138,7 +139,7 @@ function writeLayer(path: string, layer: Layer, name: string, times = 1): void {
       ]),
     ),
     bytesField(2, 'layer'),
-    tensor('w', layer),
+    tensor(own, layer),
     bytesField(11, encodeValueInfo({ name: 'x', dataType, shape: wide })),
     ...Array.from({ length: times }, (_, i) =>
       bytesField(12, encodeValueInfo({ name: `y${i}`, dataType, shape: op === 'Conv' ? [1, to, 1, 1] : [1, to] })),
@@ -197,7 +198,7 @@ function fromHalves(data: unknown): number[] {
   });
 }
 
-t.test('what a node does not tell is no weight of any module', async (t) => {
+t.test('what neither a node nor a weight tells is no weight of any module', async (t) => {
   const layer = layers['Gemm, as torch keeps it']!;
   const names: [name: string, node: string, times: number, found: string[]][] = [
     [
@@ -216,6 +217,18 @@ t.test('what a node does not tell is no weight of any module', async (t) => {
     writeLayer(path, layer, node, times);
     t.strictSame([...exportedWeights(path).keys()], found, name);
   }
+  const kept: [own: string, node: string, found: string[]][] = [
+    ['down.1.attention.to_q.weight', '/attention/to_q/MatMul', ['down.1.attention.to_q.weight']],
+    ['down.1.attention.to_q.weight_float16', 'node_7', ['down.1.attention.to_q.weight']],
+    ['onnx::MatMul_7', '/attention/to_q/MatMul', []],
+    ['weight', '', []],
+    ['val_7.weight.1', '', []],
+  ];
+  for (const [own, node, found] of kept) {
+    const path = join(parent, 'kept.onnx');
+    writeLayer(path, layer, node, 1, own);
+    t.strictSame([...exportedWeights(path).keys()], found, `a weight called ${own}`);
+  }
   const folder = writeFolder(parent, 'sd', {}, 'nameless');
   rewriteGraph(folder, 'unet', (graph) => {
     for (const node of graph.nodes) node.rest = node.rest.filter(({ number }) => number !== 3);
@@ -223,4 +236,25 @@ t.test('what a node does not tell is no weight of any module', async (t) => {
   const model = await loadModel(folder, device);
   t.equal(familyForLoras(model.folder), undefined);
   await releaseModel(model);
+});
+
+t.test('LoRAs and models of other architectures know each other', (t) => {
+  const families: readonly (readonly [module: string, family: string])[] = [
+    ['unet.down_blocks.0.attentions.0.proj_in', 'unknown'],
+    ['lora_unet_time_embed_0', 'unknown'],
+    ['unet.conv_in', 'unknown'],
+    ['unet.down.1.attention.to_q', 'other'],
+    ['unet.blocks.3.mlp', 'other'],
+    ['text_encoder.layers.0.fc1', 'unknown'],
+  ];
+  for (const [module, family] of families) {
+    const file = join(parent, 'family.safetensors');
+    writeSafetensors(file, {
+      [`${module}.lora_A.weight`]: { shape: [1, from], ...encoded(values('a', [from]), 'float32') },
+      [`${module}.lora_B.weight`]: { shape: [to, 1], ...encoded(values('b', [to]), 'float32') },
+    });
+    t.equal(familyOfLora(readLora(file)), family, module);
+  }
+  t.equal(familyForLoras(readModelFolder('models/paintbox', 'cpu')), 'other');
+  t.end();
 });
