@@ -1,16 +1,21 @@
-// npm run bench:kubernetes [-- losses|hpa] [-- requests]: what a real control plane does with the manifests under load: what clients
-// lose while replicas come and go, and how the autoscaler follows a load (half an hour). Needs root, for the pods' addresses.
+// npm run bench:kubernetes [-- placement|losses|hpa|keda] [-- requests]: what a real control plane does with the manifests: where
+// replicas are put, what clients lose while they come and go, how the autoscaler follows a load (half an hour), and how KEDA lets
+// the fleet fall asleep and wakes it (half an hour). Needs root, for the pods' addresses.
 // Writes results-kubernetes.json (npm run format) and .md and docs/autoscaling-kubernetes.svg; ends with 1 when a limit is not kept.
 
 import { drainDelayLosses, type Loss, shippedLosses } from './kubernetes/losses.js';
-import { save, thisRun } from './kubernetes/results.js';
+import { placements } from './kubernetes/placement.js';
+import { type Program, thisRun } from './kubernetes/results.js';
+import { save } from './kubernetes/save.js';
 import { scaling } from './kubernetes/scaling.js';
+import { sleeping } from './kubernetes/sleeping.js';
 
 // What was started ends with this process, and is removed.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
+const programs: readonly Program[] = ['Kubernetes', 'etcd', 'HAProxy', 'Prometheus', 'kustomize'];
 const [part, wanted = '1000'] = process.argv.slice(2);
-const parts: Readonly<Record<string, () => Promise<boolean>>> = { losses, hpa };
+const parts: Readonly<Record<string, () => Promise<boolean>>> = { placement, losses, hpa, keda };
 const chosen = part === undefined ? Object.values(parts) : [parts[part]];
 let kept = true;
 for (const run of chosen) {
@@ -19,8 +24,20 @@ for (const run of chosen) {
 }
 process.exit(kept ? 0 : 1);
 
+async function placement(): Promise<boolean> {
+  const overlays = ['cuda', 'mig', 'cpu'];
+  const folders = overlays.map((overlay) => `overlays/${overlay}`);
+  const run = thisRun(['base', 'components/cuda', 'components/cpu', ...folders], ['Kubernetes', 'etcd', 'kustomize']);
+  const outcome = await placements((placement) => console.log(JSON.stringify(placement)));
+  save({ placement: { ...run, placements: outcome } });
+  return outcome.every(
+    ({ replicas, placed, pending }) =>
+      pending.length === 1 && Object.values(placed).reduce((sum, count) => sum + count, 0) === replicas - 1,
+  );
+}
+
 async function losses(): Promise<boolean> {
-  const run = thisRun(['base', 'components/cuda', 'overlays/cuda']);
+  const run = thisRun(['base', 'components/cuda', 'overlays/cuda'], programs);
   const tell = (loss: Loss) => console.log(JSON.stringify(loss));
   const shipped = await shippedLosses(Number(wanted), tell);
   save({ losses: { ...run, shipped, drainDelay: [] } });
@@ -32,8 +49,16 @@ async function losses(): Promise<boolean> {
 }
 
 async function hpa(): Promise<boolean> {
-  const run = thisRun(['base', 'components/cuda', 'components/hpa', 'overlays/hpa']);
+  const run = thisRun(['base', 'components/cuda', 'components/hpa', 'overlays/hpa'], programs);
   const outcome = await scaling('hpa', 40, (sample) => console.log(JSON.stringify(sample)));
   save({ hpa: { ...run, ...outcome } });
   return outcome.samples.some(({ ready }) => ready >= 4) && outcome.samples.at(-1)!.ready === 1;
+}
+
+async function keda(): Promise<boolean> {
+  const components = ['cuda', 'keda', 'scale-to-zero'].map((component) => `components/${component}`);
+  const run = thisRun(['base', ...components, 'overlays/scale-to-zero'], [...programs, 'KEDA']);
+  const outcome = await sleeping((line) => console.log(JSON.stringify(line)));
+  save({ keda: { ...run, ...outcome } });
+  return outcome.wakes.length === 2 && Object.keys(outcome.away.failed).length === 0;
 }

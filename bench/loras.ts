@@ -53,7 +53,14 @@ async function timed<T>(work: () => Promise<T>): Promise<{ ms: number; value: T 
 const noise = (...dims: number[]) => new TorchGenerator(1).randn(dims.reduce((a, b) => a * b, 1));
 const prompt = { data: noise(77, 768), dims: [77, 768] };
 const condition = {
-  prompt: { embeds: prompt, negativeEmbeds: prompt, pooled: undefined, dropped: 0, named: { used: [], unfit: [] } },
+  prompt: {
+    embeds: prompt,
+    negativeEmbeds: prompt,
+    pooled: undefined,
+    dropped: 0,
+    beyondClip: 0,
+    named: { used: [], unfit: [] },
+  },
   inputs: {},
 };
 const rowsWith = (branches: RowBranches | undefined): UnetRow[] =>

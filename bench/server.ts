@@ -18,13 +18,19 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 /**
  * The compiled service, all its workers ready.
  * @param dist the folder of another build
+ * @param started told of the HTTP process as soon as there is one
  */
-export async function startServer(environment: Record<string, string>, dist = `${root}dist`): Promise<Server> {
+export async function startServer(
+  environment: Record<string, string>,
+  dist = `${root}dist`,
+  started: (pid: number) => void = () => {},
+): Promise<Server> {
   const child = spawn(process.execPath, [`${dist}/main.js`], {
     cwd: root,
     env: { ...process.env, PORT: '0', LOG_FORMAT: 'json', LOG_LEVEL: 'info', DRAIN_DELAY_MS: '0', ...environment },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  started(child.pid!);
   const workers = new Map<number, number>();
   let url = '';
   const lines = createInterface({ input: child.stdout });
@@ -60,6 +66,35 @@ export const peakMiB = (pid: number): number => statusMiB(pid, 'VmHWM');
 
 function statusMiB(pid: number, key: string): number {
   return Number(new RegExp(`^${key}:\\s+(\\d+) kB$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024;
+}
+
+/** Looks at the children of a process, and keeps the most that one of them had without what is mapped from files, MiB. */
+export class AnonymousPeak {
+  mib = 0;
+  private readonly timer: NodeJS.Timeout;
+
+  /** @param everyMs how often it looks */
+  constructor(parent: number, everyMs = 50) {
+    this.timer = setInterval(() => {
+      for (const pid of childrenOf(parent)) this.mib = Math.max(this.mib, anonymousOf(pid));
+    }, everyMs).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+  }
+}
+
+const childrenOf = (pid: number): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+
+/** 0 for one that has ended. */
+function anonymousOf(pid: number): number {
+  try {
+    return anonymousMiB(pid);
+  } catch {
+    return 0;
+  }
 }
 
 export async function onePicture(): Promise<Buffer> {

@@ -60,7 +60,7 @@ const styles = [
   'pixel art',
 ];
 
-const generators = ['paintbox-comic', 'paintbox-stained-glass', 'paintbox-ink'];
+const generators = ['paintbox-comic', 'paintbox-stained-glass', 'paintbox-ink', 'paintbox-risograph'];
 
 const sheets: Readonly<Record<string, Sheet>> = {
   showcase: {

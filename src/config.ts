@@ -73,7 +73,7 @@ const Settings = Type.Object({
     Type.Integer({
       minimum: 1,
       description:
-        'Model folders that one worker keeps loaded, together; the longest unused leave for others. By default half of the free memory, shared out among the workers',
+        'Weights that one worker keeps loaded, together, as what they take in memory; the longest unused models leave for others. Where it is set, larger models cannot run. By default half of the free memory, shared out among the workers, and a larger model runs alone',
     }),
   ),
   PRELOAD_MODELS: Type.String({

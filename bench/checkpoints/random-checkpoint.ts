@@ -2,7 +2,7 @@
 
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { toHalf } from '../../src/pipeline/numbers/half.js';
-import type { Shapes } from './shapes.js';
+import type { Shapes } from './parts.js';
 
 const elements = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 

@@ -1,7 +1,8 @@
 // Names and shapes of a checkpoint's tensors in the original layout, in the true dimensions of the families. Sources: CompVis'
 // v1-inference.yaml, Stability AI's v2-inference.yaml and sd_xl_base.yaml, openaimodel.py; open_clip's ViT-H-14 and ViT-bigG-14.
 
-export type Shapes = Readonly<Record<string, readonly number[]>>;
+import { stableDiffusion35Medium } from './joint-shapes.js';
+import { clip, conv, linear, norm, type Shapes, vae } from './parts.js';
 
 interface UNetShape {
   /** Of each level. */
@@ -18,16 +19,6 @@ interface UNetShape {
 
 /** Of the embedded timestep, beside a UNet's first width. */
 const timeWidthOf = ([first]: readonly number[]) => 4 * first!;
-
-const norm = (name: string, width: number) => ({ [`${name}.weight`]: [width], [`${name}.bias`]: [width] });
-const linear = (name: string, from: number, to: number) => ({
-  [`${name}.weight`]: [to, from],
-  [`${name}.bias`]: [to],
-});
-const conv = (name: string, from: number, to: number, kernel = 3) => ({
-  [`${name}.weight`]: [to, from, kernel, kernel],
-  [`${name}.bias`]: [to],
-});
 
 function resnet(name: string, from: number, to: number, timeWidth: number): Shapes {
   return {
@@ -122,76 +113,6 @@ function unet(prefix: string, shape: UNetShape): Shapes {
   return { ...shapes, ...norm(`${prefix}out.0`, first), ...conv(`${prefix}out.2`, first, 4) };
 }
 
-/** @param widths of its four levels */
-function vae(prefix: string, widths: readonly number[] = [128, 256, 512, 512]): Shapes {
-  const first = widths[0]!;
-  const last = widths.at(-1)!;
-  const block = (name: string, from: number, to: number): Shapes => ({
-    ...norm(`${name}.norm1`, from),
-    ...conv(`${name}.conv1`, from, to),
-    ...norm(`${name}.norm2`, to),
-    ...conv(`${name}.conv2`, to, to),
-    ...(from === to ? {} : conv(`${name}.nin_shortcut`, from, to, 1)),
-  });
-  const middle = (name: string): Shapes => ({
-    ...block(`${name}.block_1`, last, last),
-    ...norm(`${name}.attn_1.norm`, last),
-    ...['q', 'k', 'v', 'proj_out'].reduce(
-      (all, k) => Object.assign(all, conv(`${name}.attn_1.${k}`, last, last, 1)),
-      {},
-    ),
-    ...block(`${name}.block_2`, last, last),
-  });
-  const shapes: Record<string, readonly number[]> = {};
-  let width = first;
-  for (const [level, wide] of widths.entries()) {
-    for (let i = 0; i < 2; i++) {
-      Object.assign(shapes, block(`${prefix}encoder.down.${level}.block.${i}`, width, wide));
-      width = wide;
-    }
-    if (level < 3) Object.assign(shapes, conv(`${prefix}encoder.down.${level}.downsample.conv`, wide, wide));
-  }
-  for (const [up, wide] of widths.toReversed().entries()) {
-    const level = 3 - up;
-    for (let i = 0; i < 3; i++) {
-      Object.assign(shapes, block(`${prefix}decoder.up.${level}.block.${i}`, width, wide));
-      width = wide;
-    }
-    if (level > 0) Object.assign(shapes, conv(`${prefix}decoder.up.${level}.upsample.conv`, wide, wide));
-  }
-  return {
-    ...shapes,
-    ...conv(`${prefix}encoder.conv_in`, 3, first),
-    ...middle(`${prefix}encoder.mid`),
-    ...norm(`${prefix}encoder.norm_out`, last),
-    ...conv(`${prefix}encoder.conv_out`, last, 8),
-    ...conv(`${prefix}quant_conv`, 8, 8, 1),
-    ...conv(`${prefix}post_quant_conv`, 4, 4, 1),
-    ...conv(`${prefix}decoder.conv_in`, 4, last),
-    ...middle(`${prefix}decoder.mid`),
-    ...norm(`${prefix}decoder.norm_out`, first),
-    ...conv(`${prefix}decoder.conv_out`, first, 3),
-  };
-}
-
-/** The text encoder of the first Stable Diffusion, by transformers' names. */
-function clip(prefix: string, width = 768, layers = 12): Shapes {
-  const shapes: Record<string, readonly number[]> = {
-    [`${prefix}embeddings.token_embedding.weight`]: [49408, width],
-    [`${prefix}embeddings.position_embedding.weight`]: [77, width],
-    ...norm(`${prefix}final_layer_norm`, width),
-  };
-  for (let i = 0; i < layers; i++) {
-    const layer = `${prefix}encoder.layers.${i}`;
-    for (const name of ['q_proj', 'k_proj', 'v_proj', 'out_proj']) {
-      Object.assign(shapes, linear(`${layer}.self_attn.${name}`, width, width));
-    }
-    Object.assign(shapes, norm(`${layer}.layer_norm1`, width), norm(`${layer}.layer_norm2`, width));
-    Object.assign(shapes, linear(`${layer}.mlp.fc1`, width, 4 * width), linear(`${layer}.mlp.fc2`, 4 * width, width));
-  }
-  return shapes;
-}
-
 /** A text encoder by open_clip's names. */
 function openClip(prefix: string, width: number, layers: number): Shapes {
   const shapes: Record<string, readonly number[]> = {
@@ -242,6 +163,7 @@ export const checkpointShapes = {
     ...clip('conditioner.embedders.0.transformer.text_model.'),
     ...openClip('conditioner.embedders.1.model.', 1280, 32),
   },
+  'Stable Diffusion 3.5 medium': stableDiffusion35Medium,
 } as const satisfies Readonly<Record<string, Shapes>>;
 
 /** Stable Diffusion 1's layout in dimensions that any machine runs in a moment. */
@@ -253,7 +175,7 @@ export const tinyShapes: Shapes = {
     contextWidth: 64,
     linear: false,
   }),
-  ...vae(inVae, [32, 32, 64, 64]),
+  ...vae(inVae, 4, true, [32, 32, 64, 64]),
   ...clip('cond_stage_model.transformer.text_model.', 64, 2),
 };
 

@@ -2,7 +2,8 @@
 // leaves the others.
 
 import type { Provider } from '../../src/model-facts.js';
-import { type CheckpointFamily, checkpointShapes, type Shapes, tinyShapes } from '../checkpoints/shapes.js';
+import type { Shapes } from '../checkpoints/parts.js';
+import { type CheckpointFamily, checkpointShapes, tinyShapes } from '../checkpoints/shapes.js';
 
 export const questions = {
   loads: 'does the provider load, and how long does a model take',

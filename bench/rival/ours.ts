@@ -136,9 +136,11 @@ function requestOf({ strength, rows }: Arrival, index: number): Img2ImgRequest {
   };
 }
 
+const nothingCut = { prompt: 0, negativePrompt: 0 };
+
 function resultOf({ encodeMs, decodeMs }: Costs): Result {
   return {
-    ...{ pixels, drawUnseeded: false, droppedTokens: { prompt: 0, negativePrompt: 0 } },
+    ...{ pixels, drawUnseeded: false, droppedTokens: nothingCut, beyondClip: nothingCut },
     ...{ embeddings: { used: [], unfit: [] }, unetCalls: 0, unusedLoraKeys: 0, loraWay: 'none', modelLoadMs: 0 },
     timings: { textEncode: 0, vaeEncode: encodeMs, denoise: 0, vaeDecode: decodeMs, safetyCheck: 0 },
     modelRunMs: 0,

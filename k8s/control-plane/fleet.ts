@@ -1,5 +1,5 @@
-// An overlay at work: a control plane with three nodes, the pods' processes on a stand-in device, HAProxy in front of them, Prometheus and
-// the metrics API behind. A ScaledObject is stored and nothing else: KEDA is not here. All on this machine, and gone after `close`.
+// An overlay at work: a control plane with three nodes, the pods' processes on a stand-in device, HAProxy in front of them, Prometheus and,
+// by what the overlay scales with, KEDA or the metrics API behind. All on this machine, and gone after `close`.
 
 import { fileURLToPath } from 'node:url';
 import { build } from '../../test/operations/manifests.js';
@@ -8,6 +8,7 @@ import { standIn } from '../../test/stand-in/stand-in.js';
 import { type Api, pathOf, type Resource } from './api.js';
 import { Balancer } from './balancer.js';
 import { ControlPlane } from './control-plane.js';
+import { startKeda } from './keda.js';
 import { Kubelet } from './kubelet/kubelet.js';
 import { startMetricsApi } from './metrics-api.js';
 import { registerNodes, threeNodes } from './nodes.js';
@@ -68,10 +69,12 @@ export class Fleet {
       ({ kind, metadata }) => kind === 'ConfigMap' && metadata.name.startsWith('img2img-settings'),
     );
     Object.assign(config.data, settings);
+    // Names of a cluster are not known here.
+    for (const { metadata } of of('ScaledObject')?.spec.triggers ?? [])
+      metadata.serverAddress = `http://127.0.0.1:${prometheusPort}`;
     for (const manifest of manifests) await api.apply(manifest);
 
     const slots = Number(config.data.MAX_CONCURRENT);
-    const kubelet = new Kubelet({ api, processes, network, image: imageFor(costs) });
     const balancer = new Balancer({
       api,
       processes,
@@ -90,7 +93,10 @@ export class Fleet {
       balancer: balancer.metrics,
     });
     if (options.prometheus ?? true) await prometheus.start();
+    if (of('ScaledObject')) await startKeda(plane);
     const metricsApi = of('HorizontalPodAutoscaler') && (await startMetricsApi(api, processes, prometheus));
+    // The last, so that nothing fails while it starts processes.
+    const kubelet = new Kubelet({ api, processes, network, image: imageFor(costs) });
     return new Fleet(plane, manifests, kubelet, balancer, prometheus, slots, () => {
       nodes.stop();
       metricsApi?.close();

@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
 # Builds a control plane's programs from Go modules, at the versions below, into a folder outside the repository; what is there
 # already is not built again. programs.sh FOLDER PROGRAM… with PROGRAM one of kube-apiserver, kube-controller-manager,
-# kube-scheduler, crds. Needs Go 1.26, or an older one that may fetch it (GOTOOLCHAIN=auto).
+# kube-scheduler, keda-operator, keda-adapter, otel-collector, crds. Needs Go 1.26, or an older one that may fetch it
+# (GOTOOLCHAIN=auto).
 set -euo pipefail
 kubernetes=1.36.3
 keda=2.21.0
 prometheus_operator=0.85.0
 gateway_api=1.4.0
 envoy_gateway=1.9.1
+# The collector's modules have versions of two kinds: what may still change, and what is stable.
+collector=0.165.0
+collector_stable=1.71.0
 
 folder=$1
 shift
@@ -36,6 +40,41 @@ of_kubernetes() {
     "./cmd/$1")
 }
 
+of_keda() {
+  local source
+  source=$(module "github.com/kedacore/keda/v2@v$keda")
+  local work=$folder/keda-$keda
+  if [ ! -e "$work/go.mod" ]; then
+    mkdir -p "$work"
+    cp "$source/go.mod" "$source/go.sum" "$work"
+    chmod u+w "$work"/*
+  fi
+  (cd "$source" && go build -mod=mod "-modfile=$work/go.mod" -trimpath -o "$folder/$1.part" \
+    -ldflags "-s -w -X github.com/kedacore/keda/v2/version.Version=$keda" "./cmd/${1#keda-}")
+}
+
+# Of a collector's parts those that pass spans on: OTLP in, OTLP out.
+of_collector() {
+  local work=$folder/$1-$collector-sources
+  mkdir -p "$work"
+  cat >"$work/builder.yaml" <<END
+dist:
+  name: $1
+  module: img2img/$1
+  version: $collector
+  output_path: $work
+receivers:
+  - gomod: go.opentelemetry.io/collector/receiver/otlpreceiver v$collector
+exporters:
+  - gomod: go.opentelemetry.io/collector/exporter/otlphttpexporter v$collector
+providers:
+  - gomod: go.opentelemetry.io/collector/confmap/provider/fileprovider v$collector_stable
+  - gomod: go.opentelemetry.io/collector/confmap/provider/envprovider v$collector_stable
+END
+  go run "go.opentelemetry.io/collector/cmd/builder@v$collector" --config "$work/builder.yaml" --skip-compilation
+  (cd "$work" && go build -trimpath -o "$folder/$1.part" -ldflags '-s -w' .)
+}
+
 # The kinds that the manifests have and Kubernetes has not.
 definitions() {
   local prometheus gateway envoy scaler
@@ -58,12 +97,16 @@ for program in "$@"; do
   # A version more makes another name, so that an old build is not taken for it.
   case $program in
     crds) built=$folder/crds-$keda-$prometheus_operator-$gateway_api-$envoy_gateway ;;
+    keda-*) built=$folder/$program-$keda ;;
+    otel-collector) built=$folder/$program-$collector ;;
     *) built=$folder/$program-$kubernetes ;;
   esac
   if [ ! -e "$built" ]; then
     echo "$program is built"
     case $program in
       kube-*) of_kubernetes "$program" ;;
+      keda-*) of_keda "$program" ;;
+      otel-collector) of_collector "$program" ;;
       crds) definitions ;;
     esac
     mv "$folder/$program.part" "$built"

@@ -7,6 +7,9 @@ export type Program =
   | 'kube-apiserver'
   | 'kube-controller-manager'
   | 'kube-scheduler'
+  | 'keda-operator'
+  | 'keda-adapter'
+  | 'otel-collector'
   /** The definitions of kinds that Kubernetes has not. */
   | 'crds';
 

@@ -24,6 +24,5 @@ console.log(`
   prometheus  ${fleet.prometheus.url}
   logs        ${fleet.plane.processes.folder}/logs
 
-An overlay's ScaledObject is stored and scales nothing, as KEDA is not here; the component hpa works.
 Nodes: ${threeNodes.map(({ name }) => name).join(', ')}, two GPUs each. Ctrl-C ends everything and removes it.
 `);

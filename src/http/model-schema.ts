@@ -42,6 +42,7 @@ export const Model = Type.Object(
         { description: 'Its graphs' },
       ),
     ),
+    text_encoders: Type.Optional(Type.String({ description: 'The folder whose text encoders it runs with' })),
     runnable: Type.Boolean(),
     default: Type.Optional(Type.Boolean({ description: 'Whether requests that name no model get it' })),
     reason: Type.Optional(Type.String({ description: 'Why it cannot run' })),

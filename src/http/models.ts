@@ -31,6 +31,7 @@ export function modelRoutes(
           limits,
           lora_family: model.loraFamily,
           safety_checker: model.safetyChecker,
+          ...(model.textEncodersOf !== undefined && { text_encoders: model.textEncodersOf }),
         }
       : model;
   const all = () => [...shelf.models.map(shown), ...shelf.others.map((one) => shownGenerator(one, shown, limits))];

@@ -1,7 +1,7 @@
 // `inspect`: all that the loader decides about a model, and why.
 
 import { decisionsOf } from '../pipeline/folder/decisions.js';
-import { bytesOfModel, bytesOnDisk } from '../pipeline/folder/folder-digest.js';
+import { bytesOnDisk } from '../pipeline/folder/folder-digest.js';
 import { openSource } from '../pipeline/folder/model-folder.js';
 import { inspectModel, reasonOf } from '../pipeline/inspect-model.js';
 import { readManifest } from './manifest.js';
@@ -49,7 +49,7 @@ function factsOf(path: string, provider: 'cpu' | 'cuda') {
       decisions: decisionsOf(source, folder),
       parts: folder.parts,
       diskBytes: bytesOnDisk(path),
-      weightBytes: bytesOfModel(folder),
+      weightBytes: folder.weightBytes.all,
     };
   } catch (error) {
     throw new ModelsError(`${path} cannot run: ${reasonOf(error)}`);

@@ -16,6 +16,8 @@ export interface Generation {
   /** One for each row that it takes in a UNet call, in the order of `guidanceRows`. */
   readonly conditions: readonly Condition[];
   readonly droppedTokens: { readonly prompt: number; readonly negativePrompt: number };
+  /** Tokens that reached a T5 and not CLIP. */
+  readonly beyondClip: { readonly prompt: number; readonly negativePrompt: number };
   /** Textual inversions that its prompts name. */
   readonly embeddings: NamedEmbeddings;
   /** The VAE's encoder drew its sample by itself, so that the seed does not decide all of the picture. */

@@ -15,6 +15,8 @@ export interface Model {
   readonly sessions: Sessions;
   readonly tokenizers: InspectedModel['tokenizers'];
   readonly promptCache: PromptCache<EncodedPrompt>;
+  /** Has its text encoders loaded for as long as prompts are encoded; absent where they stay. */
+  readonly aroundEncoding?: <T>(encoders: readonly Session[], encode: () => Promise<T>) => Promise<T>;
   /** Textual inversions that prompts may name; absent for none. */
   readonly embeddings?: EmbeddingLibrary | undefined;
   /** Of a model with LoRAs: the one that it was made from, whose sessions it shares where they leave a graph as it is. */

@@ -37,7 +37,8 @@ export async function prepare(model: Model, requests: readonly Img2ImgRequest[])
       generator,
       shape: [latentChannels, height / vaeScale, width / vaeScale],
       conditions: conditionsOf(model, request, prompts[i]!, beginnings[i]!),
-      droppedTokens: droppedOf(prompts[i]!, guidanceRows(request, family.rules)),
+      droppedTokens: cutOf('dropped', prompts[i]!, guidanceRows(request, family.rules)),
+      beyondClip: cutOf('beyondClip', prompts[i]!, guidanceRows(request, family.rules)),
       embeddings: namedIn(prompts[i]!),
       drawUnseeded: stepsRun > 0 && !drawIsSeeded(model),
       timings: {
@@ -55,8 +56,12 @@ export async function prepare(model: Model, requests: readonly Img2ImgRequest[])
   });
 }
 
-function droppedOf(prompts: readonly EncodedPrompt[], rows: readonly RowKind[]): Generation['droppedTokens'] {
-  const of = (isPrompt: boolean) => prompts.find((_, i) => (rows[i] === 'prompt') === isPrompt)?.dropped ?? 0;
+function cutOf(
+  which: 'dropped' | 'beyondClip',
+  prompts: readonly EncodedPrompt[],
+  rows: readonly RowKind[],
+): Generation['droppedTokens'] {
+  const of = (isPrompt: boolean) => prompts.find((_, i) => (rows[i] === 'prompt') === isPrompt)?.[which] ?? 0;
   return { prompt: of(true), negativePrompt: of(false) };
 }
 

@@ -1,7 +1,7 @@
 // The VAE's two halves: starters -> latents as the UNet sees them, and back. Source: diffusers, prepare_latents and decode.
 
 import type { Pixels } from '../pixels.js';
-import type { LatentScale } from './folder/model-folder.js';
+import type { LatentScale } from './folder/latent-scale.js';
 import { aliases } from './folder/signatures.js';
 import type { Model } from './model.js';
 import { drawLatents, pixelsToSample, sampleToPixels } from './numbers/latents.js';

@@ -166,7 +166,7 @@ t.test('the openai package edits pictures', async (t) => {
   await t.test('lists the models, the generators and the aliases', async (t) => {
     const names: string[] = [];
     for await (const { id } of client.models.list()) names.push(id);
-    const generators = ['paintbox-comic', 'paintbox-ink', 'paintbox-stained-glass'];
+    const generators = ['paintbox-comic', 'paintbox-ink', 'paintbox-risograph', 'paintbox-stained-glass'];
     t.strictSame(names, [...engine.models.map(({ name }) => name), ...generators, 'gpt-image-1']);
     t.match(await client.models.retrieve('paintbox'), { id: 'paintbox', object: 'model' });
     t.match(await client.models.retrieve('gpt-image-1'), { id: 'gpt-image-1' });

@@ -262,6 +262,7 @@ t.test('a worker that says what no worker says is replaced, and nothing that it 
     pixels,
     drawUnseeded: false,
     droppedTokens,
+    beyondClip: droppedTokens,
     embeddings,
     unetCalls: 1,
     unusedLoraKeys: 0,

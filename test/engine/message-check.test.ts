@@ -21,6 +21,7 @@ const info: ModelInfo = {
   defaults: { steps: 20, guidance: 7.5, strength: 0.75, imageGuidance: 1.5, scheduler: 'ddim' },
   loraFamily: 'sd1',
   safetyChecker: false,
+  textEncodersOf: 'lender',
   schedulerConfig: { num_train_timesteps: 1000 },
   capacities: [{ width: 32, height: 32, maxRows: 2, calls: [{ rows: 1, ms: 2.5 }] }],
   memoryNeeds: [{ pixels: 1024, bytes: 1e6 }],
@@ -36,6 +37,7 @@ const result = {
   pixels,
   drawUnseeded: false,
   droppedTokens,
+  beyondClip: { prompt: 0, negativePrompt: 0 },
   embeddings,
   unetCalls: 3,
   unusedLoraKeys: 0,
@@ -115,7 +117,7 @@ const allowed: readonly [path: RegExp, values: readonly unknown[]][] = [
   [/(loaded|masks|safetyChecker|flagged|drawUnseeded|(models|embeddings|loras)\.0\.runnable)$/, [true]],
   [/(size\.\w+|defaults\.(steps|guidance|strength|imageGuidance))$/, [-1, 1.5]],
   [/(ms|bytes|freeBytes|textEncode|vaeEncode|denoise|vaeDecode|safetyCheck|modelLoadMs|modelRunMs)$/, [1.5]],
-  [/(strength|imageGuidance|maxRows|freeBytes|preview|flagged|capacities|memoryNeeds)$/, [undefined]],
+  [/(strength|imageGuidance|maxRows|freeBytes|preview|flagged|capacities|memoryNeeds|textEncodersOf)$/, [undefined]],
   [/(models|capacities|calls|memoryNeeds|embeddings|widths|used|unfit|loras|triggerWords|parts|weights)$/, [[]]],
   [/schedulerConfig$/, [{}, new Map(), new Uint8Array(1)]],
   [/schedulerConfig\./, wrong],
@@ -154,7 +156,7 @@ for (const message of Object.values(messages)) {
       }
       const last = path.at(-1)!;
       const optional =
-        /^(maxRows|freeBytes|preview|flagged|capacities|memoryNeeds|num_train_timesteps|problem|strength|imageGuidance)$/.test(
+        /^(maxRows|freeBytes|preview|flagged|capacities|memoryNeeds|num_train_timesteps|problem|strength|imageGuidance|textEncodersOf)$/.test(
           last,
         ) || /^\d+$/.test(last);
       const missing = checkMessage(changed(message, path, (holder, key) => delete holder[key]));

@@ -311,3 +311,20 @@ t.test('a hundred generators load nothing', async (t) => {
   }
   t.strictSame(loaded(), ['a', 'b'], 'they share their base');
 });
+
+t.test('the shipped LoRA prints paintbox in two inks', async (t) => {
+  const { url } = await startApp(t, { MODELS_DIR: `${process.cwd()}/models` });
+  const means = async (fields: Fields) => {
+    const answer = await fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, { seed: 7, ...fields }) });
+    t.equal(answer.status, 200);
+    const { channels } = await sharp(Buffer.from(await answer.arrayBuffer())).stats();
+    return { loras: answer.headers.get('img2img-loras'), of: channels.map(({ mean }) => mean) };
+  };
+  const without = await means({ model: 'paintbox', prompt: 'risograph', influence: 20 });
+  t.equal(without.loras, null);
+  t.ok(without.of[1]! > without.of[0]!, `a green meadow under a blue sky: ${without.of}`);
+  const printed = await means({ model: 'paintbox-risograph' });
+  t.match(printed.loras, /^risograph:1\.3/);
+  const [red, green, blue] = printed.of as [number, number, number];
+  t.ok(red > green + 20 && blue > green + 5, `pink and blue: ${printed.of}`);
+});

@@ -2,7 +2,8 @@
 
 import t from 'tap';
 import { digestsOf } from '../../bench/kubernetes/manifests.js';
-import { changesOf, readResults, startsOf } from '../../bench/kubernetes/results.js';
+import { changesOf, startsOf } from '../../bench/kubernetes/report.js';
+import { readResults } from '../../bench/kubernetes/results.js';
 import { targetsOf } from '../../k8s/control-plane/discovery.js';
 import { scrapesOf } from '../../k8s/control-plane/scrapes.js';
 import { missing } from '../programs.js';

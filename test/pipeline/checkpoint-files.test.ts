@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, trunc
 import { join } from 'node:path';
 import t from 'tap';
 import { findModels } from '../../src/pipeline/folder/find-models.js';
-import { bytesOfModel, digestFolder, stampFolder } from '../../src/pipeline/folder/folder-digest.js';
+import { digestFolder, stampFolder } from '../../src/pipeline/folder/folder-digest.js';
 import { readModelFolder } from '../../src/pipeline/folder/model-folder.js';
 import { loadModel, releaseModel } from '../../src/pipeline/model.js';
 import { generate, requestOf } from './cases.js';
@@ -141,12 +141,14 @@ const refusedFiles: Record<string, { keys: readonly string[]; reason: RegExp }> 
     keys: ['3.conv.0.weight', '1.weight'],
     reason: /^it is a tiny autoencoder/,
   },
-  'Stable Diffusion 3': {
-    keys: ['model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight'],
-    reason:
-      /^it is a Stable Diffusion 3 model, which runs as a folder in diffusers' layout only; as one file supported are Stable Diffusion 1\.x, 2\.x and XL$/,
+  'the transformer of Stable Diffusion 3': {
+    keys: ['joint_blocks.0.x_block.attn.qkv.weight'],
+    reason: /^it is the transformer of Stable Diffusion 3 alone; take the file that has the VAE too/,
   },
-  Flux: { keys: ['double_blocks.0.img_attn.qkv.weight'], reason: /^it is a Flux model/ },
+  'Stable Diffusion 3 without a VAE': {
+    keys: ['model.diffusion_model.x_embedder.proj.weight', 'model.diffusion_model.joint_blocks.0.x_block.a'],
+    reason: /^it holds no VAE/,
+  },
   'nothing that is known': { keys: ['a'], reason: /^it holds no model that is known/ },
   'a model without a text encoder': {
     keys: ['model.diffusion_model.input_blocks.0.0.weight'],
@@ -363,8 +365,8 @@ t.test('half precision counts as what it becomes in memory, once for each part',
     parts
       .flatMap((part) => Object.values(tensorsOf('sd', part, 'float16')))
       .reduce((sum, { data }) => sum + data.length / 2, 0);
-  t.equal(bytesOfModel(read(files.get('sd')!)), 4 * elements(['unet', 'vae', 'text_encoder']));
-  t.equal(bytesOfModel(read(folder)), 4 * elements(['unet', 'vae', 'text_encoder']));
+  t.equal(read(files.get('sd')!).weightBytes.all, 4 * elements(['unet', 'vae', 'text_encoder']));
+  t.equal(read(folder).weightBytes.all, 4 * elements(['unet', 'vae', 'text_encoder']));
 });
 
 t.test('the digest of a file changes with the settings beside it', async (t) => {

@@ -11,7 +11,7 @@ import { canShareCall, prepare } from '../../src/pipeline/img2img.js';
 import { loadModel, type Model, releaseModel } from '../../src/pipeline/model.js';
 import { createSchedule } from '../../src/pipeline/schedulers/index.js';
 import { closeShare, differencesFrom, distance, generate, maskedRequestOf, requestOf } from './cases.js';
-import { casesOf, golden, json, sd3Families, writeSd3Folder } from './stable-diffusion-3.js';
+import { casesOf, golden, json, type Sd3Family, sd3Families, writeSd3Folder } from './stable-diffusion-3.js';
 
 const parent = t.testdir();
 const folders = Object.fromEntries(sd3Families.map((family) => [family, join(parent, family)]));
@@ -68,6 +68,20 @@ t.test('all that a request says moves the picture by more than 5 of 255, and so 
     Buffer.from(c.pixels, 'base64'),
   );
   t.ok(distance(own!, without!) > 5, 'of the same transformer');
+});
+
+t.test('a prompt goes on for the T5 where CLIP has no room, and what was cut is told', async (t) => {
+  const cut = async (family: Sd3Family, times: number) => {
+    const model = await load(folders[family]!);
+    const request = { ...maskedRequestOf(casesOf(family)[0]!), prompt: 'a red glass of ink, '.repeat(times) };
+    const [generation] = await prepare(model, [request]);
+    await releaseModel(model);
+    return { dropped: generation!.droppedTokens.prompt > 0, beyondClip: generation!.beyondClip.prompt > 0 };
+  };
+  t.strictSame(await cut('sd3', 1), { dropped: false, beyondClip: false });
+  t.strictSame(await cut('sd3', 15), { dropped: false, beyondClip: true });
+  t.strictSame(await cut('sd3', 60), { dropped: true, beyondClip: true });
+  t.strictSame(await cut('sd3-without-t5', 15), { dropped: true, beyondClip: false });
 });
 
 t.test("optimum's export of the transformer makes the same pictures beside parts from safetensors", async (t) => {

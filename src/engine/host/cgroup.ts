@@ -18,6 +18,12 @@ export class Cgroup {
     return cpus > 0 ? Math.max(1, Math.floor(cpus)) : Number.POSITIVE_INFINITY;
   }
 
+  /** Bytes; infinite without one. */
+  memoryLimit(): number {
+    const limit = Number(this.read('memory.max') ?? this.read('memory/memory.limit_in_bytes'));
+    return Number.isFinite(limit) ? limit : Number.POSITIVE_INFINITY; // NaN for "max"
+  }
+
   /** Bytes below the limit; infinite without one. Cached files count as used there, but give way. */
   freeMemory(): number {
     const [limit, used, stat, files] = this.has('memory.max')

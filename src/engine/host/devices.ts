@@ -1,11 +1,10 @@
 // DEVICES, THREADS and WORKER_MODULE -> what each worker runs on.
 
 import { existsSync, readdirSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { availableParallelism, cpus } from 'node:os';
-import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type ExperimentalProvider, experimentalProviders, type Provider } from '../../model-facts.js';
+import { hasCudaProvider } from '../shared/gpu/cuda-provider.js';
 import type { GpuReading } from '../shared/gpu/gpu-reading.js';
 import { cgroup } from './cgroup.js';
 import { probeProvider } from './provider-probe.js';
@@ -132,12 +131,6 @@ function oneWord(text: string): string {
 
 function namesOf(gpus: readonly Gpu[]): string[] {
   return gpus.length > 0 ? gpus.map(({ gpu }) => gpu) : driverFolders().map((_, index) => String(index));
-}
-
-/** onnxruntime's CUDA provider is a separate download. */
-function hasCudaProvider(): boolean {
-  const root = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
-  return existsSync(join(root, 'bin/napi-v6', process.platform, process.arch, 'libonnxruntime_providers_cuda.so'));
 }
 
 /** The driver's own list of GPUs, for where it has no library to ask. */

@@ -1,7 +1,7 @@
 // What memory there is, and what a request will need of it.
 
 import { readFileSync } from 'node:fs';
-import { freemem } from 'node:os';
+import { freemem, totalmem } from 'node:os';
 import type { MemoryNeed } from '../shared/capacity.js';
 import { cgroup } from './cgroup.js';
 
@@ -31,6 +31,9 @@ export const usableShare = 0.9;
 export function freeMemory(): number {
   return Math.min(availableOfMachine(), cgroup.freeMemory());
 }
+
+/** Bytes that this machine or container has. */
+export const machineMemory = (): number => Math.min(totalmem(), cgroup.memoryLimit());
 
 function availableOfMachine(): number {
   try {

@@ -17,7 +17,7 @@ import {
   unusedGpus,
 } from './devices.js';
 import { Folds } from './folds.js';
-import { freeMemory } from './memory.js';
+import { freeMemory, machineMemory } from './memory.js';
 import { WorkerProcess } from './worker-process.js';
 
 export interface PoolSettings {
@@ -123,6 +123,10 @@ export class Pool {
           measureRows: maxConcurrent === undefined,
           modelMemoryBytes:
             settings.modelMemoryBytes ?? this.freeOf(device) / 2 / (device.gpu === undefined ? sharing : 1),
+          weightLimits: {
+            machine: device.gpu === undefined ? machineMemory() : undefined,
+            budget: settings.modelMemoryBytes,
+          },
           module,
           digests: digestsOf(this.models),
           loraDigests: digestsOf(this.loras),

@@ -36,6 +36,8 @@ export interface ModelInfo {
   readonly exporter: string;
   readonly precision: Precision;
   readonly parts: readonly PartFacts[];
+  /** The folder beside it that lends its text encoders. */
+  readonly textEncodersOf?: string;
   readonly rules: RequestRules;
   readonly license: string | null;
   /** Absent where the folder names none. */
@@ -100,6 +102,7 @@ export interface Result {
   readonly drawUnseeded: boolean;
   /** Tokens of the prompts that did not fit the text encoder. */
   readonly droppedTokens: { readonly prompt: number; readonly negativePrompt: number };
+  readonly beyondClip: { readonly prompt: number; readonly negativePrompt: number };
   /** Textual inversions that the prompts name. */
   readonly embeddings: NamedEmbeddings;
   readonly unetCalls: number;
@@ -129,8 +132,10 @@ export interface StartMessage {
   readonly threads: number;
   /** Whether the row budget is to be measured: nobody has said how many requests share the steps. */
   readonly measureRows: boolean;
-  /** Bytes of weights that may be loaded at the same time; a single larger model is loaded all the same. */
+  /** Bytes of weights that may be loaded at the same time; a single larger model is loaded all the same, but for its limits. */
   readonly modelMemoryBytes: number;
+  /** Bytes beyond which a model is refused; absent where there is no limit, or nobody knows it. */
+  readonly weightLimits: { readonly machine: number | undefined; readonly budget: number | undefined };
   readonly safety: SafetyMode;
   /** As ModelStore.preload takes it. */
   readonly preload: 'auto' | readonly string[];

@@ -129,11 +129,12 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     const change = this.store.changeOf(model);
     if (change) throw change;
     for (const [i, { id, generation: onDevice }] of done.entries()) {
-      const { droppedTokens, embeddings, drawUnseeded, unetCalls, timings } = onDevice.generation;
+      const { droppedTokens, beyondClip, embeddings, drawUnseeded, unetCalls, timings } = onDevice.generation;
       const spent = modelRunMs(onDevice.model) - onDevice.modelRunMsBefore;
       const result = {
         pixels: flagged?.[i] && this.safety === 'block' ? black(pictures[i]!) : pictures[i]!,
         droppedTokens,
+        beyondClip,
         embeddings,
         drawUnseeded,
         unetCalls,

@@ -4,11 +4,13 @@ import { basename, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Provider, SafetyMode } from '../../model-facts.js';
 import { type FoundModels, findModels } from '../../pipeline/folder/find-models.js';
-import { bytesOfModel, digestFolder, lastWritten, stampFolder } from '../../pipeline/folder/folder-digest.js';
-import { ModelChangingError } from '../../pipeline/folder/model-folder-error.js';
+import { digestFolder, lastWritten, stampFolder } from '../../pipeline/folder/folder-digest.js';
+import type { ModelFolder } from '../../pipeline/folder/model-folder.js';
+import { ModelChangingError, ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import { inspectModel, reasonOf } from '../../pipeline/inspect-model.js';
 import { familyForLoras } from '../../pipeline/lora/family.js';
 import type { BrokenModel, FolderDigest, ModelInfo } from '../shared/messages.js';
+import { encodersLeave, keptBytes, tooLarge, type WeightLimits } from './weight-room.js';
 
 export interface FoldersOptions {
   readonly modelsDir: string;
@@ -19,6 +21,7 @@ export interface FoldersOptions {
   readonly safety?: SafetyMode;
   /** Of one request; absent where there is no limit. */
   readonly maxSteps?: number | undefined;
+  readonly weightLimits?: WeightLimits;
   /** Digests of folders that did not change since, by name: hashing gigabytes takes long. */
   readonly digests: Readonly<Record<string, FolderDigest>>;
 }
@@ -32,7 +35,7 @@ export class Folders {
   /** What each folder looked like when it was last read, or failed to load. */
   private readonly stamps = new Map<string, string>();
   private readonly digests: Map<string, FolderDigest>;
-  private readonly bytes = new Map<string, number>();
+  private readonly weights = new Map<string, ModelFolder['weightBytes']>();
   /** Digests that are being made, or were. */
   private readonly hashing = new Map<string, Promise<string>>();
   private lastHash: Promise<unknown> = Promise.resolve();
@@ -51,9 +54,20 @@ export class Folders {
     return this.paths.get(name) ?? join(this.options.modelsDir, name);
   }
 
-  /** Bytes that its weights take; 0 for what was not read. */
+  /** Bytes that its weights take while it is loaded; 0 for what was not read. */
   bytesOf(name: string): number {
-    return this.bytes.get(name) ?? 0;
+    const weights = this.weights.get(name);
+    return weights ? keptBytes(weights, this.limits) : 0;
+  }
+
+  /** Whether there is no room to keep its text encoders. */
+  encodersLeave(name: string): boolean {
+    const weights = this.weights.get(name);
+    return weights !== undefined && encodersLeave(weights, this.limits);
+  }
+
+  private get limits(): WeightLimits {
+    return this.options.weightLimits ?? {};
   }
 
   hasChanged(name: string): boolean {
@@ -68,7 +82,7 @@ export class Folders {
   forget(name: string): void {
     this.paths.delete(name);
     this.stamps.delete(name);
-    this.bytes.delete(name);
+    this.weights.delete(name);
     this.hashing.delete(name);
   }
 
@@ -83,8 +97,8 @@ export class Folders {
 
   /** What a file of a model is called in sentences. */
   nameOf(name: string, file: string): string {
-    const inside = relative(this.pathOf(name), file);
-    return inside === '' || inside.startsWith('..') ? basename(file) : inside;
+    const [inside, beside] = [this.pathOf(name), this.options.modelsDir].map((from) => relative(from, file));
+    return [inside!, beside!].find((path) => path !== '' && !path.startsWith('..')) ?? basename(file);
   }
 
   /** Never fails: whatever is wrong with a folder is the folder's. A model's digest is empty until `hashed` has it. */
@@ -107,17 +121,20 @@ export class Folders {
   private inspect(name: string): ModelInfo {
     const path = this.pathOf(name);
     const { folder } = inspectModel(path, this.options.provider, this.options.safety);
+    const problem = tooLarge(folder.weightBytes, this.limits);
+    if (problem !== undefined) throw new ModelFolderError(problem);
     const stamp = stampFolder(path);
     const known = this.digests.get(name);
     const digest = known?.stamp === stamp ? known.digest : '';
     if (digest === '') this.hash(name, path);
-    this.bytes.set(name, bytesOfModel(folder));
+    this.weights.set(name, folder.weightBytes);
     const { title, description, kind, exporter, precision, parts, license, size, schedulerConfig, vocabulary } = folder;
     return {
       ...{ name, runnable: true, loaded: false, digest, stamp, rules: folder.family.rules },
       ...{ title, description, kind, exporter, precision, license, size, schedulerConfig },
       parts: parts.map(({ part, format, weights, computes }) => ({ part, format, weights, computes })),
       ...(vocabulary && { vocabulary }),
+      ...(folder.textEncodersOf !== undefined && { textEncodersOf: folder.textEncodersOf }),
       loraFamily: familyForLoras(folder) ?? null,
       safetyChecker: folder.hasSafetyChecker,
       ...clamped(folder.defaults, this.options.maxSteps),

@@ -7,12 +7,15 @@ import { rowBudgetFor } from '../shared/capacity.js';
 import { defaultFirst } from '../shared/default-model.js';
 import type { BrokenModel, ModelInfo } from '../shared/messages.js';
 import { Catalogue } from './catalogue.js';
+import { explained } from './cuda-fault.js';
 import { broken, Folders, type FoldersOptions } from './folders.js';
 import { LoadedModels } from './loaded-models.js';
 import type { Warmth } from './warm-up.js';
 
 export interface ModelStoreOptions extends FoldersOptions {
   readonly embeddings?: EmbeddingLibrary;
+  /** The worker's, as GpuReading names it; absent on the CPU. */
+  readonly gpu?: string | undefined;
   /** The model of requests that name none; absent where none is chosen. */
   readonly defaultModel?: string | undefined;
   readonly cacheDir: string;
@@ -176,7 +179,9 @@ export class ModelStore {
     );
   }
 
+  /** Within another load it is a part of that. */
   private async timed<T>(work: () => Promise<T>): Promise<T> {
+    if (this.loadingSince !== undefined) return work();
     this.events.loading();
     this.loadingSince = performance.now();
     try {
@@ -250,6 +255,7 @@ export class ModelStore {
     try {
       await this.makeRoomFor(name, inUse);
       model = await loadModel(this.folders.pathOf(name), this.options, this.options.embeddings, this.options.safety);
+      if (this.folders.encodersLeave(name)) model = { ...model, aroundEncoding: this.loadedForEncoding };
       for (const [component, { loadMs }] of Object.entries(model.sessions)) {
         this.events.componentLoaded(name, component, loadMs);
       }
@@ -260,13 +266,25 @@ export class ModelStore {
       this.catalogue.tell({ ...hashed, loaded: true, ...warmth });
       return model;
     } catch (error) {
-      const told = broken(name, error);
+      const told = broken(name, await explained(error, this.options));
       this.catalogue.tell(told);
       if (!told.changing) this.folders.failed(name);
       if (model) await releaseModel(model);
       throw refusal(told, name);
     }
   }
+
+  /** Where there is no room to keep them. Nothing else runs on them meanwhile: prompts are encoded one call after another. */
+  private readonly loadedForEncoding: NonNullable<Model['aroundEncoding']> = async (encoders, encode) => {
+    await this.timed(async () => {
+      for (const encoder of encoders) await encoder.loadAgain();
+    });
+    try {
+      return await encode();
+    } finally {
+      for (const encoder of encoders) await encoder.release();
+    }
+  };
 
   private async makeRoomFor(name: string, inUse: ReadonlySet<string>): Promise<void> {
     const fits = () => this.bytesOf([...this.loaded.names, name]) + this.beside.bytes <= this.options.modelMemoryBytes;

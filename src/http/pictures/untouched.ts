@@ -36,6 +36,7 @@ function starterOf({ request }: Job): Generated {
     pixels: request.pixels,
     drawUnseeded: false,
     droppedTokens: { prompt: 0, negativePrompt: 0 },
+    beyondClip: { prompt: 0, negativePrompt: 0 },
     embeddings: { used: [], unfit: [] },
     unetCalls: 0,
     unusedLoraKeys: 0,

@@ -11,9 +11,13 @@ import type { Parameters } from './parameters.js';
 import { unknownWords } from './unknown-words.js';
 
 export const warningCodes = {
-  prompt_truncated: 'The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more.',
+  prompt_truncated:
+    'The prompt has more tokens than are taken; its end was cut. `long_prompts` takes more, but not of models with a T5.',
   negative_prompt_truncated:
-    'The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more.',
+    'The negative prompt has more tokens than are taken; its end was cut. `long_prompts` takes more, but not of models with a T5.',
+  prompt_beyond_clip: 'CLIP took the first 75 tokens of the prompt; what follows reached the T5 alone.',
+  negative_prompt_beyond_clip:
+    'CLIP took the first 75 tokens of the negative prompt; what follows reached the T5 alone.',
   negative_prompt_unused:
     'The negative prompt was not computed: guidance is at or below 1, of Flux true guidance; image guidance is below 1; or the model takes its guidance as an embedding.',
   guidance_unused:
@@ -77,6 +81,8 @@ export function warningsFor(
   const cases: readonly [boolean, Warning][] = [
     [(result?.droppedTokens.prompt ?? 0) > 0, 'prompt_truncated'],
     [(result?.droppedTokens.negativePrompt ?? 0) > 0, 'negative_prompt_truncated'],
+    [(result?.beyondClip.prompt ?? 0) > 0, 'prompt_beyond_clip'],
+    [(result?.beyondClip.negativePrompt ?? 0) > 0, 'negative_prompt_beyond_clip'],
     [negativePrompt !== '' && !guided && !noStep && !untouched, 'negative_prompt_unused'],
     [asksForGuidance(sent, parameters) && (!guided || isTrueOnly(parameters)), 'guidance_unused'],
     [sent.true_guidance !== undefined && !takesTrueGuidance(parameters.model.rules), 'true_guidance_unused'],

@@ -7,7 +7,7 @@ import type { Tensors } from './written-part.js';
 export const unetPrefix = 'model.diffusion_model.';
 export const vaePrefix = 'first_stage_model.';
 
-const supported = 'supported are Stable Diffusion 1.x, 2.x and XL';
+const supported = 'supported are Stable Diffusion 1.x, 2.x, XL and 3, and Flux.1';
 
 export const controlNet = 'it is a ControlNet, which is not supported';
 export const tinyAlone =
@@ -20,10 +20,9 @@ const quantised =
 const others: readonly (readonly [key: RegExp, sentence: string])[] = [
   [/\.quant_state\.bitsandbytes__|\.absmax$/, quantised],
   [
-    /joint_blocks\./,
-    `it is a Stable Diffusion 3 model, which runs as a folder in diffusers' layout only; as one file ${supported}`,
+    /^joint_blocks\./,
+    `it is the transformer of Stable Diffusion 3 alone; take the file that has the VAE too, whose keys begin with ${unetPrefix}`,
   ],
-  [/double_blocks\./, `it is a Flux model, which is not supported; ${supported}`],
   [/^edm_mean$/, `it is Playground 2.5, whose noise schedule is not supported; ${supported}`],
   [/^(control_model|controlnet_cond_embedding|input_hint_block)\./, controlNet],
   [
@@ -38,6 +37,12 @@ export const vaeAlone =
 export const partAlone =
   "it is a part of a model in diffusers' layout; it belongs into a folder with the other parts and model_index.json";
 
+/** Flux' transformer is published without a prefix too. */
+const fluxKey = 'double_blocks.0.img_attn.qkv.weight';
+
+/** Of a UNet and of transformers. */
+const tells = ['input_blocks.0.0.weight', 'x_embedder.proj.weight', fluxKey];
+
 /** @throws ModelFolderError when the file is not a whole Stable Diffusion model in the original layout */
 export function checkIsModel(tensors: Tensors): void {
   const names = [...tensors.keys()];
@@ -45,7 +50,7 @@ export function checkIsModel(tensors: Tensors): void {
   if (refused !== undefined) throw new ModelFolderError(refused);
   const other = others.find(([key]) => names.some((name) => key.test(name)));
   if (other) throw new ModelFolderError(other[1]);
-  if (tensors.has(`${unetPrefix}input_blocks.0.0.weight`)) return;
+  if (tensors.has(fluxKey) || tells.some((key) => tensors.has(unetPrefix + key))) return;
   const starts = (prefix: string) => names.some((name) => name.startsWith(prefix));
   const sentence =
     starts('decoder.conv_in.') || starts(vaePrefix)

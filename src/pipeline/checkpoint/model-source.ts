@@ -56,6 +56,8 @@ export interface ModelSource {
   readonly root: string;
   /** A tiny autoencoder that lies there without being named. */
   readonly tinyVae: string | undefined;
+  /** The folder beside it whose text encoders it runs with, by its name; absent where it has its own. */
+  readonly textEncodersOf?: string | undefined;
 }
 
 export interface TokenizerSource {

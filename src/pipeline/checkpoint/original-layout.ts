@@ -5,7 +5,7 @@ import { rowsOf } from '../graphs/weights.js';
 import type { TensorPlace } from '../safetensors/header.js';
 import type { Tensors } from './written-part.js';
 
-const renamed = (name: string, table: readonly (readonly [from: string, to: string])[]): string => {
+export const renamed = (name: string, table: readonly (readonly [from: string, to: string])[]): string => {
   const entry = table.find(([from]) => name.startsWith(from));
   return entry ? entry[1] + name.slice(entry[0].length) : name;
 };
@@ -20,6 +20,9 @@ function mapped(tensors: Tensors, prefix: string, rename: (name: string) => stri
   }
   return result;
 }
+
+/** Tensors below a prefix, without it. */
+export const plainNames = (tensors: Tensors, prefix: string): Tensors => mapped(tensors, prefix, (name) => name);
 
 const unetEnds = [
   ['time_embed.0.', 'time_embedding.linear_1.'],
@@ -126,7 +129,7 @@ const layerOf = /^transformer\.resblocks\.(\d+)\.(.*)$/;
  */
 export function openClip(tensors: Tensors, prefix: string, layers = Number.POSITIVE_INFINITY): Tensors {
   const result = new Map<string, TensorPlace>();
-  for (const [name, place] of mapped(tensors, prefix, (each) => each)) {
+  for (const [name, place] of plainNames(tensors, prefix)) {
     const match = layerOf.exec(name);
     if (!match) {
       const to = renamed(name, openClipNames);
@@ -151,6 +154,6 @@ export function openClip(tensors: Tensors, prefix: string, layers = Number.POSIT
 }
 
 export function openClipLayers(tensors: Tensors, prefix: string): number {
-  const numbers = [...mapped(tensors, prefix, (name) => name).keys()].flatMap((name) => layerOf.exec(name)?.[1] ?? []);
+  const numbers = [...plainNames(tensors, prefix).keys()].flatMap((name) => layerOf.exec(name)?.[1] ?? []);
   return new Set(numbers).size;
 }

@@ -130,6 +130,9 @@ export function tinyConfig(json: Json, file: string): AutoencoderTinyConfig {
   };
 }
 
+/** Key of our own, of a projection that is no tensor of the file: it would change nothing. */
+export const identityProjection = 'identity_projection';
+
 /** @param projects whether the weights have a projection, which a config says by its class only */
 export function clipTextConfig(json: Json, file: string, projects: boolean): ClipTextConfig {
   const values = new ConfigValues(json, file);
@@ -145,7 +148,11 @@ export function clipTextConfig(json: Json, file: string, projects: boolean): Cli
     activation: values.word('hidden_act', ['quick_gelu', 'gelu'], 'quick_gelu') as ClipTextConfig['activation'],
     epsilon: values.number('layer_norm_eps', 1e-5),
     endToken: endToken === 2 ? undefined : endToken, // the first configs have a wrong id, which transformers looks past
-    projection: projects ? values.count('projection_dim', 512) : undefined,
+    projection: values.flag(identityProjection, false)
+      ? 'identity'
+      : projects
+        ? values.count('projection_dim', 512)
+        : undefined,
   };
 }
 

@@ -3,7 +3,7 @@
 import { number } from '../folder/configs.js';
 import { type GraphShapes, graphShapes } from '../onnx/graph-shapes.js';
 import { templateFile } from './amuse-template.js';
-import type { FileFamily } from './family-defaults.js';
+import type { FileFamily } from './file-facts.js';
 import { FolderSource, type OwnComponent, type Part } from './model-source.js';
 
 /** Width of the text encoder of Stable Diffusion 2. */

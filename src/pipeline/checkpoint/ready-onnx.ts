@@ -12,17 +12,9 @@ import { ModelFolderError } from '../folder/model-folder-error.js';
 import { fileSettings, PartConfig, SchedulerFile } from '../folder/schemas.js';
 import { amuseTemplate, templateFile } from './amuse-template.js';
 import { firstOf } from './decided.js';
-import {
-  defaultOf,
-  type FileFacts,
-  type FileFamily,
-  pipelineJson,
-  sampleSize,
-  scalingFactors,
-  schedulerJson,
-  settingsJson,
-  starterSeen,
-} from './family-defaults.js';
+import { pipelineJson, sampleSize, scalingFactors, settingsJson } from './family-defaults.js';
+import { schedulerJson } from './family-schedules.js';
+import { defaultOf, type FileFacts, type FileFamily, starterSeen } from './file-facts.js';
 import type { ModelSource, OwnComponent, Part, TokenizerSource } from './model-source.js';
 import { ReadyGraphs } from './ready-graphs.js';
 
@@ -90,6 +82,7 @@ export class ReadyOnnxSource implements ModelSource {
         [saysTurbo(settings.title ?? ''), 'its title'],
         [false, defaultOf({ family: family.value })],
       ),
+      kontext: { value: false, from: defaultOf({ family: family.value }) },
       latentConsistency: this.graphs.part('unet').facts.inputs.has('timestep_cond'),
       tensors: new Map(),
       metadata: new Map(),

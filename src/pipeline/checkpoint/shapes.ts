@@ -4,19 +4,19 @@ import type { Json } from '../folder/configs.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import type { Tensors } from './written-part.js';
 
-const sideOf = (tensors: Tensors, name: string, side: number): number => {
+export const sideOf = (tensors: Tensors, name: string, side: number): number => {
   const length = tensors.get(name)?.shape[side];
   if (length === undefined) throw new ModelFolderError(`its weights ${name} are missing`);
   return length;
 };
 
 /** How many different numbers stand in the place of the group. */
-const countOf = (tensors: Tensors, pattern: RegExp): number =>
+export const countOf = (tensors: Tensors, pattern: RegExp): number =>
   new Set([...tensors.keys()].flatMap((name) => pattern.exec(name)?.[1] ?? [])).size;
 
 /** Stable Diffusion 1 has 8 heads of any width; the later ones have as many of 64 as fit. */
 const firstHeads = 8;
-const laterHeadWidth = 64;
+export const laterHeadWidth = 64;
 /** A name of a stranger's may have any number. */
 const mostTinyLayers = 100;
 
@@ -79,7 +79,7 @@ export function clipTextJson(tensors: Tensors, activation: 'quick_gelu' | 'gelu'
     num_hidden_layers: countOf(tensors, /^text_model\.encoder\.layers\.(\d+)\./),
     num_attention_heads: Math.max(1, Math.floor(width / laterHeadWidth)),
     hidden_act: activation,
-    projection_dim: tensors.get('text_projection')?.shape[1],
+    projection_dim: tensors.get('text_projection')?.shape[1] ?? tensors.get('text_projection.weight')?.shape[0],
     eos_token_id: 2, // the token of the highest id, as in these families' configs
   };
 }

@@ -1,34 +1,25 @@
 // A single safetensors file in the original layout, as a folder in diffusers' layout would be: its tensors by diffusers' names,
-// and the configs that such a folder has, worked out from shapes, metadata and family.
+// and the configs that such a folder has, worked out from shapes, metadata and family. Text encoders that it does not hold, and of a
+// Flux the VAE, may be those of a folder beside it.
 
 import { basename, dirname } from 'node:path';
 import type { ComputingPrecision } from '../../model-facts.js';
 import { clipFolder } from '../clip-vocabulary.js';
-import type { TokenizerName } from '../folder/components.js';
+import { type TextEncoder, type TokenizerName, textEncoders, tokenizers } from '../folder/components.js';
 import { checkJson, type Json, readJson } from '../folder/configs.js';
 import { checkFile } from '../folder/files.js';
-import { ModelFolderError } from '../folder/model-folder-error.js';
-import { fileSettings, PartConfig } from '../folder/schemas.js';
+import { ModelFolderError, shown } from '../folder/model-folder-error.js';
+import { PartConfig, singleFileSettings } from '../folder/schemas.js';
 import { readHeader } from '../safetensors/header.js';
-import {
-  type FileFacts,
-  type FileFamily,
-  pipelineJson,
-  sampleSize,
-  scalingFactors,
-  schedulerJson,
-  settingsJson,
-  starterSeen,
-  turbo,
-} from './family-defaults.js';
-import { checkIsModel, unetPrefix, vaePrefix } from './file-kind.js';
+import { pipelineJson, sampleSize, settingsJson, vaeScaling } from './family-defaults.js';
+import { schedulerJson } from './family-schedules.js';
+import { type FileFacts, kontext, starterSeen, turbo } from './file-facts.js';
+import { checkIsModel } from './file-kind.js';
 import { fileExtension, fileModelName, settingsOf } from './file-names.js';
+import { type FileParts, familyKeys, familyOf, partsOf } from './file-parts.js';
+import { Lender, lendingHint } from './lender.js';
 import type { ModelSource, OwnComponent, Part, TokenizerSource } from './model-source.js';
-import { openClip, openClipLayers, originalUnet, originalVae, transformersClip } from './original-layout.js';
-import { clipTextJson, unetJson, vaeJson } from './shapes.js';
-import { type Tensors, weightPrecisionsOf, writePart } from './written-part.js';
-
-type TextEncoder = 'text_encoder' | 'text_encoder_2';
+import { weightPrecisionsOf, writePart } from './written-part.js';
 
 export class SingleFileSource implements ModelSource {
   readonly name: string;
@@ -36,13 +27,14 @@ export class SingleFileSource implements ModelSource {
   readonly root: string;
   readonly tinyVae = undefined;
   private readonly file: string;
+  private readonly parts: FileParts;
+  private readonly lender: Lender | undefined;
   private readonly configs: Readonly<Record<string, Json>>;
   /** File -> key -> what decided it. */
   private readonly origins: Readonly<Record<string, Readonly<Record<string, string>>>>;
-  private readonly tensors: Readonly<Partial<Record<'unet' | 'vae' | TextEncoder, Tensors>>>;
 
   /** @throws ModelFolderError when the file is broken, or no model that is supported */
-  constructor(path: string) {
+  constructor(private readonly path: string) {
     const stem = basename(path, fileExtension);
     this.name = fileModelName(path);
     this.file = basename(path);
@@ -50,54 +42,53 @@ export class SingleFileSource implements ModelSource {
     const { tensors, metadata } = headerOf(path);
     checkIsModel(tensors);
     const family = familyOf(tensors);
-    const unet = originalUnet(tensors, unetPrefix);
-    const vae = originalVae(tensors, vaePrefix);
-    if (vae.size === 0) throw new ModelFolderError('it holds no VAE; take the version of the file that has one');
-    const encoders = textEncodersOf(tensors, family);
-    this.tensors = { unet, vae, ...encoders };
+    this.parts = partsOf(tensors, family);
+    const { unet, transformer, vae } = this.parts;
 
     const settings = settingsBeside(path);
     const settingsFile = basename(settingsOf(path));
+    this.lender = lenderTo(path, settings, this.parts);
     const facts: FileFacts = {
       family,
-      seesStarter: starterSeen({
-        in: unet.get('conv_in.weight')?.shape[1] ?? 0,
-        out: unet.get('conv_out.weight')?.shape[0] ?? 0,
-      }),
+      seesStarter: unet && starterSeen({ in: unet.config.in_channels, out: unet.config.out_channels }),
       turbo: turbo(stem, { family, metadata, settings, settingsFile }),
-      latentConsistency: unet.has('time_embedding.cond_proj.weight'),
+      kontext: kontext(stem, { family, metadata }),
+      latentConsistency: unet?.tensors.has('time_embedding.cond_proj.weight') === true,
       tensors,
       metadata,
       settings,
       settingsFile,
     };
-    const configs = Object.entries(encoders).map(([component, own]): [TextEncoder, Json] => [
-      component as TextEncoder,
-      clipTextJson(own, component === 'text_encoder' && family !== 'sd2' ? 'quick_gelu' : 'gelu'),
-    ]);
-    const pooledWidth = configs.find(([component]) => component === 'text_encoder_2')?.[1].projection_dim;
-    const pooled = pooledWidth && { width: pooledWidth, timeIds: family === 'sdxl-refiner' ? 5 : 6 };
     const scheduler = schedulerJson(facts);
     const own = settingsJson(facts);
-    const size = sampleSize(facts);
+    const scaling = vaeScaling(facts);
+    const size = family === 'flux' ? undefined : sampleSize(facts, transformer?.config); // its configs name none
+    const denoiser = transformer ? 'transformer' : 'unet';
+    const borrowed = textEncoders.filter((one) => this.borrows(one));
+    const lentVae = this.borrows('vae_decoder') ? { ...this.lender!.config('vae'), ...settings.vae } : undefined;
     this.configs = {
+      ...Object.fromEntries(Object.entries(this.parts).map(([part, { config }]) => [`${part}/config.json`, config])),
+      ...Object.fromEntries(borrowed.map((one) => [`${one}/config.json`, this.lender!.config(one)])),
       'model_index.json': pipelineJson(facts),
       'scheduler/scheduler_config.json': scheduler.json,
-      'unet/config.json': { ...unetJson(unet, pooled), sample_size: size.value },
-      'vae/config.json': { ...vaeJson(vae), scaling_factor: scalingFactors[family], ...settings.vae },
+      [`${denoiser}/config.json`]: { ...(transformer ?? unet)!.config, ...(size && { sample_size: size.value }) },
+      'vae/config.json': lentVae ?? { ...vae?.config, ...scaling.json },
       'img2img.json': own.json,
-      ...Object.fromEntries(configs.map(([component, config]) => [`${component}/config.json`, config])),
     };
     this.origins = {
-      'model_index.json': { _class_name: keyOf[family], _name_or_path: facts.turbo.from },
-      'scheduler/scheduler_config.json': scheduler.origins,
-      'unet/config.json': { sample_size: size.from },
-      'vae/config.json': {
-        scaling_factor: `the default of ${family}`,
-        ...Object.fromEntries(Object.keys(settings.vae ?? {}).map((key) => [key, settingsFile])),
+      'model_index.json': {
+        _class_name: facts.kontext.value ? facts.kontext.from : familyKeys[family],
+        _name_or_path: facts.turbo.from,
       },
+      'scheduler/scheduler_config.json': scheduler.origins,
+      [`${denoiser}/config.json`]: size ? { sample_size: size.from } : {},
+      'vae/config.json': lentVae ? {} : scaling.origins,
       'img2img.json': own.origins,
     };
+  }
+
+  get textEncodersOf(): string | undefined {
+    return this.lender?.name;
   }
 
   origin(file: string, [key, ...inside]: readonly [string, ...string[]]): string | undefined {
@@ -114,36 +105,68 @@ export class SingleFileSource implements ModelSource {
   }
 
   has(component: OwnComponent): boolean {
-    return this.tensorsOf(component) !== undefined;
+    return this.held(component) !== undefined || this.borrows(component);
   }
 
   part(component: OwnComponent, precision: ComputingPrecision): Part {
-    const tensors = this.tensorsOf(component);
-    if (!tensors) throw new ModelFolderError(`it holds no ${component}`);
+    if (this.borrows(component)) return this.lender!.part(component, precision);
+    const part = this.held(component);
+    if (!part) {
+      const hint = isLent(component) ? `; ${lendingHint(this.path)}` : '';
+      throw new ModelFolderError(`it holds no ${component.startsWith('vae') ? 'VAE' : component}${hint}`);
+    }
     const file = `${component.startsWith('vae') ? 'vae' : component}/config.json`;
-    const written = writePart(component, tensors, this.json(file, PartConfig), file, precision);
-    return { graph: written, facts: written.facts, file: this.file, weights: weightPrecisionsOf(tensors) };
+    const written = writePart(component, part.tensors, this.json(file, PartConfig), file, precision);
+    return { graph: written, facts: written.facts, file: this.file, weights: weightPrecisionsOf(part.tensors) };
   }
 
-  /** open_clip pads with the token 0, OpenAI's CLIP with the end token. */
+  /** What is borrowed comes with its own, as a T5's does. open_clip pads with the token 0, OpenAI's CLIP with the end token. */
   tokenizer(name: TokenizerName): TokenizerSource {
-    const component = name === 'tokenizer' ? 'text_encoder' : 'text_encoder_2';
-    const open = this.configs[`${component}/config.json`]?.hidden_act === 'gelu';
-    return { folder: clipFolder, padToken: open ? '!' : '<|endoftext|>' };
+    const component = textEncoders.find((one) => tokenizers[one] === name)!;
+    const config = this.configs[`${component}/config.json`];
+    const isT5 = config?.model_type === 't5';
+    const lends = this.lender?.hasTokenizer(name) === true;
+    if (lends && (isT5 || this.borrows(component))) return this.lender!.tokenizer(name);
+    if (isT5) {
+      throw new ModelFolderError(
+        `it has a T5 and no tokenizer for it, which lies in ${name}; ${lendingHint(this.path)}`,
+      );
+    }
+    return { folder: clipFolder, padToken: config?.hidden_act === 'gelu' ? '!' : '<|endoftext|>' };
   }
 
-  private tensorsOf(component: OwnComponent): Tensors | undefined {
-    if (component === 'vae_encoder' || component === 'vae_decoder') return this.tensors.vae;
-    const inside = ['unet', 'text_encoder', 'text_encoder_2'] as const;
-    const own = inside.find((each) => each === component); // a safety checker always lies beside
-    return own && this.tensors[own];
+  /** Whether the lender has it and the file has not. */
+  private borrows(component: OwnComponent): boolean {
+    return isLent(component) && this.held(component) === undefined && this.lender?.has(component) === true;
   }
+
+  private held(component: OwnComponent) {
+    if (component === 'vae_encoder' || component === 'vae_decoder') return this.parts.vae;
+    return component === 'safety_checker' ? undefined : this.parts[component]; // that always lies beside
+  }
+}
+
+const isLent = (component: OwnComponent) => /^(text_encoder|vae)/.test(component);
+
+/** @throws ModelFolderError where it is not there, or the file has no use for it */
+function lenderTo(path: string, { text_encoders: name }: Json, parts: FileParts): Lender | undefined {
+  if ((name ?? null) === null) return undefined;
+  const lender = new Lender(path, name);
+  const isWanted = (one: TextEncoder) => {
+    const own = parts[one];
+    return own ? own.config.model_type === 't5' && lender.hasTokenizer(tokenizers[one]) : lender.has(one);
+  };
+  const wantsVae = !parts.vae && lender.has('vae_decoder');
+  if (parts.transformer && (wantsVae || textEncoders.some(isWanted))) return lender;
+  throw new ModelFolderError(
+    `${basename(settingsOf(path))} has text_encoders ${shown(name)}, which has none that the file lacks`,
+  );
 }
 
 function settingsBeside(path: string): Json {
   const file = basename(settingsOf(path));
   const settings = readJson(dirname(path), file, {});
-  checkJson(file, settings, fileSettings(settings));
+  checkJson(file, settings, singleFileSettings(settings));
   return settings;
 }
 
@@ -154,52 +177,5 @@ function headerOf(path: string) {
   } catch (error) {
     if (error instanceof RangeError) throw new ModelFolderError(`it cannot be read: ${error.message}`);
     throw error;
-  }
-}
-
-const clipPrefix = 'cond_stage_model.transformer.';
-const openClipPrefix = 'cond_stage_model.model.';
-const xlClipPrefix = 'conditioner.embedders.0.transformer.';
-const xlOpenClipPrefix = 'conditioner.embedders.1.model.';
-const refinerPrefix = 'conditioner.embedders.0.model.';
-
-/** The first that a file has decides. */
-const familyPrefixes: readonly (readonly [prefix: string, family: FileFamily])[] = [
-  [xlOpenClipPrefix, 'sdxl'],
-  [refinerPrefix, 'sdxl-refiner'],
-  [openClipPrefix, 'sd2'],
-  [clipPrefix, 'sd1'],
-];
-const keyOf = Object.fromEntries(familyPrefixes.map(([prefix, family]) => [family, `the keys ${prefix}…`])) as Readonly<
-  Record<FileFamily, string>
->;
-
-function familyOf(tensors: Tensors): FileFamily {
-  const names = [...tensors.keys()];
-  const found = familyPrefixes.find(([prefix]) => names.some((name) => name.startsWith(prefix)));
-  if (found) return found[1];
-  throw new ModelFolderError('it holds no text encoder that is known; take the version of the file that has one');
-}
-
-/** Layers of Stable Diffusion 2's encoder, which takes the last but one; a file may have left the last out. */
-const openClipHUsed = 23;
-
-function textEncodersOf(tensors: Tensors, family: FileFamily): Partial<Record<TextEncoder, Tensors>> {
-  switch (family) {
-    case 'sd1':
-      return { text_encoder: transformersClip(tensors, clipPrefix) };
-    case 'sd2': {
-      const count = openClipLayers(tensors, openClipPrefix);
-      const used = new Map(openClip(tensors, openClipPrefix, count === openClipHUsed ? count : count - 1));
-      used.delete('text_projection'); // of what the pipeline does not take
-      return { text_encoder: used };
-    }
-    case 'sdxl':
-      return {
-        text_encoder: transformersClip(tensors, xlClipPrefix),
-        text_encoder_2: openClip(tensors, xlOpenClipPrefix),
-      };
-    case 'sdxl-refiner':
-      return { text_encoder_2: openClip(tensors, refinerPrefix) };
   }
 }

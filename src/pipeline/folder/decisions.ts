@@ -98,10 +98,18 @@ export function decisionsOf(source: ModelSource, folder: ModelFolder): Decision[
     ...(family.t5
       ? [{ what: 'T5', value: folder.graphs[family.t5.component] ? 'there' : 'absent, zeros', from: 'what lies there' }]
       : []),
+    ...(source.textEncodersOf === undefined
+      ? []
+      : [{ what: 'text encoders of', value: source.textEncodersOf, from: 'text_encoders in its settings' }]),
     { what: 'safety checker', value: folder.hasSafetyChecker, from: 'what lies there' },
     ...folder.textEncoders.map(({ tokenizer, tokenizerSource }) => ({
       what: tokenizer.replace('_', ' '),
-      value: tokenizerSource.folder === clipFolder ? `CLIP's, padded with ${tokenizerSource.padToken}` : 'its own',
+      value:
+        tokenizerSource.folder === clipFolder
+          ? `CLIP's, padded with ${tokenizerSource.padToken}`
+          : source.textEncodersOf === undefined
+            ? 'its own'
+            : `that of ${source.textEncodersOf}`,
       from: tokenizerSource.folder === clipFolder ? 'assets/clip' : tokenizerFile(tokenizerSource.folder, tokenizer),
     })),
     { what: 'title', value: folder.title, from: of(settings, 'title') ?? 'its name' },

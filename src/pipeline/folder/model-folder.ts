@@ -7,7 +7,6 @@ import { basename } from 'node:path';
 import type {
   ComputingPrecision,
   Kind,
-  PartFacts,
   Precision,
   Provider,
   RequestDefaults,
@@ -15,17 +14,10 @@ import type {
   SizeRange,
   Vocabulary,
 } from '../../model-facts.js';
-import type { Decided } from '../checkpoint/decided.js';
 import { fileExtension, gguf, ggufRefusal } from '../checkpoint/file-names.js';
 import { flatRefusal, isFlatGraphs } from '../checkpoint/flat-graphs.js';
 import { isLonePart, lonePartRefusal } from '../checkpoint/lone-part.js';
-import {
-  FolderSource,
-  type GraphSource,
-  type ModelSource,
-  type OwnComponent,
-  type Part,
-} from '../checkpoint/model-source.js';
+import { FolderSource, type GraphSource, type ModelSource, type Part } from '../checkpoint/model-source.js';
 import { isReadyOnnx, ReadyOnnxSource } from '../checkpoint/ready-onnx.js';
 import { SingleFileSource } from '../checkpoint/single-file.js';
 import { type TinyDecoder, tinyDecoder } from '../checkpoint/tiny-decoder.js';
@@ -37,14 +29,16 @@ import { type SafetyChecker, safetyChecker } from '../safety/safety-checker.js';
 import type { SchedulerName } from '../schedulers/index.js';
 import type { SchedulerConfig } from '../schedulers/schedule.js';
 import { type Component, components, textEncoders } from './components.js';
-import { checkPrecision, computesBest, computesOf, computingOf, together } from './computing.js';
+import { checkPrecision, computesBest, computingOf, together } from './computing.js';
 import { type Json, number } from './configs.js';
+import { type LatentScale, latentScale } from './latent-scale.js';
 import { ModelFolderError } from './model-folder-error.js';
+import { type DecidedPart, decided, loadedBytes, partOf } from './parts.js';
 import { requestDefaults } from './request-defaults.js';
 import { readSchedulerConfig } from './scheduler-config.js';
 import { ModelIndex, PartConfig, type Settings, settingsSchema } from './schemas.js';
 import { checkSignatures, type Exporter, exporterOf } from './signatures.js';
-import { type TextEncoderFacts, textEncoderFacts } from './text-encoders.js';
+import { checkTextWidths, type TextEncoderFacts, textEncoderFacts } from './text-encoders.js';
 import { besideLatents, contextWidth, guidanceWidth, halvings, latentChannels, sizeRange } from './unet-facts.js';
 
 export interface ModelFolder {
@@ -60,12 +54,16 @@ export interface ModelFolder {
   /** Of all its parts together. */
   readonly precision: Precision;
   readonly parts: readonly DecidedPart[];
+  /** Bytes that its weights take once they are loaded, and of these what the text encoders do. */
+  readonly weightBytes: { readonly all: number; readonly textEncoders: number };
   /** The graphs, by component; a text encoder may be absent. */
   readonly graphs: Readonly<Partial<Record<Component, GraphSource>>>;
   /** What they are read from and point into: while a model is loaded, these files must stay as they are. */
   readonly files: readonly string[];
   /** Those that there are, in the order in which their embeddings are joined. */
   readonly textEncoders: readonly TextEncoderFacts[];
+  /** The folder beside it that lends them, by its name. */
+  readonly textEncodersOf: string | undefined;
   readonly schedulerConfig: SchedulerConfig;
   readonly defaults: RequestDefaults & { readonly scheduler: SchedulerName };
   /** 0..1, how far a guided prediction is brought back to the spread of the prompt's; 0 is off. */
@@ -95,22 +93,6 @@ export interface ModelFolder {
   /** Whether there is one; it is read where pictures are to be checked. */
   readonly hasSafetyChecker: boolean;
   readonly safetyChecker: SafetyChecker | undefined;
-}
-
-export interface DecidedPart extends PartFacts {
-  /** What holds its weights. */
-  readonly file: string;
-  /** What decided the precision that it computes in; for people. */
-  readonly computesFrom: string;
-}
-
-/** latents = (VAE's - mean) / std * factor */
-export interface LatentScale {
-  readonly factor: number;
-  /** Per channel; absent for 0. */
-  readonly mean: readonly number[] | undefined;
-  /** Per channel; absent for 1. */
-  readonly std: readonly number[] | undefined;
 }
 
 /** Groups that are left out are empty. */
@@ -184,11 +166,14 @@ export function readModelFolder(
   const graphs: ModelFolder['graphs'] = Object.fromEntries(
     [...parts].map(([component, { graph }]) => [component, graph]),
   );
+  const bytesOf = (some: readonly Component[]) =>
+    some.reduce((sum, component) => sum + loadedBytes(parts.get(component)!, provider), 0);
   const facts = Object.fromEntries([...parts].map(([component, part]) => [component, part.facts])) as Record<
     Component,
     GraphFacts
   >;
   checkSignatures(facts, ofClass.latents);
+  if (ofClass.t5) checkTextWidths(encoders, facts, ofClass);
 
   const denoising = facts[denoiser];
   const beside = besideLatents(denoising, config, ofClass.latents);
@@ -221,11 +206,13 @@ export function readModelFolder(
     exporter: typeof graphs[denoiser] === 'string' ? exporterOf(denoising, facts.vae_encoder) : 'img2img',
     precision: together(decidedParts.map(({ computes }) => computes)),
     parts: decidedParts,
+    weightBytes: { all: bytesOf(present), textEncoders: bytesOf(encoders) },
     graphs,
     files: [...new Set(Object.values(facts).flatMap(({ files }) => files))],
     textEncoders: encoders.map((component) =>
       textEncoderFacts(source, component, facts[component], family, settings.clip_skip ?? 0),
     ),
+    textEncodersOf: source.textEncodersOf,
     schedulerConfig: ownSchedule,
     defaults,
     guidanceRescale: settings.guidance_rescale ?? 0,
@@ -240,11 +227,7 @@ export function readModelFolder(
       (facts.vae_encoder.draws ? 'latent_sample' : 'latents'),
     tinyScale: tiny?.scalingFactor ?? 1,
     vaeScale,
-    latentScale: {
-      factor: number(vae.scaling_factor) ?? family.scalingFactor,
-      mean: shiftOf(family, vae, vaeChannels) ?? perChannel('latents_mean', vae, vaeChannels),
-      std: perChannel('latents_std', vae, vaeChannels),
-    },
+    latentScale: latentScale(family, vae, vaeChannels),
     zerosForEmptyPrompt: family.zerosForEmptyPrompt && index.force_zeros_for_empty_prompt !== false,
     wantsAestheticScore: index.requires_aesthetics_score === true,
     hasSafetyChecker,
@@ -274,35 +257,4 @@ function checkTiny(path: string, { channels, doublings }: TinyDecoder, ofModel: 
       `${path} makes ${2 ** doublings} pixels of a latent's side, and the model's VAE makes ${vaeScale}`,
     );
   }
-}
-
-function partOf(source: ModelSource, component: OwnComponent, provider: Provider, precision: ComputingPrecision): Part {
-  const part = source.part(component, precision);
-  if (provider !== 'cuda' && part.facts.cudaOnly.length > 0) {
-    throw new ModelFolderError(
-      `${component}/model.onnx was optimised for CUDA (it has ${part.facts.cudaOnly.join(', ')}), and this server runs on ${provider === 'cpu' ? 'the CPU' : provider}; use an NVIDIA GPU or the export before the optimisation`,
-    );
-  }
-  return part;
-}
-
-/** Where the family takes one number off all channels. */
-function shiftOf({ shiftFactor }: Family, vae: Json, channels: number): readonly number[] | undefined {
-  return shiftFactor === undefined ? undefined : Array(channels).fill(number(vae.shift_factor) ?? shiftFactor);
-}
-
-function perChannel(key: string, vae: Json, channels: number): readonly number[] | undefined {
-  const values: readonly number[] | null | undefined = vae[key];
-  if (!values || values.length === channels) return values ?? undefined;
-  throw new ModelFolderError(`${key} of the VAE has ${values.length} entries; its latents have ${channels} channels`);
-}
-
-function decided(component: Component, part: Part, { value, from }: Decided<ComputingPrecision>): DecidedPart {
-  const { graph, file, weights } = part;
-  const ours = typeof graph === 'object';
-  return {
-    ...{ part: component, format: ours ? 'safetensors' : 'onnx', weights, file },
-    computes: computesOf(part, value),
-    computesFrom: ours ? from : 'its graph',
-  };
 }

@@ -97,8 +97,8 @@ export const SchedulerFile = optional({
 });
 
 /** Keys of the VAE's config.json: how its latents become the UNet's. */
-const { scaling_factor, latents_mean, latents_std } = PartConfig.properties;
-const vae = optional({ scaling_factor, latents_mean, latents_std }, closed);
+const { scaling_factor, shift_factor, latents_mean, latents_std } = PartConfig.properties;
+const vae = optional({ scaling_factor, shift_factor, latents_mean, latents_std }, closed);
 
 /** The list goes to every reader of GET /models. */
 const words = Type.Array(Type.String({ pattern: '\\S', maxLength: 100 }), { maxItems: 1000 });
@@ -158,11 +158,13 @@ export type Settings = Static<typeof whole>;
 /**
  * Settings of a model without configs: NAME.img2img.json beside a single file, img2img.json of a folder of nothing but graphs.
  * @param written what they hold; `scheduler` may be a name, or keys of scheduler_config.json
+ * @param more keys that are known
  */
-export const fileSettings = ({ scheduler, precision }: Json) =>
+export const fileSettings = ({ scheduler, precision }: Json, more: Record<string, TSchema> = {}) =>
   optional(
     {
       ...settings,
+      ...more,
       precision: anyPrecision(precision),
       prediction_type: Type.Enum(['epsilon', 'v_prediction', 'sample'], { type: 'string' }),
       zero_snr: Type.Boolean(),
@@ -171,3 +173,7 @@ export const fileSettings = ({ scheduler, precision }: Json) =>
     },
     closed,
   );
+
+/** Of a single file, whose text encoders may be those of a folder beside it. */
+export const singleFileSettings = (written: Json) =>
+  fileSettings(written, { text_encoders: Type.String({ minLength: 1, maxLength: 255 }) });

@@ -2,7 +2,7 @@
 
 import type { ModelSource, TokenizerSource } from '../checkpoint/model-source.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
-import { type TextEncoder, type TokenizerName, tokenizers } from './components.js';
+import { type Component, type TextEncoder, type TokenizerName, tokenizers } from './components.js';
 import { number } from './configs.js';
 import { ModelFolderError } from './model-folder-error.js';
 import { PartConfig } from './schemas.js';
@@ -91,6 +91,34 @@ export const clipPooledAndT5: ChooseTextOutputs = (component, { names }, clipSki
   const output = names.find((name) => name === 'last_hidden_state') ?? names[0]!;
   return { output, negativeOutput: output, pooled };
 };
+
+/**
+ * A T5's embeddings have the width that the transformer takes, and CLIP's pooled ones have it together.
+ * @throws ModelFolderError for encoders of another model, as far as the graphs tell
+ */
+export function checkTextWidths(
+  encoders: readonly TextEncoder[],
+  facts: Readonly<Partial<Record<Component, GraphFacts>>>,
+  { denoiser, t5: rule }: Pick<TextRules, 't5'> & { readonly denoiser: 'unet' | 'transformer' },
+): void {
+  const inputs = facts[denoiser]!.inputs;
+  const given = (component: TextEncoder, output: string) =>
+    number(facts[component]!.outputs.get(output)?.shape?.at(-1)) ?? Number.NaN;
+  const compare = (what: string, width: number, input: string) => {
+    const taken = number(inputs.get(input)?.shape?.at(-1));
+    if (Number.isNaN(width) || taken === undefined || width === taken) return;
+    throw new ModelFolderError(
+      `${what} ${width} numbers wide, and the ${denoiser} takes ${taken}: they are another model's`,
+    );
+  };
+  const t5 = encoders.find((component) => component === rule?.component);
+  const pooledOf = (component: TextEncoder) =>
+    given(component, facts[component]!.outputs.has('text_embeds') ? 'text_embeds' : 'pooler_output');
+  const clips = encoders.filter((component) => component !== t5);
+  const pooled = clips.reduce((sum, component) => sum + pooledOf(component), 0);
+  compare(`the pooled embeddings of ${clips.join(' and ')} are`, pooled, 'pooled_projections');
+  if (t5) compare(`the embeddings of ${t5} are`, given(t5, 'last_hidden_state'), 'encoder_hidden_states');
+}
 
 /** @throws ModelFolderError */
 export function textEncoderFacts(

@@ -13,8 +13,8 @@ export interface ClipTextConfig extends ClipLayerConfig {
   readonly layers: number;
   /** The token whose place is pooled; undefined for the one of the highest id, as the first models have it. */
   readonly endToken: number | undefined;
-  /** Width of the projection, where there is one. */
-  readonly projection: number | undefined;
+  /** Width of the projection, where there is one, or that it changes nothing. */
+  readonly projection: number | 'identity' | undefined;
 }
 
 /** What transformers masks with. */
@@ -59,7 +59,8 @@ export function writeClipText(
   // First, as exporters have it: optimum takes the pooled embedding by its place.
   const pooled = pool(g, inRows(last), ids, config);
   if (projection !== undefined) {
-    g.output('text_embeds', project(g, pooled, width, projection), ['batch', projection]);
+    const projected = projection === 'identity' ? pooled : project(g, pooled, width, projection);
+    g.output('text_embeds', projected, ['batch', projection === 'identity' ? width : projection]);
   }
   g.output('last_hidden_state', inRows(last), hiddenShape);
   if (projection === undefined) g.output('pooler_output', pooled, ['batch', width]);

@@ -82,8 +82,7 @@ export function writeFluxTransformer(
   let all = g.node('Concat', [streams.prompt, streams.picture], { axis: 1 });
   for (let i = 0; i < singleLayers; i++) all = g.singleBlock(all, `single_transformer_blocks.${i}`, time);
 
-  const [scale, shift] = g.modulation(time, 'norm_out.linear', 2);
-  const last = g.modulated(g.norm(g.from(all, start)), scale!, shift!);
+  const last = g.lastModulated(g.from(all, start), 'norm_out', time);
   g.output('out_hidden_states', g.tokens(last, 'proj_out', width, outChannels), ['batch', 'packed', outChannels]);
   weights.checkAllUsed(/^$/);
   return g.finish(0);

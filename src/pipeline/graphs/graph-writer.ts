@@ -179,6 +179,7 @@ export class GraphWriter {
     const facts = {
       inputs: byName(this.inputs),
       outputs: byName(this.outputs),
+      halfBytes: 0, // written as what they are computed in
       weightTypes: new Set([...this.weights.values()].map(({ dtype }) => weightTypes[dtype]!)),
       computes: new Set([this.computes]),
       cudaOnly: [],

@@ -71,8 +71,7 @@ export function writeJointTransformer(
   };
   for (let i = 0; i < layers; i++) streams = g.block(streams, `transformer_blocks.${i}`, i, time);
 
-  const [scale, shift] = g.modulation(time, 'norm_out.linear', 2);
-  const normed = g.modulated(g.norm(streams.picture), scale!, shift!);
+  const normed = g.lastModulated(streams.picture, 'norm_out', time);
   const flat = g.tokens(normed, 'proj_out', width, patch ** 2 * outChannels);
   g.output('out_hidden_states', unpatched(g, flat, patches, config), ['batch', outChannels, 'height', 'width']);
   weights.checkAllUsed(/^$/);
@@ -120,12 +119,12 @@ class JointLayers extends ModulatedLayers {
     const { layers, dualLayers } = this.config;
     const [isLast, isDual] = [layer === layers - 1, dualLayers.includes(layer)];
     const own = this.modulation(time, `${name}.norm1.linear`, isDual ? 9 : 6);
-    const others = this.modulation(time, `${name}.norm1_context.linear`, isLast ? 2 : 6);
-    // The last layer's are the other way round.
-    const [shift, scale] = isLast ? [others[1]!, others[0]!] : [others[0]!, others[1]!];
+    const others = isLast ? [] : this.modulation(time, `${name}.norm1_context.linear`, 6);
     const normed = this.norm(picture);
     const pixels = this.modulated(normed, own[1]!, own[0]!);
-    const words = this.modulated(this.norm(prompt!), scale, shift);
+    const words = isLast
+      ? this.lastModulated(prompt!, `${name}.norm1_context`, time)
+      : this.modulated(this.norm(prompt!), others[1]!, others[0]!);
     const attended = this.jointAttention(pixels, words, `${name}.attn`, isLast);
 
     let seen = this.add(picture, this.node('Mul', [own[2]!, attended.picture]));

@@ -12,6 +12,8 @@ export interface TokenShape {
   readonly width: number;
 }
 
+/** What stands for `linear` in the name of a layer whose weights give the shift before the scale, as they do in the original layout. */
+export const shiftFirst = 'linear_shift_first';
 const epsilon = 1e-6;
 /** Of the sinusoids of a timestep. */
 const timeWidth = 256;
@@ -52,6 +54,14 @@ export class ModulatedLayers extends Layers {
 
   modulated(normed: Value, scale: Value, shift: Value): Value {
     return this.add(this.node('Mul', [normed, this.add(scale, this.numbers([1], []))]), shift);
+  }
+
+  /** Of what no gate follows: diffusers' weights give the scale first (AdaLayerNormContinuous). */
+  lastModulated(x: Value, name: string, time: Value): Value {
+    const turned = this.tensors.has(`${name}.${shiftFirst}.weight`);
+    const halves = this.modulation(time, `${name}.${turned ? shiftFirst : 'linear'}`, 2);
+    const [scale, shift] = turned ? halves.reverse() : halves;
+    return this.modulated(this.norm(x), scale!, shift!);
   }
 
   feedForward(x: Value, name: string): Value {

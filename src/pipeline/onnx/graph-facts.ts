@@ -13,6 +13,8 @@ export interface GraphFacts {
   readonly outputs: ReadonlyMap<string, ValueInfo>;
   /** Dtypes of the weights as they are stored, as in `dataTypes`; those of small constants left out. */
   readonly weightTypes: ReadonlySet<number>;
+  /** What those of half precision take. */
+  readonly halfBytes: number;
   /** The same of what they are computed with: weights may be cast before. */
   readonly computes: ReadonlySet<number>;
   /** Operators of onnxruntime's own that its provider for the CPU lacks, and that cannot be rewritten for it. */
@@ -33,6 +35,8 @@ const weightDataTypes: readonly number[] = [
   dataTypes.bfloat16,
 ];
 
+const halfTypes: readonly number[] = [dataTypes.float16, dataTypes.bfloat16];
+
 /** Elements. What is smaller may be a table or a scale, which is float32 in graphs of any precision. */
 const smallestWeight = 512;
 
@@ -51,8 +55,10 @@ export function graphFacts(path: string): GraphFacts {
     const weights = new Map<string, number>();
     const constants = new Map<string, number>();
     const external = new Map<string, number>();
+    let halves = 0;
     for (const { name, dataType, dims, externalData } of graph.initializers()) {
       const elements = dims.reduce((product, side) => product * side, 1);
+      if (halfTypes.includes(dataType)) halves += elements;
       if (weightDataTypes.includes(dataType)) (elements < smallestWeight ? constants : weights).set(name, dataType);
       if (!externalData) continue;
       external.set(externalData.location, Math.max(external.get(externalData.location) ?? 0, externalData.end));
@@ -65,9 +71,10 @@ export function graphFacts(path: string): GraphFacts {
       inputs: byName(graph.inputs),
       outputs: byName(graph.outputs),
       weightTypes: new Set(floats.values()),
+      halfBytes: 2 * halves,
       computes: computedWith(graph.nodes, floats),
       cudaOnly: onlyOnGpus(graph.nodes),
-      halvings: graph.nodes.filter(halves).length,
+      halvings: graph.nodes.filter(halvesSides).length,
       files: [path, ...[...external.keys()].map((location) => join(dirname(path), location))],
       draws: graph.nodes.some(({ opType }) => drawOperators.includes(opType)),
     };
@@ -98,7 +105,7 @@ function computedWith(nodes: readonly GraphNode[], weights: ReadonlyMap<string, 
 const byName = (values: readonly ValueInfo[]) => new Map(values.map((value) => [value.name, value]));
 
 /** A convolution with a stride of two: how every UNet and VAE of diffusers goes down a resolution level. */
-function halves(node: GraphNode): boolean {
+function halvesSides(node: GraphNode): boolean {
   if (node.opType !== 'Conv' && node.opType !== 'NhwcConv') return false;
   const strides = attributeOf(node, 'strides')?.ints ?? [];
   return strides.length > 0 && strides.every((stride) => stride === 2);

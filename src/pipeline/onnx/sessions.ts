@@ -83,10 +83,18 @@ export class Session {
   /** What loading it took, ms. */
   loadMs = 0;
 
+  private readonly outputNames: readonly string[];
+  /** Absent after its release. */
+  private session: InferenceSession | undefined;
+
   private constructor(
-    private readonly session: InferenceSession,
+    session: InferenceSession,
     private readonly inputs: ReadonlyMap<string, InputMeta>,
-  ) {}
+    private readonly create: () => Promise<InferenceSession>,
+  ) {
+    this.session = session;
+    this.outputNames = session.outputNames;
+  }
 
   /**
    * @param graph a file's path, or the graph itself
@@ -117,14 +125,14 @@ export class Session {
           },
         },
       };
-      const session = await (typeof graph === 'string'
-        ? InferenceSession.create(graph, options)
-        : InferenceSession.create(graph, options));
+      const create = () =>
+        typeof graph === 'string' ? InferenceSession.create(graph, options) : InferenceSession.create(graph, options);
+      const session = await create();
       const inputs = session.inputMetadata.map((meta): [string, InputMeta] => {
         if (!meta.isTensor) throw new Error(`its input ${meta.name} is not a tensor`);
         return [meta.name, { type: meta.type as Dtype, shape: meta.shape }];
       });
-      return new Session(session, new Map(inputs));
+      return new Session(session, new Map(inputs), create);
     } catch (error) {
       const name = typeof graph === 'string' ? `${component}/model.onnx` : component;
       throw new ModelFolderError(`${name} does not load: ${(error as Error).message}`);
@@ -151,8 +159,9 @@ export class Session {
    */
   async run(
     feeds: Readonly<Record<string, Input>>,
-    outputs: readonly string[] = this.session.outputNames.slice(0, 1),
+    outputs: readonly string[] = this.outputNames.slice(0, 1),
   ): Promise<Output[]> {
+    if (!this.session) throw new Error('a session that was released runs no more');
     const tensors: Record<string, Tensor> = {};
     for (const [name, { data, dims }] of Object.entries(feeds)) {
       tensors[name] = toTensor(this.inputs.get(name)!.type, data, dims);
@@ -163,8 +172,16 @@ export class Session {
     return outputs.map((name) => ({ data: toFloats(results[name]!), dims: results[name]!.dims }));
   }
 
+  /** Gives its memory back. */
   async release(): Promise<void> {
-    await this.session.release();
+    const { session } = this;
+    this.session = undefined;
+    await session?.release();
+  }
+
+  /** The same session after its release, of the same bytes. */
+  async loadAgain(): Promise<void> {
+    this.session ??= await this.create();
   }
 }
 

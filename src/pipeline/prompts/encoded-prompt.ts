@@ -9,8 +9,10 @@ export interface EncodedPrompt {
   readonly negativeEmbeds: Row;
   /** The pooled embeddings of the encoders that have one which the family takes, of the first chunk, beside each other. */
   readonly pooled: Row | undefined; // [width]
-  /** Tokens that did not fit. */
+  /** Tokens that no text encoder had room for. */
   readonly dropped: number;
+  /** Tokens that CLIP had no room for, and a T5 beside it had. */
+  readonly beyondClip: number;
   /** Textual inversions that the text names. */
   readonly named: NamedEmbeddings;
 }
@@ -21,7 +23,14 @@ const zeros = (row: Row): Row => ({ data: new Float32Array(row.data.length), dim
 export function zerosLike({ embeds, pooled }: EncodedPrompt): EncodedPrompt {
   const nothing = zeros(embeds);
   const named = { used: [], unfit: [] };
-  return { embeds: nothing, negativeEmbeds: nothing, pooled: pooled && zeros(pooled), dropped: 0, named };
+  return {
+    embeds: nothing,
+    negativeEmbeds: nothing,
+    pooled: pooled && zeros(pooled),
+    dropped: 0,
+    beyondClip: 0,
+    named,
+  };
 }
 
 /**

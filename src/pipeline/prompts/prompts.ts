@@ -80,6 +80,12 @@ interface Encoding {
 
 async function encode(model: Model, prompts: readonly Prompt[]): Promise<EncodedPrompt[]> {
   if (prompts.length === 0) return [];
+  const sessions = model.folder.textEncoders.map(({ component }) => model.sessions[component]!);
+  const work = () => encodeAll(model, prompts);
+  return model.aroundEncoding ? model.aroundEncoding(sessions, work) : work();
+}
+
+async function encodeAll(model: Model, prompts: readonly Prompt[]): Promise<EncodedPrompt[]> {
   const encoders: Encoding[][] = [];
   for (const encoder of model.folder.textEncoders) encoders.push(await encodeWith(model, encoder, prompts));
   const skips = model.folder.textEncoders.some(({ output, negativeOutput }) => output !== negativeOutput);
@@ -92,10 +98,17 @@ async function encode(model: Model, prompts: readonly Prompt[]): Promise<Encoded
       embeds,
       negativeEmbeds: skips ? joined(model.folder, own, 'negativeEmbeds') : embeds,
       pooled: pooled && { data: pooled, dims: [pooled.length] },
-      dropped: Math.max(...own.map(({ dropped }) => dropped)),
+      ...cutOf(own, model.folder.family.t5?.component),
       named: own[0]!.named,
     };
   });
+}
+
+/** A T5 reads on where CLIP has no room left. */
+function cutOf(own: readonly Encoding[], t5: TextEncoder | undefined): Pick<EncodedPrompt, 'dropped' | 'beyondClip'> {
+  const byClip = Math.max(...own.map(({ component, dropped }) => (component === t5 ? 0 : dropped)));
+  const byT5 = own.find(({ component }) => component === t5)?.dropped;
+  return byT5 === undefined ? { dropped: byClip, beyondClip: 0 } : { dropped: byT5, beyondClip: byClip };
 }
 
 /** The chunks of all prompts in one run. */

@@ -1,4 +1,5 @@
-/* Stands in for libnvidia-ml.so.1: one whole GPU, and one that is split into two instances. STUB_NVML=down has no driver. */
+/* Stands in for libnvidia-ml.so.1: one whole GPU, and one that is split into two instances. STUB_NVML=down has no
+ * driver, STUB_NVML=empty no GPU; STUB_NVML_DRIVER is the driver's version. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,11 +24,14 @@ int nvmlInit_v2(void) {
   return mode && strcmp(mode, "down") == 0 ? 9 : 0;
 }
 int nvmlShutdown(void) { return 0; }
-int nvmlSystemGetDriverVersion(char *to, unsigned length) { return copy(to, length, "999.01"); }
+int nvmlSystemGetDriverVersion(char *to, unsigned length) {
+  const char *version = getenv("STUB_NVML_DRIVER");
+  return copy(to, length, version ? version : "999.01");
+}
 int nvmlDeviceGetCount_v2(unsigned *count) {
   const char *mode = getenv("STUB_NVML");
   if (mode && strcmp(mode, "slow") == 0) sleep(2);
-  *count = 2;
+  *count = mode && strcmp(mode, "empty") == 0 ? 0 : 2;
   return 0;
 }
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {

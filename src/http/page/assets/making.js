@@ -75,9 +75,11 @@ export async function make(request, starterUrl, signal) {
 /** @type {Record<string, string>} */
 const fieldOf = {
   prompt_truncated: 'prompt',
+  prompt_beyond_clip: 'prompt',
   prompt_words_unknown: 'prompt',
   prompts_unused: 'prompt',
   negative_prompt_truncated: 'negative_prompt',
+  negative_prompt_beyond_clip: 'negative_prompt',
   negative_prompt_unused: 'negative_prompt',
   guidance_unused: 'guidance',
   strength_rounded_to_no_step: 'influence',
