@@ -39,7 +39,7 @@ COPY fonts ./fonts
 COPY models/paintbox ./models/paintbox
 COPY models/paintbox-lcm ./models/paintbox-lcm
 COPY models/*.generator.json ./models/
-COPY models/loras ./models/loras
+COPY models/loras/risograph.safetensors ./models/loras/
 
 FROM ${NODE_IMAGE} AS cpu
 ARG VERSION=unknown

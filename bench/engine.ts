@@ -7,6 +7,8 @@ import { cpus } from 'node:os';
 import { Engine, type EngineSettings, type Generated, type Img2ImgRequest } from '../src/engine/host/engine.js';
 import { standIn } from '../test/stand-in/stand-in.js';
 
+export { quantile, randoms } from './figures.js';
+
 export const forever = new AbortController().signal;
 setMaxListeners(0, forever);
 
@@ -33,15 +35,6 @@ export async function startEngine(settings: Partial<EngineSettings>): Promise<En
   return engine;
 }
 
-/** Numbers in [0, 1) that are the same each time. */
-export function randoms(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
 const side = 32;
 export function request(seed: number, change: Partial<Img2ImgRequest> = {}): Img2ImgRequest {
   return {
@@ -59,10 +52,6 @@ export function request(seed: number, change: Partial<Img2ImgRequest> = {}): Img
 
 export async function generate(engine: Engine, request: Img2ImgRequest, signal = forever): Promise<Generated> {
   return (await engine.generate([{ model: 'tiny', request }], { signal }))[0]!;
-}
-
-export function quantile(values: readonly number[], q: number): number {
-  return [...values].sort((a, b) => a - b)[Math.max(0, Math.ceil(q * values.length) - 1)]!;
 }
 
 export function machine(command: string): string {

@@ -9,7 +9,7 @@ import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
-import { quantile } from './engine.js';
+import { median } from './figures.js';
 import { startServer } from './server.js';
 
 const runs = Number(process.argv[2] ?? 50);
@@ -85,7 +85,6 @@ async function picture(url: string, { fields }: Row, starter: Buffer, seed: numb
   return { wall, stages: Object.fromEntries(stages) };
 }
 
-const median = (values: readonly number[]) => quantile(values, 0.5);
 const overheadOf = ({ wall, stages }: Sample) => wall - stages.model_runs!;
 /** What of the overhead lies in a part of the request, ms. */
 const parts: Readonly<Record<string, (sample: Sample) => number>> = {

@@ -52,7 +52,7 @@ const Settings = Type.Object({
     default: 'auto',
     minLength: 1,
     description:
-      '`auto` (all NVIDIA GPUs and MIG instances, else the CPU), or a list of `cpu`, `cpu*N` (N workers), `cuda:N`, `cuda:N:M` (instance M of GPU N); one worker process each',
+      '`auto` (all NVIDIA GPUs and MIG instances, else the CPU), or a list of `cpu`, `cpu*N` (N workers), `cuda:N`, `cuda:N:M` (instance M of GPU N), and, as an experiment, `webgpu`, `coreml`, `dml` (the first adapter, where onnxruntime brings them); one worker process each',
   }),
   THREADS: Type.Optional(
     Type.Integer({

@@ -99,7 +99,11 @@ export interface PartFacts {
 export const safetyModes = ['off', 'flag', 'block'] as const;
 export type SafetyMode = (typeof safetyModes)[number];
 
-export const providers = ['cpu', 'cuda'] as const;
+/** What onnxruntime brings beside its CPU and CUDA: any GPU, as far as it goes. Pictures are tested on a software adapter of `webgpu` only. */
+export const experimentalProviders = ['webgpu', 'coreml', 'dml'] as const;
+export type ExperimentalProvider = (typeof experimentalProviders)[number];
+
+export const providers = ['cpu', 'cuda', ...experimentalProviders] as const;
 /** onnxruntime's. */
 export type Provider = (typeof providers)[number];
 

@@ -32,6 +32,7 @@ const documents = [
   ...inFolder('docs/', true),
   ...inFolder('models/', true),
   ...inFolder('bench/'),
+  ...inFolder('bench/gpu/'),
   ...inFolder('evaluation/'),
   'test/reference/README.md',
   'test/clients/generated/README.md',

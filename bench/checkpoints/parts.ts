@@ -13,8 +13,14 @@ export const conv = (name: string, from: number, to: number, kernel = 3) => ({
 });
 
 /** @param latents channels of them @param quantizes whether a 1 x 1 convolution stands on either side of them */
-export function vae(prefix: string, latents = 4, quantizes = true): Shapes {
-  const widths = [128, 256, 512, 512] as const;
+export function vae(
+  prefix: string,
+  latents = 4,
+  quantizes = true,
+  widths: readonly number[] = [128, 256, 512, 512],
+): Shapes {
+  const first = widths[0]!;
+  const last = widths.at(-1)!;
   const block = (name: string, from: number, to: number): Shapes => ({
     ...norm(`${name}.norm1`, from),
     ...conv(`${name}.conv1`, from, to),
@@ -23,13 +29,16 @@ export function vae(prefix: string, latents = 4, quantizes = true): Shapes {
     ...(from === to ? {} : conv(`${name}.nin_shortcut`, from, to, 1)),
   });
   const middle = (name: string): Shapes => ({
-    ...block(`${name}.block_1`, 512, 512),
-    ...norm(`${name}.attn_1.norm`, 512),
-    ...['q', 'k', 'v', 'proj_out'].reduce((all, k) => Object.assign(all, conv(`${name}.attn_1.${k}`, 512, 512, 1)), {}),
-    ...block(`${name}.block_2`, 512, 512),
+    ...block(`${name}.block_1`, last, last),
+    ...norm(`${name}.attn_1.norm`, last),
+    ...['q', 'k', 'v', 'proj_out'].reduce(
+      (all, k) => Object.assign(all, conv(`${name}.attn_1.${k}`, last, last, 1)),
+      {},
+    ),
+    ...block(`${name}.block_2`, last, last),
   });
   const shapes: Record<string, readonly number[]> = {};
-  let width = 128;
+  let width = first;
   for (const [level, wide] of widths.entries()) {
     for (let i = 0; i < 2; i++) {
       Object.assign(shapes, block(`${prefix}encoder.down.${level}.block.${i}`, width, wide));
@@ -47,18 +56,18 @@ export function vae(prefix: string, latents = 4, quantizes = true): Shapes {
   }
   return {
     ...shapes,
-    ...conv(`${prefix}encoder.conv_in`, 3, 128),
+    ...conv(`${prefix}encoder.conv_in`, 3, first),
     ...middle(`${prefix}encoder.mid`),
-    ...norm(`${prefix}encoder.norm_out`, 512),
-    ...conv(`${prefix}encoder.conv_out`, 512, 2 * latents),
+    ...norm(`${prefix}encoder.norm_out`, last),
+    ...conv(`${prefix}encoder.conv_out`, last, 2 * latents),
     ...(quantizes && {
       ...conv(`${prefix}quant_conv`, 2 * latents, 2 * latents, 1),
       ...conv(`${prefix}post_quant_conv`, latents, latents, 1),
     }),
-    ...conv(`${prefix}decoder.conv_in`, latents, 512),
+    ...conv(`${prefix}decoder.conv_in`, latents, last),
     ...middle(`${prefix}decoder.mid`),
-    ...norm(`${prefix}decoder.norm_out`, 128),
-    ...conv(`${prefix}decoder.conv_out`, 128, 3),
+    ...norm(`${prefix}decoder.norm_out`, first),
+    ...conv(`${prefix}decoder.conv_out`, first, 3),
   };
 }
 

@@ -17,9 +17,10 @@ interface UNetShape {
   readonly pooledWidth?: number;
 }
 
-const timeWidth = 1280;
+/** Of the embedded timestep, beside a UNet's first width. */
+const timeWidthOf = ([first]: readonly number[]) => 4 * first!;
 
-function resnet(name: string, from: number, to: number): Shapes {
+function resnet(name: string, from: number, to: number, timeWidth: number): Shapes {
   return {
     ...norm(`${name}.in_layers.0`, from),
     ...conv(`${name}.in_layers.2`, from, to),
@@ -63,6 +64,7 @@ function block(name: string, width: number, contextWidth: number): Shapes {
 function unet(prefix: string, shape: UNetShape): Shapes {
   const { channels, depths, middleDepth, pooledWidth } = shape;
   const [first] = channels as [number, ...number[]];
+  const timeWidth = timeWidthOf(channels);
   const shapes: Record<string, readonly number[]> = {
     ...linear(`${prefix}time_embed.0`, first, timeWidth),
     ...linear(`${prefix}time_embed.2`, timeWidth, timeWidth),
@@ -78,7 +80,11 @@ function unet(prefix: string, shape: UNetShape): Shapes {
   for (const [level, wide] of channels.entries()) {
     for (let i = 0; i < 2; i++) {
       const name = `${prefix}input_blocks.${left.length}`;
-      Object.assign(shapes, resnet(`${name}.0`, width, wide), transformer(`${name}.1`, wide, depths[level]!, shape));
+      Object.assign(
+        shapes,
+        resnet(`${name}.0`, width, wide, timeWidth),
+        transformer(`${name}.1`, wide, depths[level]!, shape),
+      );
       left.push(wide);
       width = wide;
     }
@@ -88,8 +94,8 @@ function unet(prefix: string, shape: UNetShape): Shapes {
     }
   }
   const middle = `${prefix}middle_block`;
-  Object.assign(shapes, resnet(`${middle}.0`, width, width), transformer(`${middle}.1`, width, middleDepth, shape));
-  Object.assign(shapes, resnet(`${middle}.2`, width, width));
+  for (const part of ['0', '2']) Object.assign(shapes, resnet(`${middle}.${part}`, width, width, timeWidth));
+  Object.assign(shapes, transformer(`${middle}.1`, width, middleDepth, shape));
   let number = 0;
   for (const [up, wide] of channels.toReversed().entries()) {
     const depth = depths[last - up]!;
@@ -97,7 +103,7 @@ function unet(prefix: string, shape: UNetShape): Shapes {
       const name = `${prefix}output_blocks.${number}`;
       Object.assign(
         shapes,
-        resnet(`${name}.0`, width + left.pop()!, wide),
+        resnet(`${name}.0`, width + left.pop()!, wide, timeWidth),
         transformer(`${name}.1`, wide, depth, shape),
       );
       if (i === 2 && up < last) Object.assign(shapes, conv(`${name}.${depth > 0 ? 2 : 1}.conv`, wide, wide));
@@ -159,5 +165,18 @@ export const checkpointShapes = {
   },
   'Stable Diffusion 3.5 medium': stableDiffusion35Medium,
 } as const satisfies Readonly<Record<string, Shapes>>;
+
+/** Stable Diffusion 1's layout in dimensions that any machine runs in a moment. */
+export const tinyShapes: Shapes = {
+  ...unet(inUnet, {
+    channels: [32, 64, 64, 64],
+    depths: [1, 1, 1, 0],
+    middleDepth: 1,
+    contextWidth: 64,
+    linear: false,
+  }),
+  ...vae(inVae, 4, true, [32, 32, 64, 64]),
+  ...clip('cond_stage_model.transformer.text_model.', 64, 2),
+};
 
 export type CheckpointFamily = keyof typeof checkpointShapes;

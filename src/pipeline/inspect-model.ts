@@ -1,6 +1,6 @@
 // All of a model but its sessions: what can be known of it without onnxruntime.
 
-import type { SafetyMode } from '../model-facts.js';
+import type { Provider, SafetyMode } from '../model-facts.js';
 import type { TokenizerName } from './folder/components.js';
 import { type ModelFolder, readModelFolder } from './folder/model-folder.js';
 import { ModelFolderError } from './folder/model-folder-error.js';
@@ -17,7 +17,7 @@ export interface InspectedModel {
  * @param safety as ReadingOptions has it
  * @throws ModelFolderError with one sentence for whoever put the model there
  */
-export function inspectModel(path: string, provider: 'cpu' | 'cuda', safety?: SafetyMode): InspectedModel {
+export function inspectModel(path: string, provider: Provider, safety?: SafetyMode): InspectedModel {
   return withTokenizers(readModelFolder(path, provider, undefined, safety && { safety }));
 }
 

@@ -1128,7 +1128,7 @@ export interface components {
             /** @description False until its first request */
             loaded?: boolean;
             /** @description What its calls really run on here, of all workers that are up */
-            providers?: ("cpu" | "cuda")[];
+            providers?: ("cpu" | "cuda" | "webgpu" | "coreml" | "dml")[];
             /** @description Sides that it can make, in pixels */
             size?: {
                 native: number;

@@ -25,8 +25,21 @@ t.test('DEVICES', async (t) => {
     );
   }
   t.equal(parseDevices('auto', two, () => false)[0]!.name, 'cpu', "without onnxruntime's CUDA provider");
-  for (const spec of ['gpu', 'cpu*0', 'cuda', 'cuda:x', 'cuda:0:', 'cpu,', '']) {
-    t.throws(() => parseDevices(spec), /it must be auto or a list of cpu, cpu\*N and cuda:N/, spec);
+  const other = (spec: string, fault?: string) => parseDevices(spec, [], withProvider, () => fault);
+  t.match(other('cpu, webgpu,dml'), [
+    { name: 'cpu' },
+    { name: 'webgpu', provider: 'webgpu', gpu: undefined, visible: undefined },
+    { name: 'dml', provider: 'dml' },
+  ]);
+  t.throws(() => other('coreml', 'onnxruntime has no coreml here'), {
+    message: 'DEVICES names coreml; onnxruntime has no coreml here.',
+  });
+  for (const spec of ['gpu', 'webgpu:0', 'webgpu*2', 'cpu*0', 'cuda', 'cuda:x', 'cuda:0:', 'cpu,', '']) {
+    t.throws(
+      () => parseDevices(spec),
+      /it must be auto or a list of cpu, cpu\*N, cuda:N, webgpu, coreml and dml/,
+      spec,
+    );
   }
   t.throws(() => parseDevices('cuda:0:2', [instance('0:0')]), {
     message: 'DEVICES names cuda:0:2; the driver tells of no such instance of a split GPU.',

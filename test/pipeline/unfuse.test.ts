@@ -329,7 +329,7 @@ t.test('operators that are not known are refused by their names, on the CPU only
       nodes.push({ ...node(opType, ['sample'], ['fused'], attributes), domain: 'com.microsoft' });
     });
     t.throws(() => readModelFolder(folder, 'cpu'), {
-      message: `unet/model.onnx was optimised for CUDA (it has ${opType}), and this server runs on the CPU; use a GPU or the export before the optimisation`,
+      message: `unet/model.onnx was optimised for CUDA (it has ${opType}), and this server runs on the CPU; use an NVIDIA GPU or the export before the optimisation`,
     });
     t.doesNotThrow(() => readModelFolder(folder, 'cuda'));
     rmSync(folder, { recursive: true });

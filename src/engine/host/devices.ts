@@ -3,20 +3,21 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { pathToFileURL } from 'node:url';
-import type { Provider } from '../../model-facts.js';
+import { type ExperimentalProvider, experimentalProviders, type Provider } from '../../model-facts.js';
 import { hasCudaProvider } from '../shared/gpu/cuda-provider.js';
 import type { GpuReading } from '../shared/gpu/gpu-reading.js';
 import { cgroup } from './cgroup.js';
+import { probeProvider } from './provider-probe.js';
 
 export interface Device {
-  /** As the settings name it: cpu, cuda:0, cuda:0:1. */
+  /** As the settings name it: cpu, cuda:0, cuda:0:1, webgpu. */
   readonly name: string;
   readonly provider: Provider;
   /** The GPU as GpuReading names it; absent on the CPU. */
   readonly gpu?: string;
   /** What CUDA_VISIBLE_DEVICES must be for the worker to see its GPU and no other. */
   readonly visible?: string;
-  /** The processor's own name, without spaces. */
+  /** The processor's own name, without spaces; the provider's where it does not tell. */
   readonly hardware: string;
 }
 
@@ -25,24 +26,36 @@ export type Gpu = Pick<GpuReading, 'gpu' | 'uuid' | 'name' | 'mig'>;
 
 /**
  * One device per worker.
- * @param spec `auto`, or a comma list of `cpu`, `cpu*N` (N workers), `cuda:N`, `cuda:N:M` (an instance of a split GPU); auto
- *   takes all NVIDIA GPUs and instances where onnxruntime's CUDA provider is installed, else the CPU
+ * @param spec `auto`, or a comma list of `cpu`, `cpu*N` (N workers), `cuda:N`, `cuda:N:M` (an instance of a split GPU), `webgpu`, `coreml` and
+ *   `dml` (the adapter that the platform gives first); auto takes all NVIDIA GPUs and instances where onnxruntime's CUDA provider is installed, else the CPU
  * @param gpus what NVML or nvidia-smi tells; empty where neither is there
+ * @param probe says why an experimental provider cannot run here
  * @throws Error with a sentence for a spec that cannot be read
  */
 export function parseDevices(
   spec: string,
   gpus: readonly Gpu[] = [],
   hasProvider: () => boolean = hasCudaProvider,
+  probe: (provider: ExperimentalProvider) => string | undefined = probeProvider,
 ): Device[] {
   if (spec === 'auto') {
     const names = namesOf(gpus);
     return names.length > 0 && hasProvider() ? names.map((name) => cuda(name, gpus)) : [cpu];
   }
+  const faults = new Map<ExperimentalProvider, string | undefined>();
   return spec.split(',').flatMap((part) => {
+    const other = experimentalProviders.find((provider) => provider === part.trim());
+    if (other) {
+      if (!faults.has(other)) faults.set(other, probe(other));
+      const fault = faults.get(other);
+      if (fault !== undefined) throw new Error(`DEVICES names ${other}; ${fault}.`);
+      return [{ name: other, provider: other, hardware: other }];
+    }
     const match = /^(?:cpu(?:\*([1-9]\d?))?|cuda:(\d{1,2}(?::\d{1,2})?))$/.exec(part.trim());
     if (!match)
-      throw new Error(`DEVICES is ${JSON.stringify(spec)}; it must be auto or a list of cpu, cpu*N and cuda:N.`);
+      throw new Error(
+        `DEVICES is ${JSON.stringify(spec)}; it must be auto or a list of cpu, cpu*N, cuda:N, webgpu, coreml and dml.`,
+      );
     const [, workers, gpu] = match;
     if (gpu !== undefined) return [cuda(gpu, gpus)];
     return Array<Device>(Number(workers ?? 1)).fill(cpu);

@@ -8,7 +8,7 @@ import { denoiserOf, type Model } from '../../pipeline/model.js';
 import { fitPreview, type PreviewMap, previewOf, tinyPreviewOf } from '../../pipeline/preview.js';
 import { flaggedOf } from '../../pipeline/safety/check-pictures.js';
 import type { Pixels } from '../../pixels.js';
-import { isOutOfMemory } from '../shared/faults.js';
+import { isDeviceLost, isOutOfMemory } from '../shared/faults.js';
 import type { FromWorker, GenerateMessage, LoraWay } from '../shared/messages.js';
 import type { BatchDevice, Running } from './batch.js';
 import type { Device } from './device.js';
@@ -167,6 +167,7 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
   failed(id: number, error: unknown): void {
     // A request that runs out of memory beside others may have enough of it alone: a new worker will show.
     if (isOutOfMemory(error) && this.running().length > 0) throw error;
+    if (isDeviceLost(error)) throw error;
     const code = isOutOfMemory(error)
       ? 'too_large_for_device'
       : error instanceof ModelChangingError

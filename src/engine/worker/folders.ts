@@ -2,7 +2,7 @@
 
 import { basename, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SafetyMode } from '../../model-facts.js';
+import type { Provider, SafetyMode } from '../../model-facts.js';
 import { type FoundModels, findModels } from '../../pipeline/folder/find-models.js';
 import { digestFolder, lastWritten, stampFolder } from '../../pipeline/folder/folder-digest.js';
 import type { ModelFolder } from '../../pipeline/folder/model-folder.js';
@@ -16,7 +16,7 @@ export interface FoldersOptions {
   readonly modelsDir: string;
   /** Absent for the default. */
   readonly lorasDir?: string;
-  readonly provider: 'cpu' | 'cuda';
+  readonly provider: Provider;
   /** What safety checkers are for; `off` if absent. */
   readonly safety?: SafetyMode;
   /** Of one request; absent where there is no limit. */

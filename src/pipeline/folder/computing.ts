@@ -1,7 +1,7 @@
 // What the graphs of a model compute in, and what decided it.
 // Source of the VAE's part: diffusers, pipelines/stable_diffusion_xl, upcast_vae, which the pipelines of Stable Diffusion 1 and 2 lack.
 
-import type { ComputingPrecision, Precision } from '../../model-facts.js';
+import type { ComputingPrecision, Precision, Provider } from '../../model-facts.js';
 import { type Decided, firstOf } from '../checkpoint/decided.js';
 import type { Part } from '../checkpoint/model-source.js';
 import type { Family } from '../families/family.js';
@@ -11,8 +11,14 @@ import type { Json } from './configs.js';
 import { ModelFolderError } from './model-folder-error.js';
 import type { Settings } from './schemas.js';
 
-/** A GPU has units for half precision, a CPU has none. */
-export const computesBest = { cpu: 'fp32', cuda: 'fp16' } as const;
+/** An NVIDIA GPU has units for half precision, a CPU has none; what others have depends on the adapter. */
+export const computesBest: Readonly<Record<Provider, ComputingPrecision>> = {
+  cpu: 'fp32',
+  cuda: 'fp16',
+  webgpu: 'fp32',
+  coreml: 'fp32',
+  dml: 'fp32',
+};
 
 /** The key `precision` calls both halves of the VAE by one name. */
 function settingsName(component: Component) {

@@ -8,6 +8,7 @@ import type {
   ComputingPrecision,
   Kind,
   Precision,
+  Provider,
   RequestDefaults,
   SafetyMode,
   SizeRange,
@@ -113,7 +114,7 @@ export interface ReadingOptions {
  */
 export function readModelFolder(
   path: string,
-  provider: 'cpu' | 'cuda',
+  provider: Provider,
   source = openSource(path),
   { best = computesBest[provider], withTiny = true, safety = 'off' }: ReadingOptions = {},
 ): ModelFolder {

@@ -1,7 +1,7 @@
 // A part of a model: what it is read from, what was decided of it, and what it takes in memory.
 
 import { statSync } from 'node:fs';
-import type { ComputingPrecision, PartFacts } from '../../model-facts.js';
+import type { ComputingPrecision, PartFacts, Provider } from '../../model-facts.js';
 import type { Decided } from '../checkpoint/decided.js';
 import type { ModelSource, OwnComponent, Part } from '../checkpoint/model-source.js';
 import type { Component } from './components.js';
@@ -19,13 +19,13 @@ export interface DecidedPart extends PartFacts {
 export function partOf(
   source: ModelSource,
   component: OwnComponent,
-  provider: 'cpu' | 'cuda',
+  provider: Provider,
   precision: ComputingPrecision,
 ): Part {
   const part = source.part(component, precision);
-  if (provider === 'cpu' && part.facts.cudaOnly.length > 0) {
+  if (provider !== 'cuda' && part.facts.cudaOnly.length > 0) {
     throw new ModelFolderError(
-      `${component}/model.onnx was optimised for CUDA (it has ${part.facts.cudaOnly.join(', ')}), and this server runs on the CPU; use a GPU or the export before the optimisation`,
+      `${component}/model.onnx was optimised for CUDA (it has ${part.facts.cudaOnly.join(', ')}), and this server runs on ${provider === 'cpu' ? 'the CPU' : provider}; use an NVIDIA GPU or the export before the optimisation`,
     );
   }
   return part;
@@ -45,8 +45,8 @@ export function decided(component: Component, part: Part, { value, from }: Decid
  * Bytes that its weights take once they are loaded. A CPU computes in float32: onnxruntime casts an exported graph's half floats
  * when it loads them, and keeps what they become.
  */
-export function loadedBytes({ graph, facts }: Part, provider: 'cpu' | 'cuda'): number {
+export function loadedBytes({ graph, facts }: Part, provider: Provider): number {
   if (typeof graph === 'object') return graph.weightBytes;
   const stored = facts.files.reduce((sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0), 0);
-  return provider === 'cpu' ? stored + facts.halfBytes : stored;
+  return provider !== 'cuda' ? stored + facts.halfBytes : stored;
 }

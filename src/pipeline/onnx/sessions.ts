@@ -3,20 +3,56 @@
 // so names are taken from the metadata; sessions must be released by hand; a float16 tensor has to hold a Uint16Array.
 
 import { dirname } from 'node:path';
-import { env, InferenceSession, Tensor } from 'onnxruntime-node';
+import { env, InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node';
+import type { Provider } from '../../model-facts.js';
 import type { Component } from '../folder/components.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import { fromHalf, toHalf } from '../numbers/half.js';
 import { type PatchedGraph, type PatchName, patched } from './patch.js';
+import { smallestGraph } from './smallest-graph.js';
 
 export const onnxruntimeVersion: string = env.versions.node ?? env.versions.common;
 
 export interface DeviceOptions {
-  readonly provider: 'cpu' | 'cuda';
+  readonly provider: Provider;
   /** Threads of one model run on the CPU. */
   readonly threads: number;
   /** Where patched graphs are kept. */
   readonly cacheDir: string;
+}
+
+/** Operators that a GPU's provider lacks run on the CPU. */
+const executionProviders: Readonly<Record<Provider, InferenceSession.ExecutionProviderConfig[]>> = {
+  cpu: ['cpu'],
+  cuda: [{ name: 'cuda', deviceId: 0 }, 'cpu'],
+  webgpu: ['webgpu', 'cpu'],
+  coreml: ['coreml', 'cpu'],
+  dml: ['dml', 'cpu'],
+};
+
+/**
+ * Whether onnxruntime can run anything on a provider here: it leaves out in silence what its binary lacks.
+ * @returns why it cannot, in a sentence without its end
+ */
+export async function providerFault(provider: Provider): Promise<string | undefined> {
+  const names = listSupportedBackends().map(({ name }) => name);
+  if (!names.includes(provider)) {
+    const platform = `${process.platform} ${process.arch}`;
+    return `onnxruntime has no ${provider} on ${platform}, it has ${names.join(', ')}`;
+  }
+  try {
+    const session = await InferenceSession.create(smallestGraph(), {
+      executionProviders: executionProviders[provider],
+    });
+    await session.release();
+    return undefined;
+  } catch (error) {
+    const reason = (error as Error).message
+      .trim()
+      .split('\n')[0]!
+      .replace(/^.* was false\. /, '');
+    return `onnxruntime finds no device for ${provider} (${reason})`;
+  }
 }
 
 /** A dense array for a graph's input; the session casts it to the dtype that the graph declares. */
@@ -73,9 +109,10 @@ export class Session {
   ): Promise<Session> {
     try {
       const options: InferenceSession.SessionOptions = {
-        executionProviders: device.provider === 'cuda' ? [{ name: 'cuda', deviceId: 0 }, 'cpu'] : ['cpu'],
+        executionProviders: executionProviders[device.provider],
         intraOpNumThreads: device.threads,
         interOpNumThreads: 1,
+        enableMemPattern: device.provider !== 'dml', // which DirectML does not take
         graphOptimizationLevel: 'all',
         // An arena keeps what the largest picture took. A VAE takes most, and seldom runs: without one, it costs nothing measurable.
         enableCpuMemArena: !oncePerPicture.includes(component),
@@ -203,7 +240,7 @@ const exportersHabits: Readonly<Partial<Record<Component, PatchName>>> = {
 /** @throws ModelFolderError when the graph cannot run on the device as it is, and cannot be rewritten */
 function patchOf(component: Component, path: string, { provider, cacheDir }: DeviceOptions): PatchedGraph | undefined {
   const habit = exportersHabits[component];
-  const names: PatchName[] = [...(provider === 'cpu' ? ['unfuse' as const] : []), ...(habit ? [habit] : [])];
+  const names: PatchName[] = [...(provider !== 'cuda' ? ['unfuse' as const] : []), ...(habit ? [habit] : [])];
   try {
     return names.length > 0 ? patched(path, names, cacheDir) : undefined;
   } catch (error) {
