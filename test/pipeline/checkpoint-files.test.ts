@@ -74,8 +74,7 @@ const brokenFolders: Record<string, { breaks(path: string): void; reason: RegExp
       const data = new Uint8Array(shape.reduce((a, b) => a * b, 1));
       writeSafetensors(join(path, unetFile), { ...unetTensors, 'conv_in.weight': { dtype: 'F8_E4M3', shape, data } });
     },
-    reason:
-      /^unet: its weights conv_in\.weight are F8_E4M3, which is not supported \(supported: F32, F16, BF16, F64\)$/,
+    reason: /^its unet is in fp8 \(F8_E4M3\), which is not supported; take the version in fp16 or bf16$/,
   },
   'an option that is not understood': {
     breaks: (path) => config(join(path, 'unet/config.json'), { class_embed_type: 'timestep' }),

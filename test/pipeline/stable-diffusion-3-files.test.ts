@@ -200,7 +200,7 @@ t.test('a T5 in the file needs the tokenizer of a folder, and fp8 is refused by 
   const small = { dtype: 'F8_E4M3', shape, data: new Uint8Array(shape.reduce((a, b) => a * b, 1)) };
   writeSd3File(path, 'sd3', encoders, 'float16', { [name]: small });
   t.throws(() => readModelFolder(path, 'cpu'), {
-    message: /^its text_encoder_3 is in fp8 \(F8_E4M3\), which is not supported; take the version of the file in fp16/,
+    message: /^its text_encoder_3 is in fp8 \(F8_E4M3\), which is not supported; take the version in fp16/,
   });
   const transformer = writeSd3File(join(parent, 'alone.safetensors'), 'sd3', [], 'float16', {
     'first_stage_model.decoder.conv_in.weight': undefined,

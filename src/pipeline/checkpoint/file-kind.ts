@@ -2,6 +2,7 @@
 
 import { refusalOfKey } from '../families/refused.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
+import { bitsandbytes, byBitsandbytes } from './quantised.js';
 import type { Tensors } from './written-part.js';
 
 export const unetPrefix = 'model.diffusion_model.';
@@ -13,12 +14,9 @@ export const controlNet = 'it is a ControlNet, which is not supported';
 export const tinyAlone =
   "it is a tiny autoencoder without a model; it belongs into a model's folder, as vae_tiny/ or named by tiny_vae in img2img.json";
 
-const quantised =
-  'it is quantised by bitsandbytes (nf4 or fp4), which is not supported; take the version of the file in fp16 or bf16';
-
 /** The first that fits. */
 const others: readonly (readonly [key: RegExp, sentence: string])[] = [
-  [/\.quant_state\.bitsandbytes__|\.absmax$/, quantised],
+  [bitsandbytes, `it is ${byBitsandbytes}`],
   [
     /^joint_blocks\./,
     `it is the transformer of Stable Diffusion 3 alone; take the file that has the VAE too, whose keys begin with ${unetPrefix}`,

@@ -17,6 +17,7 @@ import {
   transformersClip,
 } from './original-layout.js';
 import { identityProjection } from './part-configs.js';
+import { refuseQuantised } from './quantised.js';
 import { clipTextJson, unetJson, vaeJson } from './shapes.js';
 import { fluxTransformerJson, jointTransformerJson, t5Json } from './transformer-shapes.js';
 import type { Tensors } from './written-part.js';
@@ -74,7 +75,7 @@ export function partsOf(tensors: Tensors, family: FileFamily): FileParts {
   const vae = vaeOf(tensors, family);
   const encoders = textParts(tensors, family);
   const parts = { ...encoders, ...denoiserOf(tensors, family, encoders), ...vae };
-  for (const [part, held] of Object.entries(parts)) checkFloats(part, held);
+  for (const [part, held] of Object.entries(parts)) refuseQuantised(part, held.tensors);
   return parts;
 }
 
@@ -85,14 +86,6 @@ function vaeOf(tensors: Tensors, family: FileFamily): FileParts {
   if (vae.size > 0) return { vae: { tensors: vae, config: vaeJson(vae) } };
   if (isFlux) return {};
   throw new ModelFolderError('it holds no VAE; take the version of the file that has one');
-}
-
-function checkFloats(part: string, { tensors }: FilePart): void {
-  const small = [...tensors.values()].find(({ dtype }) => dtype.startsWith('F8_'));
-  if (!small) return;
-  throw new ModelFolderError(
-    `its ${part} is in fp8 (${small.dtype}), which is not supported; take the version of the file in fp16 or bf16`,
-  );
 }
 
 function denoiserOf(tensors: Tensors, family: FileFamily, encoders: TextParts): FileParts {

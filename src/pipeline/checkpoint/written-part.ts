@@ -17,6 +17,7 @@ import { writeUNet } from '../graphs/unet.js';
 import { Weights } from '../graphs/weights.js';
 import type { Dtype, TensorPlace } from '../safetensors/header.js';
 import { clipTextConfig, clipVisionConfig, klConfig, tinyConfig, unetConfig } from './part-configs.js';
+import { refuseQuantised } from './quantised.js';
 import { fluxTransformerConfig, jointTransformerConfig, t5EncoderConfig } from './transformer-configs.js';
 
 export type Tensors = ReadonlyMap<string, TensorPlace>;
@@ -65,6 +66,7 @@ export function writePart(
   precision: ComputingPrecision,
   { changes, branched = false }: Ways = {},
 ): WrittenPart {
+  refuseQuantised(component, tensors);
   const graph = writeGraph(component, new Weights(tensors, changes), config, file, precision, branched);
   const again = (ways: Ways) => writePart(component, tensors, config, file, precision, ways);
   return {
