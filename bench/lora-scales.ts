@@ -187,7 +187,9 @@ const report = (fast: Part, slow: Part, loadBefore: number) => `# A thousand sca
 
 ${machine('npm run soak:scales')} Load average ${loadBefore.toFixed(1)} at the start, ${loadavg()[0]!.toFixed(1)} at the end.
 
-The built service runs the small model of the tests on the stand-in device, one request at a time. Honest callers ask for pictures of ${honestFields.steps} steps at a quarter of the rate at which the server makes them one after the other, whatever becomes of the earlier ones. Beside them another caller wants pictures of one step, ${inFlight} at a time, each with another scale of one LoRA.
+The built service runs the small model of the tests on the stand-in device, one request at a time. Honest callers ask for pictures of ${honestFields.steps} steps at a quarter of the rate at which the server makes them one after the other, whatever becomes of the earlier ones.
+
+Beside them another caller wants pictures of one step, ${inFlight} at a time, each with another scale of one LoRA.
 
 What must hold: the honest 95th percentile is at most ${limits.p95Times} times that with nobody beside, every honest request gets its picture, memory grows by less than ${limits.growthMiB} MiB, and nothing is written to disk. Memory is the most that the server's processes had for themselves.
 
@@ -199,7 +201,9 @@ ${table(fast)}
 
 ## Folded
 
-Each scale is another set, which is loaded for real; here a worker stands still for a second or two, and no request can be quicker than the fold that it meets. A step takes ${stepMs.slow} ms, so that a picture takes about three times as long as a fold, as one of Stable Diffusion 1.5 on a CPU does; honest requests come every ${(1 / slow.perSecond).toFixed(0)} s. Where pictures take less than a fold, as on GPUs, honest ones wait for a fold all the same.
+Each scale is another set, which is loaded for real; here a worker stands still for a second or two, and no request can be quicker than the fold that it meets.
+
+A step takes ${stepMs.slow} ms, so that a picture takes about three times as long as a fold, as one of Stable Diffusion 1.5 on a CPU does; honest requests come every ${(1 / slow.perSecond).toFixed(0)} s. Where pictures take less than a fold, as on GPUs, honest ones wait for a fold all the same.
 
 ${table(slow)}
 `;
