@@ -71,7 +71,7 @@ t.test('the cuda image was rehearsed as it is', async (t) => {
   const [marker] = /^# Everything below is for GPUs only.*\n/m.exec(dockerfile)!;
   const below = dockerfile.slice(dockerfile.indexOf(marker) + marker.length);
   const digest = createHash('sha256').update(below).digest('hex');
-  t.match(readFileSync(`${root}bench/results-cuda-image.md`, 'utf8'), digest, 'npm run rehearse:cuda-image');
+  t.match(readFileSync(`${root}bench/results-cuda-image.md`, 'utf8'), digest, 'npm run rehearse:cuda');
 });
 
 t.test("other platforms' binaries go", async (t) => {
