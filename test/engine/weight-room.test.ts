@@ -40,7 +40,8 @@ t.test("an exported graph's half floats count twice on a CPU, and once on a GPU"
     );
   const twice = of(half, 'cpu').all - of(half, 'cuda').all;
   const saved = stored(join(parent, 'full')) - stored(half);
-  t.ok(twice > 0 && near(twice, saved), `${twice} as ${saved}`);
+  // Small weights lie in the graph's own file.
+  t.ok(twice >= saved && twice < 1.2 * saved, `${twice} as ${saved}`);
   t.equal(of(join(parent, 'full'), 'cuda').all, full.all);
   t.ok(full.textEncoders > 0 && full.textEncoders < full.all);
 });
