@@ -527,9 +527,9 @@ t.test('what is no folder that runs is refused before its weights are fetched', 
   const cases: [string, Record<string, string>, string[], RegExp][] = [
     [
       'another architecture',
-      { ...folder, 'model_index.json': '{"_class_name": "FluxPipeline"}' },
+      { ...folder, 'model_index.json': '{"_class_name": "KandinskyPipeline"}' },
       [],
-      /cannot run here: the pipeline class FluxPipeline is not supported/,
+      /cannot run here: the pipeline class KandinskyPipeline is not supported/,
     ],
     [
       'no index',

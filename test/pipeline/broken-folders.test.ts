@@ -105,8 +105,8 @@ const brokenFolders: Record<string, Broken> = {
     reason: /^the scheduler class FancyScheduler is not supported \(supported: .*name another one in img2img\.json/,
   },
   'an unknown pipeline class': {
-    breaks: (folder) => json(folder, 'model_index.json', { _class_name: 'FluxPipeline' }),
-    reason: /^the pipeline class FluxPipeline is not supported/,
+    breaks: (folder) => json(folder, 'model_index.json', { _class_name: 'KandinskyPipeline' }),
+    reason: /^the pipeline class KandinskyPipeline is not supported/,
   },
   'a clip skip that the graph cannot do': {
     breaks: (folder) => writeFileSync(join(folder, 'img2img.json'), '{"clip_skip": 1}'),
