@@ -7,8 +7,9 @@ import { readModelFolder } from '../../src/pipeline/folder/model-folder.js';
 import { loadModel, type Model, releaseModel } from '../../src/pipeline/model.js';
 import { TorchGenerator } from '../../src/pipeline/numbers/noise.js';
 import { closeShare, differencesFrom, distance, generate, maskedRequestOf } from './cases.js';
-import { casesOf, golden, writeFluxFolder } from './flux.js';
-import { json } from './stable-diffusion-3.js';
+import { casesOf, fluxTensors, golden, writeFluxFolder } from './flux.js';
+import type { WrittenTensor } from './safetensors/write.js';
+import { json, writeWeights } from './stable-diffusion-3.js';
 
 const parent = t.testdir();
 const folder = writeFluxFolder(join(parent, 'kontext'), 'flux-kontext');
@@ -38,7 +39,7 @@ t.test("it makes diffusers' pictures, alone and beside others byte for byte the 
   await releaseModel(model);
 });
 
-t.test('all that a request says moves the picture by more than 5 of 255, and so does the shift', async (t) => {
+t.test('all that a request says moves the picture by more than 5 of 255, and so do the shift and the T5', async (t) => {
   const model = await load(folder);
   const [first] = casesOf('flux-kontext');
   const request: Img2ImgRequest = { ...maskedRequestOf(first!), negativePrompt: 'blue ink', trueGuidance: 2 };
@@ -64,6 +65,16 @@ t.test('all that a request says moves the picture by more than 5 of 255, and so 
   const moved = distance(before, await picture(other, request));
   t.ok(moved > 5, `mu + 0.1: ${moved}`);
   await releaseModel(other);
+  const silent = writeFluxFolder(join(parent, 'silent'), 'flux-kontext');
+  const zeros = fluxTensors('flux-kontext', 'text_encoder_2').map(([name, tensor]): [string, WrittenTensor] => [
+    name,
+    name === 'encoder.final_layer_norm.weight' ? { ...tensor, data: new Uint8Array(tensor.data.length) } : tensor,
+  ]);
+  writeWeights(silent, 'text_encoder_2', zeros, true);
+  const withoutT5 = await load(silent);
+  const noText = distance(before, await picture(withoutT5, request));
+  t.ok(noText > 5, `T5 left empty: ${noText}`);
+  await releaseModel(withoutT5);
 });
 
 t.test('the more influence, the nearer to the starter', async (t) => {
