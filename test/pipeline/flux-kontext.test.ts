@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Img2ImgRequest } from '../../src/img2img-request.js';
 import { readModelFolder } from '../../src/pipeline/folder/model-folder.js';
-import { loadModel, type Model, releaseModel } from '../../src/pipeline/model.js';
+import { loadModel, releaseModel } from '../../src/pipeline/model.js';
 import { TorchGenerator } from '../../src/pipeline/numbers/noise.js';
-import { closeShare, differencesFrom, distance, generate, maskedRequestOf } from './cases.js';
+import { distance, maskedRequestOf } from './cases.js';
+import { makesDiffusersPictures, picture } from './diffusers-pictures.js';
 import { casesOf, fluxTensors, golden, writeFluxFolder } from './flux.js';
 import type { WrittenTensor } from './safetensors/write.js';
 import { json, writeWeights } from './stable-diffusion-3.js';
@@ -15,27 +16,11 @@ const parent = t.testdir();
 const folder = writeFluxFolder(join(parent, 'kontext'), 'flux-kontext');
 const load = (path: string) => loadModel(path, { provider: 'cpu', threads: 1, cacheDir: join(parent, 'cache') });
 
-async function picture(model: Model, request: Img2ImgRequest): Promise<Uint8Array> {
-  return (await generate(model, [request]))[0]!.pixels.data;
-}
-
 t.test("it makes diffusers' pictures, alone and beside others byte for byte the same", async (t) => {
   const model = await load(folder);
   const cases = casesOf('flux-kontext');
-  t.equal(cases.length, 10);
   t.equal(cases.filter(({ strength, box }) => strength === 1 && !box).length, 6, 'of them with noise alone');
-  const alone = new Map<Img2ImgRequest, Uint8Array>();
-  for (const c of cases) {
-    const request = maskedRequestOf(c);
-    const data = await picture(model, request);
-    alone.set(request, data);
-    const off = differencesFrom(c.pixels, data, request);
-    t.ok(closeShare(off) >= 0.999, `${c.prompt.slice(0, 20)}, seed ${c.seed}: at most ${Math.max(...off)}`);
-  }
-  const some = [...alone.keys()].filter(({ pixels }) => pixels.width === 32 && pixels.height === 32);
-  t.ok(some.length >= 4);
-  const together = await generate(model, some);
-  for (const [i, { pixels }] of together.entries()) t.strictSame(pixels.data, alone.get(some[i]!));
+  await makesDiffusersPictures(t, model, cases, 4);
   await releaseModel(model);
 });
 

@@ -7,12 +7,12 @@ import { guidanceRows } from '../../src/guidance.js';
 import type { Img2ImgRequest } from '../../src/img2img-request.js';
 import { decisionsOf } from '../../src/pipeline/folder/decisions.js';
 import { openSource, readModelFolder } from '../../src/pipeline/folder/model-folder.js';
-import { canShareCall, prepare } from '../../src/pipeline/img2img.js';
-import { loadModel, type Model, releaseModel } from '../../src/pipeline/model.js';
+import { loadModel, releaseModel } from '../../src/pipeline/model.js';
 import { packed, placesOf, unpacked } from '../../src/pipeline/numbers/packing.js';
 import { muOf } from '../../src/pipeline/schedulers/flow-sigmas.js';
 import { createSchedule } from '../../src/pipeline/schedulers/index.js';
-import { closeShare, differencesFrom, distance, generate, maskedRequestOf } from './cases.js';
+import { closeShare, differencesFrom, distance, maskedRequestOf } from './cases.js';
+import { makesDiffusersPictures, picture } from './diffusers-pictures.js';
 import { casesOf, type FluxFamily, fluxTensors, golden, writeFluxFolder } from './flux.js';
 import type { WrittenTensor } from './safetensors/write.js';
 import { json, writeWeights } from './stable-diffusion-3.js';
@@ -23,29 +23,10 @@ const folders = Object.fromEntries(families.map((family) => [family, writeFluxFo
 const load = (folder: string) => loadModel(folder, { provider: 'cpu', threads: 1, cacheDir: join(parent, 'cache') });
 const read = (folder: string) => readModelFolder(folder, 'cpu');
 
-async function picture(model: Model, request: Img2ImgRequest): Promise<Uint8Array> {
-  return (await generate(model, [request]))[0]!.pixels.data;
-}
-
 for (const family of families) {
   t.test(`${family} makes diffusers' pictures, alone and beside others byte for byte the same`, async (t) => {
     const model = await load(folders[family]!);
-    const cases = casesOf(family);
-    t.equal(cases.length, 10);
-    const alone = new Map<Img2ImgRequest, Uint8Array>();
-    for (const c of cases) {
-      const request = maskedRequestOf(c);
-      const data = await picture(model, request);
-      alone.set(request, data);
-      const off = differencesFrom(c.pixels, data, request);
-      t.ok(closeShare(off) >= 0.999, `${c.prompt.slice(0, 20)}, seed ${c.seed}: at most ${Math.max(...off)}`);
-    }
-    const some = [...alone.keys()].filter(({ pixels }) => pixels.width === 32 && pixels.height === 32);
-    t.ok(some.length >= 4);
-    const generations = await prepare(model, some);
-    t.ok(canShareCall(model, generations[0]!, generations[1]!), 'whatever their timesteps');
-    const together = await generate(model, some);
-    for (const [i, { pixels }] of together.entries()) t.strictSame(pixels.data, alone.get(some[i]!));
+    await makesDiffusersPictures(t, model, casesOf(family), 4);
     await releaseModel(model);
   });
 }

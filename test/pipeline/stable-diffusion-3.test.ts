@@ -3,14 +3,14 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { Img2ImgRequest } from '../../src/img2img-request.js';
 import { decisionsOf } from '../../src/pipeline/folder/decisions.js';
 import { openSource, readModelFolder } from '../../src/pipeline/folder/model-folder.js';
 import { bucketOf } from '../../src/pipeline/graphs/t5-encoder.js';
-import { canShareCall, prepare } from '../../src/pipeline/img2img.js';
-import { loadModel, type Model, releaseModel } from '../../src/pipeline/model.js';
+import { prepare } from '../../src/pipeline/img2img.js';
+import { loadModel, releaseModel } from '../../src/pipeline/model.js';
 import { createSchedule } from '../../src/pipeline/schedulers/index.js';
-import { closeShare, differencesFrom, distance, generate, maskedRequestOf, requestOf } from './cases.js';
+import { closeShare, differencesFrom, distance, maskedRequestOf, requestOf } from './cases.js';
+import { makesDiffusersPictures, picture } from './diffusers-pictures.js';
 import { casesOf, golden, json, type Sd3Family, sd3Families, writeSd3Folder } from './stable-diffusion-3.js';
 
 const parent = t.testdir();
@@ -18,31 +18,10 @@ const folders = Object.fromEntries(sd3Families.map((family) => [family, join(par
 for (const family of sd3Families) writeSd3Folder(folders[family]!, family);
 const load = (folder: string) => loadModel(folder, { provider: 'cpu', threads: 1, cacheDir: join(parent, 'cache') });
 
-async function picture(model: Model, request: Img2ImgRequest): Promise<Uint8Array> {
-  return (await generate(model, [request]))[0]!.pixels.data;
-}
-
 for (const family of sd3Families) {
   t.test(`${family} makes diffusers' pictures, alone and beside others byte for byte the same`, async (t) => {
     const model = await load(folders[family]!);
-    const cases = casesOf(family);
-    t.equal(cases.length, 10);
-    const alone = new Map<Img2ImgRequest, Uint8Array>();
-    for (const c of cases) {
-      const request = maskedRequestOf(c);
-      const data = await picture(model, request);
-      alone.set(request, data);
-      const off = differencesFrom(c.pixels, data, request);
-      t.ok(closeShare(off) >= 0.999, `${c.scheduler} ${c.prompt.slice(0, 20)}: at most ${Math.max(...off)}`);
-    }
-    for (const width of new Set(cases.map((c) => c.width))) {
-      const some = [...alone.keys()].filter(({ pixels }) => pixels.width === width && pixels.height === 32);
-      if (some.length < 2) continue;
-      const generations = await prepare(model, some);
-      t.ok(canShareCall(model, generations[0]!, generations[1]!), 'whatever their timesteps');
-      const together = await generate(model, some);
-      for (const [i, { pixels }] of together.entries()) t.strictSame(pixels.data, alone.get(some[i]!));
-    }
+    await makesDiffusersPictures(t, model, casesOf(family));
     await releaseModel(model);
   });
 }
