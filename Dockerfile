@@ -38,7 +38,7 @@ COPY assets ./assets
 COPY fonts ./fonts
 COPY models/paintbox ./models/paintbox
 COPY models/paintbox-lcm ./models/paintbox-lcm
-COPY models/*.generator.json ./models/
+COPY models/*.generator.json models/*.webp ./models/
 COPY models/loras/risograph.safetensors ./models/loras/
 
 FROM ${NODE_IMAGE} AS cpu

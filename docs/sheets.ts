@@ -1,4 +1,5 @@
-// npm run docs:sheet makes the documents' sheets of pictures through the HTTP API of a server that runs.
+// npm run docs:sheet makes the documents' sheets of pictures through the HTTP API of a server that runs; with the sheet of generators
+// also the pictures that the shipped generators name, beside their files.
 //   npm start                                  in one terminal
 //   npm run docs:sheet -- [SHEET…] [--url URL] in another: all sheets of sheetsOf, or those named; URL is http://127.0.0.1:8080 unless given
 
@@ -149,6 +150,16 @@ for (const name of positionals.length > 0 ? positionals : Object.keys(sheets)) {
   const target = fileURLToPath(new URL(`${name}.jpg`, import.meta.url));
   await (await draw(sheet)).jpeg({ quality: 82, mozjpeg: true }).toFile(target);
   console.log(target);
+  if (name === 'generators') await pictures();
+}
+
+async function pictures(): Promise<void> {
+  for (const model of generators) {
+    const target = fileURLToPath(new URL(`../models/${model}.webp`, import.meta.url));
+    const picture = await pictureOf(made(model, drawing, { model }));
+    await sharp(picture).resize(256, 256).webp({ quality: 80, effort: 6 }).toFile(target);
+    console.log(target);
+  }
 }
 
 async function pictureOf({ starter, fields }: Cell): Promise<Buffer> {

@@ -26,6 +26,17 @@ const starters: Starter[] = await Promise.all(
   }),
 );
 
+/** The held-out photographs; their seeds are 1000 and on. */
+const photographs: Starter[] = await Promise.all(
+  (await readdir(here('photographs')))
+    .filter((name) => name.endsWith('.webp'))
+    .sort()
+    .map(async (name, i) => {
+      const bytes = await readFile(here(`photographs/${name}`));
+      return { content: name, photographLike: true, number: 1000 + i, bytes, picture: await read(bytes) };
+    }),
+);
+
 const simulated: Simulated = async (look) => {
   const names = (await readdir(here('simulated'))).filter((name) => name.startsWith(`${look}-`));
   return Promise.all(names.map(async (name) => read(await readFile(here(`simulated/${name}`)))));
@@ -54,7 +65,7 @@ const results: Evaluation = { ...before };
 try {
   for (const [name, section] of Object.entries(sections)) {
     if (wanted.length > 0 && !wanted.includes(name)) continue;
-    Object.assign(results, { [name]: await section(starters, repaint, simulated) });
+    Object.assign(results, { [name]: await section(starters, repaint, simulated, photographs) });
     console.error(name, JSON.stringify(results[name as keyof Evaluation]));
   }
 } finally {

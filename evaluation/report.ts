@@ -2,7 +2,7 @@
 
 import { accuracy, labels } from './classifier.js';
 import { looks as measures } from './looks.js';
-import type { Evaluation, Shift } from './sections.js';
+import type { Evaluation, Recognised, Shift } from './sections.js';
 
 const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
 const table = (head: readonly string[], rows: readonly (readonly (string | number)[])[]) =>
@@ -15,13 +15,22 @@ function shifts(name: string, values: readonly Shift[]): string {
   return `${table([name, 'mean without', 'mean with', 'in the direction named'], rows)}\n\nTogether ${right} of ${pairs} pairs.`;
 }
 
+function recognised({ styles }: Recognised): string {
+  const rows = Object.entries(styles).map(([name, { right, of, mistaken }]) => [
+    name,
+    `${right} of ${of}`,
+    mistaken.join(', '),
+  ]);
+  return table(['style', 'recognised', 'taken for'], rows);
+}
+
 export function report(model: string, results: Evaluation): string {
   const parts = [
     `# How ${model} was measured`,
     `\`npm run models:eval ${model}\`${results.made ? ` on ${results.made}` : ''}. Every picture is made by the service, at 256 x 256 and the model's defaults unless said
 otherwise, from the starters in \`evaluation/starters\`: plain scenes that no training drew, half of them photograph-like. The seed is the starter's number.`,
   ];
-  const { autoencoder, style, looks, composition, colours, negatives, guidance } = results;
+  const { autoencoder, style, photographs, looks, composition, colours, negatives, guidance } = results;
   if (autoencoder) {
     parts.push(`## Autoencoder
 
@@ -29,11 +38,6 @@ Influence 100 is the autoencoder alone. Peak signal-to-noise ratio on ${autoenco
 Latents are an eighth of the picture's size with 8 channels.`);
   }
   if (style) {
-    const rows = Object.entries(style.styles).map(([name, entry]) => [
-      name,
-      `${entry.right} of ${entry.of}`,
-      entry.mistaken.join(', '),
-    ]);
     parts.push(`## Style
 
 The asked-for style is recognised in **${percent(style.share)}** of ${style.pictures} results at influence 25, by a committee of two small networks that were trained on drawings only, never on results.
@@ -43,7 +47,14 @@ That there are two was decided with results of earlier weights on some of these 
 It names the style of ${percent(accuracy.untouched)} of untouched held-out drawings, among ${labels.length}, and of ${percent(accuracy.disturbed)} of those that were disturbed as a model might (see \`models/training/train_classifier.py\`).
 By chance it would be ${percent(1 / labels.length)}; of the starters themselves it says the asked-for style of ${percent(style.ofStarters)}.
 
-${table(['style', 'recognised', 'taken for'], rows)}`);
+${recognised(style)}`);
+  }
+  if (photographs) {
+    parts.push(`### On photographs
+
+Twelve photographs that no training saw (\`evaluation/photographs\`), each in every style: **${percent(photographs.share)}** of ${photographs.pictures}.
+
+${recognised(photographs)}`);
   }
   if (looks) {
     const rows = looks.map((l) => [

@@ -34,15 +34,18 @@ export interface Shift {
   readonly from: number;
   readonly to: number;
 }
+export interface Recognised {
+  share: number;
+  pictures: number;
+  /** The same of the starters, before anything was done to them. */
+  ofStarters: number;
+  styles: Record<string, { right: number; of: number; mistaken: string[] }>;
+}
 export interface Evaluation {
   autoencoder?: { pictures: number; mean: number; worst: number };
-  style?: {
-    share: number;
-    pictures: number;
-    /** The same of the starters, before anything was done to them. */
-    ofStarters: number;
-    styles: Record<string, { right: number; of: number; mistaken: string[] }>;
-  };
+  style?: Recognised;
+  /** Of photographs that no training saw, each in every style. */
+  photographs?: Recognised;
   /** Of each measured look its mean on the starters, on results at influence 25 and 50, and on simulated pictures. */
   looks?: { look: Look; starters: number; at25: number; at50: number; simulated: number; pictures: number }[];
   composition?: { influence: number; layout: number; distance: number; pictures: number }[];
@@ -114,6 +117,29 @@ async function inTurn<T, R>(items: readonly T[], make: (item: T, i: number) => P
   return results;
 }
 
+/** How often the judge sees in a result the style that was asked for, by style. */
+async function recognised(
+  cases: readonly { starter: Starter; style: string; phrase: number; withContent: boolean }[],
+  repaint: Repaint,
+): Promise<Recognised> {
+  const results: Recognised['styles'] = {};
+  let before = 0;
+  await inTurn(cases, async ({ starter, style, phrase, withContent }) => {
+    const words = phrases[style]![phrase]!;
+    // Some prompts also say what the starter shows.
+    const prompt = withContent ? `${starter.content}, ${words}` : words;
+    if ((await styleOf(starter.picture)) === style) before++;
+    const seen = await styleOf(await repaint(starter, { prompt }));
+    results[style] ??= { right: 0, of: 0, mistaken: [] };
+    const entry = results[style];
+    entry.of++;
+    if (seen === style) entry.right++;
+    else entry.mistaken.push(seen);
+  });
+  const right = Object.values(results).reduce((sum, entry) => sum + entry.right, 0);
+  return { share: right / cases.length, pictures: cases.length, ofStarters: before / cases.length, styles: results };
+}
+
 const psnr = (a: Picture, b: Picture) => -20 * Math.log10(distance(a, b));
 
 export const sections = {
@@ -125,31 +151,22 @@ export const sections = {
     return { pictures: values.length, mean: mean(values), worst: Math.min(...values) };
   },
 
-  async style(starters: readonly Starter[], repaint: Repaint) {
-    const results: Record<string, { right: number; of: number; mistaken: string[] }> = {};
-    let before = 0;
-    await inTurn(starters, async (starter, i) => {
-      const style = styles[i % styles.length]!;
-      const turn = Math.floor(i / styles.length);
-      const phrase = phrases[style]![turn % 2]!;
-      // Every other prompt also says what the starter shows.
-      const prompt = turn % 4 < 2 ? phrase : `${starter.content}, ${phrase}`;
-      if ((await styleOf(starter.picture)) === style) before++;
-      const seen = await styleOf(await repaint(starter, { prompt }));
-      results[style] ??= { right: 0, of: 0, mistaken: [] };
-      const entry = results[style];
-      entry.of++;
-      if (seen === style) entry.right++;
-      else entry.mistaken.push(seen);
-    });
-    const right = Object.values(results).reduce((sum, entry) => sum + entry.right, 0);
-    return {
-      share: right / starters.length,
-      pictures: starters.length,
-      ofStarters: before / starters.length,
-      styles: results,
-    };
-  },
+  style: (starters: readonly Starter[], repaint: Repaint) =>
+    recognised(
+      starters.map((starter, i) => {
+        const turn = Math.floor(i / styles.length);
+        return { starter, style: styles[i % styles.length]!, phrase: turn % 2, withContent: turn % 4 >= 2 };
+      }),
+      repaint,
+    ),
+
+  photographs: (_: readonly Starter[], repaint: Repaint, __: Simulated, photographs: readonly Starter[]) =>
+    recognised(
+      photographs.flatMap((starter, i) =>
+        styles.map((style) => ({ starter, style, phrase: i % 2, withContent: false })),
+      ),
+      repaint,
+    ),
 
   async looks(starters: readonly Starter[], repaint: Repaint, simulated: Simulated) {
     // The starters of which the simulated pictures were made, and as many photograph-like ones.

@@ -1,4 +1,5 @@
-// npm run models:starters FOLDER packs what models/training/held_out.py drew into starters/ and simulated/, as WebP at quality 92.
+// npm run models:starters FOLDER packs what models/training/held_out.py made into starters/, simulated/ and photographs/, as WebP at
+// quality 92.
 
 import { copyFile, mkdir, readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -19,4 +20,6 @@ async function pack(from: string, to: string): Promise<void> {
 }
 await pack(folder, here('starters'));
 await pack(`${folder}/simulated`, here('simulated'));
+await pack(`${folder}/photographs`, here('photographs'));
+await copyFile(`${folder}/photographs/README.md`, here('photographs/README.md'));
 await copyFile(`${folder}/scenes.json`, here('starters/scenes.json'));

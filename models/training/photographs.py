@@ -111,9 +111,9 @@ def decoded(path: Path):
     return Image.open(path).convert("RGB")
 
 
-def table() -> str:
+def table(photographs: list[Photograph] = PHOTOGRAPHS) -> str:
     """The sources as Markdown."""
-    rows = [f"| {p.name} | {p.shows} | {p.author} | {p.licence} | `{p.package}` | {'measuring' if p.held_out else 'training'} |" for p in PHOTOGRAPHS]
+    rows = [f"| {p.name} | {p.shows} | {p.author} | {p.licence} | `{p.package}` | {'measuring' if p.held_out else 'training'} |" for p in photographs]
     return "\n".join(["| photograph | shows | by | licence | package | for |", "| --- | --- | --- | --- | --- | --- |", *rows]) + "\n"
 
 
@@ -141,6 +141,16 @@ def window(rng: np.random.Generator, size: int, folder: Path, held_out: bool = F
     # Other cameras and other lights.
     square = square * torch.from_numpy(rng.uniform(0.9, 1.1, (3, 1, 1)).astype(np.float32))
     return (square.clamp(0, 1) ** float(rng.uniform(0.8, 1.25))), photograph.shows
+
+
+def middle(photograph: Photograph, picture: Tensor, size: int) -> Tensor:
+    """The square in the middle of a photograph [3, height, width]: [3, size, size] in 0..1."""
+    height, width = picture.shape[1:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = picture[None, :, top : top + side, left : left + side].float() / 255
+    square = F.interpolate(square, (size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
+    return square.mean(0, keepdim=True).expand(3, -1, -1) if photograph.toned else square
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 // Generators: a model with a way to use it. What a request says beats their defaults and never their limits, on every path.
 
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import t, { type Test } from 'tap';
@@ -327,4 +327,17 @@ t.test('the shipped LoRA prints paintbox in two inks', async (t) => {
   t.match(printed.loras, /^risograph:1\.3/);
   const [red, green, blue] = printed.of as [number, number, number];
   t.ok(red > green + 20 && blue > green + 5, `pink and blue: ${printed.of}`);
+});
+
+t.test('the shipped ones show a small picture', async (t) => {
+  const folder = `${process.cwd()}/models`;
+  const names = readdirSync(folder).filter((name) => name.endsWith('.generator.json'));
+  t.ok(names.length >= 3);
+  for (const name of names) {
+    const { picture } = JSON.parse(readFileSync(join(folder, name), 'utf8'));
+    const bytes = readFileSync(join(folder, picture));
+    const { format, width, height } = await sharp(bytes).metadata();
+    t.strictSame([format, width, height], ['webp', 256, 256], name);
+    t.ok(bytes.length < 30_000, `${name}: ${bytes.length} bytes`);
+  }
 });
