@@ -1,4 +1,4 @@
-// InstructPix2Pix: what makes it another family. Its pictures against diffusers' are in families.test.ts and checkpoints.test.ts.
+// InstructPix2Pix: what makes it another family. Its pictures against diffusers' are in families.long.test.ts and checkpoints.long.test.ts.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -17,7 +17,7 @@ import {
 import { cottage, form, startApp, stillLife } from '../start.js';
 
 const starters = { photo: stillLife, drawing: cottage };
-const seeds = [7, 8];
+const seed = 7;
 const pink = [1, -0.6, 0.1] as const;
 const blue = [-0.6, -0.2, 1] as const;
 const brown = [1, 0.1, -1] as const;
@@ -29,13 +29,11 @@ t.test('the shipped model', async (t) => {
     if (response.status !== 200) throw new Error(await response.text());
     return read(Buffer.from(await response.arrayBuffer()));
   };
-  // Each set of pictures, over both starters and all seeds, is made once.
+  // Each pair of pictures, of both starters, is made once.
   const made = new Map<string, Promise<Picture[]>>();
   const pictures = async (fields: Record<string, string | number>): Promise<Picture[]> => {
     const all: Picture[] = [];
-    for (const starter of Object.values(starters)) {
-      for (const seed of seeds) all.push(await make(starter, { influence: 25, ...fields, seed }));
-    }
+    for (const starter of Object.values(starters)) all.push(await make(starter, { influence: 25, ...fields, seed }));
     return all;
   };
   /** The mean of a statistic over them. */
@@ -52,7 +50,7 @@ t.test('the shipped model', async (t) => {
         const reference = await read(await sharp(starter).resize(256, 256).png().toBuffer());
         const made: Picture[] = [];
         for (const influence of [0, 25, 50, 75, 100]) {
-          made.push(await make(starter, { prompt: 'watercolor painting', influence, seed: 7 }));
+          made.push(await make(starter, { prompt: 'watercolor painting', influence, seed }));
         }
         const distances = made.map((picture) => distance(picture, reference));
         const shown = distances.map((d) => d.toFixed(3)).join(' > ');
