@@ -69,7 +69,7 @@ export class Admission {
     if (leftMs <= 0)
       return new EngineError('deadline_exceeded', "The request's time was up before it could be queued.");
     if (!isUnattainable(waitMs + durationMs, leftMs)) return undefined;
-    const detail = `The answer is likely to take ${seconds(waitMs + durationMs)} s, ${seconds(waitMs)} s of them waiting; the request's time is up in ${(leftMs / 1000).toFixed(1)} s.`;
+    const detail = `The answer is likely to take ${seconds(waitMs + durationMs)} s, ${seconds(waitMs)} s of them waiting; the request's time (REQUEST_TIMEOUT_MS, or less by X-Request-Timeout-Ms) is up in ${(leftMs / 1000).toFixed(1)} s.`;
     // What does not end in time on an idle device will not do so later either, but other replicas may be faster.
     return new EngineError('deadline_unattainable', detail, seconds(waitMs + durationMs - leftMs));
   }
