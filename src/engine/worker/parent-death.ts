@@ -15,7 +15,7 @@ export function dieWithParent(parent: number): void {
 }
 
 /** Linux: the kernel kills this process when its parent ends. Source: prctl(2). @returns whether it will */
-export function askKernel(): boolean {
+function askKernel(): boolean {
   if (process.platform !== 'linux') return false;
   try {
     const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi').default;

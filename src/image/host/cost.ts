@@ -4,7 +4,7 @@ import type { Header } from '../shared/files/file.js';
 import type { Size } from '../size.js';
 
 /** Libraries, threads and rows, whatever the picture. */
-export const baseBytes = 32 * 1024 * 1024;
+const baseBytes = 32 * 1024 * 1024;
 /** Per pixel of the output: sixteen bits of four samples, what they are turned and converted into, and the bytes that leave. */
 const outputBytesPerPixel = 40;
 /** Rows that are in work while a picture is resized. */

@@ -8,7 +8,7 @@ import { ModelFolderError } from './model-folder-error.js';
 export type Json = Record<string, any>;
 
 /** Configs take a few kilobytes. */
-export const maxConfigBytes = 2 ** 20;
+const maxConfigBytes = 2 ** 20;
 
 /**
  * @param absent what a missing file counts as

@@ -40,7 +40,7 @@ interface Token {
 type Word = readonly Token[];
 
 /** Of one prompt; 600 tokens of CLIP's. More of it is cut: a prompt's attention would outgrow that of the picture. */
-export const maxChunks = 8;
+const maxChunks = 8;
 
 /** What the ids say where an embedding's vector stands. */
 const placeholder = 0;

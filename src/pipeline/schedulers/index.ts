@@ -107,6 +107,6 @@ export function stepsToRun(steps: number, strength: number): number {
 }
 
 /** The same for flow matching models, whose pipelines round the other way: what is left out is whole. */
-export function flowStepsToRun(steps: number, strength: number): number {
+function flowStepsToRun(steps: number, strength: number): number {
   return steps - Math.trunc(Math.max(steps - Math.min(steps * strength, steps), 0));
 }
