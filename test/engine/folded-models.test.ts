@@ -41,71 +41,70 @@ async function storeOf(t: Test, modelMemoryBytes = Number.POSITIVE_INFINITY, mod
   store.beside = folded;
   const ink = (scale: number): LoraUse[] => [{ name: 'ink', digest, scale }];
   const states = () => store.models.map((model) => model.runnable && model.loaded);
-  return { store, folded, ink, inUse, loaded, lorasDir, loras, states };
+  const base = (name: string) => store.get(name, new Set([...inUse].map(({ folder }) => folder.name)));
+  const get = async (name: string, uses: readonly LoraUse[]) => folded.get(await base(name), uses);
+  return { store, folded, base, get, ink, inUse, loaded, lorasDir, loras, states };
 }
 
 t.test('a set is folded once, shares what it does not change, and is another one at another scale', async (t) => {
-  const { folded, ink, loaded } = await storeOf(t);
-  const base = await folded.get('a', []);
-  const one = await folded.get('a', ink(1));
-  t.equal(one.base, base);
-  t.equal(one.sessions.unet, base.sessions.unet);
-  t.not(one.sessions.text_encoder, base.sessions.text_encoder);
-  t.equal(await folded.get('a', ink(1)), one);
+  const { base, get, ink, loaded } = await storeOf(t);
+  const model = await base('a');
+  const one = await get('a', ink(1));
+  t.equal(one.base, model);
+  t.equal(one.sessions.unet, model.sessions.unet);
+  t.not(one.sessions.text_encoder, model.sessions.text_encoder);
+  t.equal(await get('a', ink(1)), one);
   t.strictSame(loaded, ['a text_encoder']);
-  t.not(await folded.get('a', ink(0.5)), one);
+  t.not(await get('a', ink(0.5)), one);
 });
 
 t.test('at most so many stay: the longest unused leaves, and none in use', async (t) => {
-  const { folded, ink, inUse, loaded } = await storeOf(t);
-  const first = await folded.get('a', ink(1));
+  const { folded, get, ink, inUse, loaded } = await storeOf(t);
+  const first = await get('a', ink(1));
   inUse.add(first);
-  const second = await folded.get('a', ink(2));
-  const third = await folded.get('a', ink(3));
-  t.equal(await folded.get('a', ink(1)), first, 'in use');
+  const second = await get('a', ink(2));
+  const third = await get('a', ink(3));
+  t.equal(await get('a', ink(1)), first, 'in use');
   inUse.add(third);
   t.notOk(folded.hasRoomFor('a', ink(4)), 'while all are in use, another one waits');
   t.ok(folded.hasRoomFor('a', ink(3)));
   inUse.delete(first);
   t.ok(folded.hasRoomFor('a', ink(4)));
   t.equal(loaded.length, 3);
-  t.not(await folded.get('a', ink(2)), second, 'it had left');
+  t.not(await get('a', ink(2)), second, 'it had left');
 });
 
 t.test('their memory is counted: sets leave before models, and the default model stays', async (t) => {
-  const { store, folded, ink, inUse, states } = await storeOf(t, 1, ['a', 'b']);
+  const { store, folded, base, get, ink, inUse, states } = await storeOf(t, 1, ['a', 'b']);
   const bytes = store.bytesOf(['a']);
   t.ok(bytes > 0);
-  await folded.get('b', []);
+  await base('b');
   t.strictSame(states(), [false, true], 'two models have no room');
-  const one = await folded.get('b', ink(1));
+  const one = await get('b', ink(1));
   t.ok(folded.bytes > 0 && folded.bytes < bytes, 'only what changes');
   inUse.add(one);
   t.notOk(folded.hasRoomFor('b', ink(2)));
   t.notOk(store.hasRoomFor('a', new Set(['b'])));
   inUse.clear();
-  await folded.get('a', []);
+  await base('a');
   t.equal(folded.bytes, 0, 'it left for a model');
   t.strictSame(states(), [true, false]);
 });
 
 t.test('a set of a model that was loaded again is folded again', async (t) => {
-  const { folded, ink } = await storeOf(t, 1, ['a', 'b']);
-  const before = await folded.get('a', ink(1));
-  await folded.get('b', []);
-  const after = await folded.get('a', ink(1));
+  const { base, get, ink } = await storeOf(t, 1, ['a', 'b']);
+  const before = await get('a', ink(1));
+  await base('b');
+  const after = await get('a', ink(1));
   t.not(after, before);
-  t.equal(after.base, await folded.get('a', []));
+  t.equal(after.base, await base('a'));
 });
 
 t.test('a file that changed since the request came is refused, and what is there now is used', async (t) => {
-  const { folded, ink, lorasDir, loras } = await storeOf(t);
+  const { get, ink, lorasDir, loras } = await storeOf(t);
   const [asked] = ink(1);
   writeFileSync(join(lorasDir, 'ink.safetensors'), 'other');
-  await t.rejects(
-    folded.get('a', [asked!]),
-    new LoraError('the LoRA ink has changed since the request came; send it again'),
-  );
+  await t.rejects(get('a', [asked!]), new LoraError('the LoRA ink has changed since the request came; send it again'));
   t.ok(await loras.look());
   t.match(loras.loras, [{ name: 'ink', runnable: false, reason: /^it cannot be read/ }]);
 });

@@ -63,13 +63,13 @@ export class FoldedModels implements Beside {
   }
 
   /**
-   * The model itself where there are no LoRAs. One set is folded at a time.
-   * @throws LoraError when they do not fit the model, ModelFolderError when the model does not load
+   * One set is folded at a time.
+   * @param base that is loaded
+   * @throws LoraError when they do not fit it, ModelFolderError when they cannot be loaded with it
    */
-  async get(name: string, loras: readonly LoraUse[]): Promise<Model> {
+  async get(base: Model, loras: readonly LoraUse[]): Promise<Model> {
+    const { name } = base.folder;
     const inUse = new Set([...this.inUse()].map(({ folder }) => folder.name));
-    const base = await this.store.get(name, inUse);
-    if (loras.length === 0) return base;
     const key = keyOf(name, loras);
     return (
       (await this.use(key, base)) ??

@@ -56,7 +56,7 @@ export class LoraModels implements Beside {
     const inUse = new Set([...this.inUse()].map(({ folder }) => folder.name));
     const base = await this.store.get(name, inUse);
     if (loras.length === 0) return base;
-    if (!this.branched.take(base, loras)) return this.folded.get(name, loras);
+    if (!this.branched.take(base, loras)) return this.folded.get(base, loras);
     const get = () => this.branched.get(base, loras, (bytes) => this.hasMade(bytes));
     return this.branched.have(base, loras) ? get() : this.store.loadBeside(new Set([...inUse, name]), get);
   }
