@@ -3,6 +3,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { familyOf } from '../../src/pipeline/families/index.js';
 import { findModels } from '../../src/pipeline/folder/find-models.js';
 import { readModelFolder } from '../../src/pipeline/folder/model-folder.js';
 import { GraphWriter } from '../../src/pipeline/graphs/graph-writer.js';
@@ -33,6 +34,15 @@ t.test('a folder is told by the class of its pipeline, whatever exporter names i
   for (const [className, reason] of cases) {
     json(join(models, 'folder'), 'model_index.json', { _class_name: className });
     t.throws(() => read('folder'), { message: reason }, className);
+  }
+});
+
+t.test('the refusal of an unknown class names every class that is taken', async (t) => {
+  const { message } = t.throws(() => familyOf('WuerstchenPipeline')) as Error;
+  const names = /\(supported: (.*) pipelines\)$/.exec(message)![1]!.split(', ');
+  for (const name of names) t.ok(familyOf(`ORT${name}Pipeline`), name);
+  for (const name of ['StableDiffusionXLInpaint', 'StableDiffusionInstructPix2Pix', 'FluxKontext']) {
+    t.ok(names.includes(name), name);
   }
 });
 

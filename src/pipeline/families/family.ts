@@ -7,8 +7,8 @@ import type { TextRules } from '../folder/text-encoders.js';
 import type { SchedulerConfig } from '../schedulers/schedule.js';
 
 export interface Family extends TextRules {
-  /** Names of the pipelines' classes, without an exporter's prefix. */
-  readonly classes: RegExp;
+  /** Names of the pipelines' classes, without an exporter's prefix and without `Pipeline` at their end. */
+  readonly classes: readonly string[];
   /** Of the UNet, whose LoRAs it takes; those of transformers take none. */
   readonly architecture: 'sd' | 'sdxl' | 'sd3' | 'flux';
   /** The part that runs at each step. */

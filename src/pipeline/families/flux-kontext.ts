@@ -6,7 +6,7 @@ import { flux } from './flux.js';
 
 export const fluxKontext: Family = {
   ...flux,
-  classes: /^FluxKontext(Inpaint)?Pipeline$/,
+  classes: ['FluxKontext', 'FluxKontextInpaint'],
   starter: 'context',
   kind: () => 'flux-kontext',
 };

@@ -6,7 +6,7 @@ import { packSide } from '../numbers/packing.js';
 import type { Family } from './family.js';
 
 export const flux: Family = {
-  classes: /^Flux(Img2Img|Inpaint)?Pipeline$/,
+  classes: ['Flux', 'FluxImg2Img', 'FluxInpaint'],
   architecture: 'flux',
   denoiser: 'transformer',
   latents: 'tokens',

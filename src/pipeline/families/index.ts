@@ -26,11 +26,11 @@ const families: readonly Family[] = [
  */
 export function familyOf(className: string): Family {
   const name = className.replace(/^(ORT|Onnx)/, '');
-  const family = families.find(({ classes }) => classes.test(name));
+  const family = families.find(({ classes }) => classes.some((each) => `${each}Pipeline` === name));
   if (family) return family;
+  const supported = families.flatMap(({ classes }) => classes).join(', ');
   throw new ModelFolderError(
-    refusalOfClass(name) ??
-      `the pipeline class ${className} is not supported (supported: StableDiffusion, StableDiffusionXL, StableDiffusion3, Flux and LatentConsistencyModel pipelines)`,
+    refusalOfClass(name) ?? `the pipeline class ${className} is not supported (supported: ${supported} pipelines)`,
   );
 }
 

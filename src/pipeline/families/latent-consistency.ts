@@ -5,7 +5,7 @@ import { stableDiffusion } from './stable-diffusion.js';
 
 export const latentConsistency: Family = {
   ...stableDiffusion,
-  classes: /^LatentConsistencyModel(Img2Img)?Pipeline$/,
+  classes: ['LatentConsistencyModel', 'LatentConsistencyModelImg2Img'],
   rules: { ...stableDiffusion.rules, schedule: 'consistency' },
   kind: () => 'lcm',
   schedulerConfig: (config) => config,

@@ -5,7 +5,7 @@ import { clipsAndT5 } from '../folder/text-encoders.js';
 import type { Family } from './family.js';
 
 export const stableDiffusion3: Family = {
-  classes: /^StableDiffusion3(Img2Img|Inpaint)?Pipeline$/,
+  classes: ['StableDiffusion3', 'StableDiffusion3Img2Img', 'StableDiffusion3Inpaint'],
   architecture: 'sd3',
   denoiser: 'transformer',
   latents: 'picture',

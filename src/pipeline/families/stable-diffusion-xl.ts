@@ -5,7 +5,7 @@ import { hiddenStateBeforeLast } from '../folder/text-encoders.js';
 import type { Family } from './family.js';
 
 export const stableDiffusionXl: Family = {
-  classes: /^StableDiffusionXL(Img2Img|Inpaint)?Pipeline$/,
+  classes: ['StableDiffusionXL', 'StableDiffusionXLImg2Img', 'StableDiffusionXLInpaint'],
   architecture: 'sdxl',
   denoiser: 'unet',
   latents: 'picture',

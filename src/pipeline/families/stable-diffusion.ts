@@ -5,7 +5,7 @@ import { stableDiffusionConfig } from '../schedulers/schedule.js';
 import type { Family } from './family.js';
 
 export const stableDiffusion: Family = {
-  classes: /^StableDiffusion(Img2Img|Inpaint|InstructPix2Pix)?Pipeline$/,
+  classes: ['StableDiffusion', 'StableDiffusionImg2Img', 'StableDiffusionInpaint', 'StableDiffusionInstructPix2Pix'],
   architecture: 'sd',
   denoiser: 'unet',
   latents: 'picture',
