@@ -1,7 +1,7 @@
 // The models that are loaded: those that serve, the longest unused first, and those that were taken out of service and are
 // released after their last step. Lives in the worker.
 
-import { changedFile, stampFiles } from '../../pipeline/folder/file-stamps.js';
+import { changedFile, stampFiles } from '../../file-stamps.js';
 import { type Model, releaseModel } from '../../pipeline/model.js';
 
 interface Serving {

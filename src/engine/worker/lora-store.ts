@@ -1,7 +1,8 @@
 // The LoRAs of one worker: what is known of the files in LORAS_DIR, read again when they have changed. Lives in the worker.
 
 import { createHash } from 'node:crypto';
-import { createReadStream, statSync } from 'node:fs';
+import { createReadStream } from 'node:fs';
+import { stampFile } from '../../file-stamps.js';
 import { ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import { familyOfLora } from '../../pipeline/lora/family.js';
 import { type FoundLora, findLoras } from '../../pipeline/lora/find-loras.js';
@@ -33,7 +34,7 @@ export class LoraStore {
     const before = JSON.stringify(this.loras);
     const known = new Map<string, Known>();
     for (const found of findLoras(this.lorasDir)) {
-      const stamp = stampOf(found.path);
+      const stamp = stampFile(found.path);
       const same = this.known.get(found.name);
       const entry = same?.stamp === stamp && same.path === found.path ? same.entry : await this.read(found, stamp);
       if (!known.has(found.name)) known.set(found.name, { path: found.path, stamp, entry });
@@ -48,7 +49,7 @@ export class LoraStore {
    */
   open(name: string, digest: string): LoraFile {
     const known = this.known.get(name);
-    const same = known?.entry.runnable && known.entry.digest === digest && known.stamp === stampOf(known.path);
+    const same = known?.entry.runnable && known.entry.digest === digest && known.stamp === stampFile(known.path);
     if (same) return readLora(known.path);
     throw new ModelFolderError(`the LoRA ${name} has changed since the request came; send it again`);
   }
@@ -59,7 +60,7 @@ export class LoraStore {
       const file = readLora(path);
       const told = this.digests[name];
       const digest = told?.stamp === stamp ? told.digest : await digestOf(path);
-      if (stampOf(path) !== stamp) {
+      if (stampFile(path) !== stamp) {
         throw new ModelFolderError('it changes while it is read; it is tried again when it stays as it is');
       }
       const rank = Math.max(...file.modules.map((module) => module.rank));
@@ -73,16 +74,6 @@ export class LoraStore {
         reason: error instanceof ModelFolderError ? message : `it cannot be read: ${message}`,
       };
     }
-  }
-}
-
-/** While it stays, so does the digest. */
-function stampOf(path: string): string {
-  try {
-    const { size, mtimeMs } = statSync(path);
-    return `${size} ${mtimeMs}`;
-  } catch (error) {
-    return String(error);
   }
 }
 

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { stampOf } from '../../file-stamps.js';
 import { type BrokenGenerator, type Generator, generatorEnding, parseGenerator } from './generator.js';
 
 const maxFiles = 1000;
@@ -89,7 +90,8 @@ export class GeneratorFiles {
 
   private async stampOf(files: readonly string[]): Promise<string> {
     const stats = await Promise.all(files.map((file) => this.statOf(file)));
-    return stats.map((one) => one && `${one.size} ${one.mtimeMs} ${one.ctimeMs} ${one.ino}`).join('|');
+    // The time of its rights too: one that may be read at last is.
+    return stats.map((one) => one && `${stampOf(one)} ${one.ctimeMs}`).join('|');
   }
 
   private statOf(file: string): Promise<Stats | undefined> {

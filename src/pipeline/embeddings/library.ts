@@ -2,6 +2,7 @@
 
 import { type Dirent, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { join, sep } from 'node:path';
+import { stampOf } from '../../file-stamps.js';
 import type { EmbeddingInfo } from '../../model-facts.js';
 import { fileExtension } from '../checkpoint/file-names.js';
 import { pickle, pickleRefusal } from '../safetensors/files.js';
@@ -35,7 +36,7 @@ export class EmbeddingLibrary {
     for (const file of filesIn(this.folder)) {
       const name = file.endsWith(fileExtension) ? file.slice(0, -fileExtension.length) : file;
       const stat = statOf(join(this.folder, file));
-      const stamp = stat ? `${stat.size} ${stat.mtimeMs} ${stat.ino}` : 'gone';
+      const stamp = stat ? stampOf(stat) : 'gone';
       const before = this.known.get(name);
       known.set(name, before?.stamp === stamp ? before : this.read(name, file, stamp, stat));
     }

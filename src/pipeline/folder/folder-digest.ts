@@ -2,7 +2,7 @@
 
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { stampOf } from './file-stamps.js';
+import { stampOf } from '../../file-stamps.js';
 import { bytesTogether, filesOf } from './model-files.js';
 import { ModelChangingError } from './model-folder-error.js';
 

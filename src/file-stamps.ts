@@ -6,7 +6,7 @@ import { type Stats, statSync } from 'node:fs';
 export const stampOf = ({ ino, size, mtimeMs }: Pick<Stats, 'ino' | 'size' | 'mtimeMs'>): string =>
   `${ino} ${size} ${mtimeMs}`;
 
-/** By path; links are followed. What cannot be looked at has the reason for its stamp. */
+/** By path; links are followed. */
 export function stampFiles(paths: Iterable<string>): ReadonlyMap<string, string> {
   return new Map([...paths].map((path) => [path, stampFile(path)]));
 }
@@ -17,7 +17,8 @@ export function changedFile(stamps: ReadonlyMap<string, string>): string | undef
   return undefined;
 }
 
-function stampFile(path: string): string {
+/** What cannot be looked at has the reason for its stamp. */
+export function stampFile(path: string): string {
   try {
     return stampOf(statSync(path));
   } catch (error) {
