@@ -51,6 +51,7 @@ const result = {
 /** One of each. */
 const messages: { [T in FromWorker['type']]: Extract<FromWorker, { type: T }> } = {
   models: { type: 'models', models: [info], loras, problem: undefined, onnxruntime: '1.30.0' },
+  lora: { type: 'lora', lora: loras[0]! },
   embeddings: {
     type: 'embeddings',
     embeddings: [
@@ -108,13 +109,13 @@ const wrong = [
 /** Where a wrong value is right after all. */
 const allowed: readonly [path: RegExp, values: readonly unknown[]][] = [
   [
-    /^(model|models\.0|embeddings\.1|loras\.\d)\.(title|description|exporter|stamp|reason)$|^onnxruntime$|^message$|triggerWords\.0$/,
+    /^(model|models\.0|embeddings\.1|loras\.\d|lora)\.(title|description|exporter|stamp|reason)$|^onnxruntime$|^message$|triggerWords\.0$/,
     ['', 'x'.repeat(200_000)],
   ],
   [/license$/, ['', 'x'.repeat(200_000), null]],
   [/loraFamily$/, [null]],
   [/^problem$/, ['', 'x'.repeat(200_000), undefined]],
-  [/(loaded|masks|safetyChecker|flagged|drawUnseeded|(models|embeddings|loras)\.0\.runnable)$/, [true]],
+  [/(loaded|masks|safetyChecker|flagged|drawUnseeded|((models|embeddings|loras)\.0|lora)\.runnable)$/, [true]],
   [/(size\.\w+|defaults\.(steps|guidance|strength|imageGuidance))$/, [-1, 1.5]],
   [/(ms|bytes|freeBytes|textEncode|vaeEncode|denoise|vaeDecode|safetyCheck|modelLoadMs|modelRunMs)$/, [1.5]],
   [/(strength|imageGuidance|maxRows|freeBytes|preview|flagged|capacities|memoryNeeds|textEncodersOf)$/, [undefined]],

@@ -260,6 +260,9 @@ export class Engine extends EventEmitter<EngineEvents> {
         this.forecast.learn(message.model);
         if (!message.model.runnable) this.emit('models', this.models);
         return;
+      case 'lora':
+        lane.loras = [...lane.loras.filter(({ name }) => name !== message.lora.name), message.lora];
+        return;
       case 'step': {
         const { model, pixels, rows, ms } = message;
         if (!this.knows(lane, model)) return;

@@ -160,6 +160,7 @@ const messages = {
   embeddings: object({ type: type('embeddings'), embeddings: Type.Array(embedding) }),
   ready: object({ type: type('ready') }),
   model: object({ type: type('model'), model }),
+  lora: object({ type: type('lora'), lora }),
   busy: object({ type: type('busy'), doing: oneOf(['load', 'run', 'nothing']) }),
   step: object({ type: type('step'), model: name, pixels: positive, rows: positive, ms: amount }),
   modelLoaded: object({

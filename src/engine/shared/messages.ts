@@ -179,6 +179,8 @@ export type FromWorker =
   | { readonly type: 'ready' }
   /** What is known of one model has changed: it was loaded for its first request, or does not load. */
   | { readonly type: 'model'; readonly model: ModelInfo | BrokenModel }
+  /** One LoRA was read that was new or had changed: should this worker end, the next one is spared to hash it. */
+  | { readonly type: 'lora'; readonly lora: LoraEntry }
   /** What it begins to do, and whether that may take long: until the next message nothing can be heard of it. */
   | { readonly type: 'busy'; readonly doing: 'load' | 'run' | 'nothing' }
   /** One UNet call; pixels are those of one picture. */

@@ -16,6 +16,13 @@ interface Known {
   readonly entry: LoraEntry;
 }
 
+export interface LoraStoreEvents {
+  /** It hashes a file, which can take long: told at each part of it. */
+  reading(): void;
+  /** A file was hashed: who is told does not need to have it hashed again. */
+  read(lora: LoraEntry): void;
+}
+
 export class LoraStore {
   private known: ReadonlyMap<string, Known> = new Map();
 
@@ -23,6 +30,7 @@ export class LoraStore {
   constructor(
     private readonly lorasDir: string,
     private readonly digests: Readonly<Record<string, FolderDigest>>,
+    private readonly events: LoraStoreEvents = { reading() {}, read() {} },
   ) {}
 
   get loras(): LoraEntry[] {
@@ -36,7 +44,8 @@ export class LoraStore {
     for (const found of findLoras(this.lorasDir)) {
       const stamp = stampFile(found.path);
       const same = this.known.get(found.name);
-      const entry = same?.stamp === stamp && same.path === found.path ? same.entry : await this.read(found, stamp);
+      const stays = same?.stamp === stamp && same.path === found.path;
+      const entry = stays ? same.entry : await this.read(found, stamp);
       if (!known.has(found.name)) known.set(found.name, { path: found.path, stamp, entry });
     }
     this.known = known;
@@ -59,13 +68,16 @@ export class LoraStore {
       if (refusal) throw new ModelFolderError(refusal);
       const file = readLora(path);
       const told = this.digests[name];
-      const digest = told?.stamp === stamp ? told.digest : await digestOf(path);
+      const isTold = told?.stamp === stamp;
+      const digest = isTold ? told.digest : await digestOf(path, this.events.reading);
       if (stampFile(path) !== stamp) {
         throw new ModelFolderError('it changes while it is read; it is tried again when it stays as it is');
       }
       const rank = Math.max(...file.modules.map((module) => module.rank));
       const triggerWords = triggerWordsOf(file.metadata);
-      return { name, runnable: true, family: familyOfLora(file), rank, triggerWords, digest, stamp };
+      const entry: LoraEntry = { name, runnable: true, family: familyOfLora(file), rank, triggerWords, digest, stamp };
+      if (!isTold) this.events.read(entry);
+      return entry;
     } catch (error) {
       const message = String(error instanceof Error ? error.message : error).split('\n')[0]!;
       return {
@@ -77,8 +89,14 @@ export class LoraStore {
   }
 }
 
-async function digestOf(path: string): Promise<string> {
+/** Bytes of a file between two signs of life. */
+const partBytes = 2 ** 24;
+
+async function digestOf(path: string, reading: () => void): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  for await (const part of createReadStream(path, { highWaterMark: partBytes })) {
+    reading();
+    hash.update(part as Buffer);
+  }
   return hash.digest('hex');
 }

@@ -110,7 +110,10 @@ async function start(options: StartMessage): Promise<void> {
     },
   );
   folderWatch = new FolderWatch(options.modelsDir);
-  const loras = new LoraStore(options.lorasDir, options.loraDigests);
+  const loras = new LoraStore(options.lorasDir, options.loraDigests, {
+    reading: () => send({ type: 'busy', doing: 'load' }),
+    read: (lora) => send({ type: 'lora', lora }),
+  });
   const inUse = () => new Set(batch.running.map(({ generation }) => generation.model));
   const folded = new FoldedModels(store, loras, options, inUse, (model, component, ms) =>
     send({ type: 'modelLoaded', model, component, ms }),
