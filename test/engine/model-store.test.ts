@@ -157,6 +157,53 @@ t.test('a config that changes under a loaded model is read when nothing runs', a
   t.strictSame(states(), { a: 'loaded', b: 'runnable' });
 });
 
+/** Two models that are loaded, and whose configs have changed since. */
+async function changedStore(t: Test, changed: (info: ModelInfo | BrokenModel) => void) {
+  const root = t.testdir();
+  const modelsDir = join(root, 'models');
+  for (const name of ['a', 'b']) writeFolder(modelsDir, 'sd', {}, name);
+  const store = coldStore({ modelsDir, cacheDir: join(root, 'cache') }, (info) => changed(info));
+  await store.look();
+  await store.get('b', new Set());
+  for (const name of ['a', 'b']) {
+    writeFileSync(join(modelsDir, name, 'img2img.json'), JSON.stringify({ title: 'New' }));
+  }
+  return {
+    store,
+    loaded: () => store.models.flatMap(({ name, ...model }) => ('loaded' in model && model.loaded ? name : [])),
+  };
+}
+
+t.test('of several models that have changed, none is loaded any more once a request has begun', async (t) => {
+  let idle = true;
+  const { store, loaded } = await changedStore(t, (info) => {
+    if (info.runnable && info.title === 'New') idle = false;
+  });
+  await store.look(() => idle);
+  t.strictSame(loaded(), ['a']);
+  idle = true;
+  await store.look(() => idle);
+  t.strictSame(loaded(), ['a', 'b']);
+});
+
+t.test('a model that is loaded again takes no room from a request that begins meanwhile', async (t) => {
+  const { store, modelsDir, states } = storeOf(t, { a: 'sd', b: 'sd' }, undefined, 1, { weights: 'external' });
+  await store.look();
+  const weights = join(modelsDir, 'a/unet/model.onnx_data');
+  copyFileSync(weights, `${modelsDir}/../whole`);
+  truncateSync(weights, 10);
+  await t.rejects(store.get('a', new Set()), /changed while the model was loaded/);
+  await store.get('b', new Set());
+  copyFileSync(`${modelsDir}/../whole`, weights);
+  let idle = true;
+  const begin = async () => {
+    idle = false;
+  };
+  store.beside = { bytes: 0, bytesInUse: 0, makeRoom: begin };
+  await store.look(() => idle);
+  t.strictSame(states(), { a: 'loaded', b: 'loaded' });
+});
+
 t.test('a model whose files are being written waits, and is read when they stand still', async (t) => {
   const { store, modelsDir, states } = storeOf(t, { a: 'sd', b: 'lcm' });
   const file = join(modelsDir, 'b/unet/model.onnx');

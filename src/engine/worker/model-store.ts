@@ -97,7 +97,7 @@ export class ModelStore {
       await catalogue.read(
         catalogue.names.filter((name) => !this.loaded.has(name) && (hopeless || this.folders.hasChanged(name))),
       );
-      if (isIdle()) await this.loadAgain();
+      await this.loadAgain(isIdle);
       await catalogue.hashAll();
       return known() !== before;
     });
@@ -111,20 +111,23 @@ export class ModelStore {
     }
   }
 
-  private async loadAgain(): Promise<void> {
+  /** A load takes seconds, in which a request may begin: no further one follows then, and nothing leaves for it any more. */
+  private async loadAgain(isIdle: () => boolean): Promise<void> {
     for (const name of this.again) {
+      if (!isIdle()) return;
       const info = this.catalogue.get(name);
       if (info && !info.runnable && info.changing) continue;
       this.again.delete(name);
-      if (info?.runnable) await this.load(name, new Set()).catch(() => {}); // told by its place in the catalogue
+      if (info?.runnable) await this.load(name, allUnless(isIdle)).catch(() => {}); // told by its place in the catalogue
     }
-    if (this.loaded.size === 0) await this.loadFirst();
+    if (this.loaded.size === 0) await this.loadFirst(isIdle);
   }
 
-  private async loadFirst(): Promise<void> {
+  private async loadFirst(isIdle: () => boolean): Promise<void> {
     for (const { name, runnable } of defaultFirst(this.models, this.options.defaultModel)) {
+      if (!isIdle()) return;
       if (!runnable) continue;
-      const loads = await this.load(name, new Set()).then(
+      const loads = await this.load(name, allUnless(isIdle)).then(
         () => true,
         () => false, // told by its place in the catalogue
       );
@@ -240,7 +243,7 @@ export class ModelStore {
     return this.loaded.releaseRetired(inUse);
   }
 
-  private async load(name: string, inUse: ReadonlySet<string>): Promise<Model> {
+  private async load(name: string, inUse: Names): Promise<Model> {
     const loaded = this.loaded.use(name);
     if (loaded) return loaded;
     if (this.folders.hasChanged(name)) await this.catalogue.read([name]);
@@ -249,7 +252,7 @@ export class ModelStore {
     return this.timed(() => this.loadNow(info, inUse));
   }
 
-  private async loadNow(info: ModelInfo, inUse: ReadonlySet<string>): Promise<Model> {
+  private async loadNow(info: ModelInfo, inUse: Names): Promise<Model> {
     const { name } = info;
     let model: Model | undefined;
     try {
@@ -286,7 +289,7 @@ export class ModelStore {
     }
   };
 
-  private async makeRoomFor(name: string, inUse: ReadonlySet<string>): Promise<void> {
+  private async makeRoomFor(name: string, inUse: Names): Promise<void> {
     const fits = () => this.bytesOf([...this.loaded.names, name]) + this.beside.bytes <= this.options.modelMemoryBytes;
     await this.beside.makeRoom(fits);
     await this.leave((unused) => inUse.has(unused), fits);
@@ -306,6 +309,11 @@ export class ModelStore {
     return [...new Set(names)].reduce((sum, name) => sum + this.folders.bytesOf(name), 0);
   }
 }
+
+type Names = Pick<ReadonlySet<string>, 'has'>;
+
+/** As it is when it is asked. */
+const allUnless = (isIdle: () => boolean): Names => ({ has: () => !isIdle() });
 
 /** What cannot run is refused as what it is in the catalogue. */
 function refusal(info: BrokenModel | undefined, name: string): ModelFolderError {
