@@ -181,7 +181,12 @@ const Settings = Type.Object({
     maximum: 400,
     description: 'Pictures of one contact sheet',
   }),
-  MAX_PROMPT_CHARS: Type.Integer({ default: 2000, minimum: 1, description: 'Longest `prompt` and `negative_prompt`' }),
+  MAX_PROMPT_CHARS: Type.Integer({
+    default: 2000,
+    minimum: 1,
+    maximum: 1_000_000,
+    description: 'Longest `prompt` and `negative_prompt`',
+  }),
   MODEL_ALIASES: Type.String({
     default: '',
     pattern: '^\\s*([^=,]+=[^=,]+(,[^=,]+=[^=,]+)*)?\\s*$',

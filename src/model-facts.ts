@@ -107,6 +107,9 @@ export const providers = ['cpu', 'cuda', ...experimentalProviders] as const;
 /** onnxruntime's. */
 export type Provider = (typeof providers)[number];
 
+/** Pixels of a side, of a model's native pictures and of any that it makes. */
+export const maxSide = { native: 4096, any: 8192 } as const;
+
 /** Output sizes that a model can make, in pixels. */
 export interface SizeRange {
   readonly native: number;

@@ -1,7 +1,9 @@
 import { type Duplex, duplexPair } from 'node:stream';
 import { serialize } from 'node:v8';
 import t from 'tap';
+import { readConfig } from '../../src/config.js';
 import { Channel } from '../../src/engine/shared/channel.js';
+import { maxSide } from '../../src/model-facts.js';
 
 function pair(): { from: Duplex; heard: unknown[]; broken: string[]; channel: Channel } {
   const [from, to] = duplexPair();
@@ -52,12 +54,12 @@ t.test('what one end sends the other hears', async (t) => {
 });
 
 t.test('what is no message is told once, and what came before it is heard', async (t) => {
-  const huge = Buffer.from([1, 0, 0, 16]); // 2^28 + 1
+  const huge = Buffer.from([1, 0, 0, 20]);
   for (const [what, bytes, reason] of [
     ['garbage', Buffer.from([4, 0, 0, 0, 1, 2, 3, 4]), /4 bytes are no message/],
     ['nothing at all', Buffer.alloc(4), /0 bytes are no message/],
-    ['text', Buffer.from('Segmentation fault'), /a message of \d+ bytes begins; at most 268435456 are taken/],
-    ['a huge message', huge, /a message of 268435457 bytes begins/],
+    ['text', Buffer.from('Segmentation fault'), /a message of \d+ bytes begins; at most 335544320 are taken/],
+    ['a huge message', huge, /a message of 335544321 bytes begins/],
   ] as const) {
     const { from, heard, broken } = pair();
     from.write(frame('before'));
@@ -68,4 +70,22 @@ t.test('what is no message is told once, and what came before it is heard', asyn
     t.equal(broken.length, 1, what);
     t.match(broken[0], reason, what);
   }
+});
+
+t.test('the largest picture with its mask and the longest prompts is a message', async (t) => {
+  const longest = { MAX_PROMPT_CHARS: '1000000', MAX_LORAS: '32' };
+  const { MAX_PROMPT_CHARS, MAX_LORAS } = readConfig(longest);
+  for (const [name, value] of Object.entries(longest)) {
+    t.throws(() => readConfig({ [name]: `${Number(value) + 1}` }), { message: new RegExp(name) }, name);
+  }
+  const prompt = 'あ'.repeat(MAX_PROMPT_CHARS);
+  const lora = { name: 'x'.repeat(200), digest: 'x'.repeat(64), scale: 0.5 };
+  const beside = { prompt, negativePrompt: prompt, loras: Array.from({ length: MAX_LORAS }, () => ({ ...lora })) };
+  const length = 4 * maxSide.any ** 2 + serialize(beside).length + 10_000; // of all other fields
+  const { from, broken } = pair();
+  const header = Buffer.alloc(4);
+  header.writeUInt32LE(length);
+  from.write(header);
+  await settled();
+  t.strictSame(broken, []);
 });

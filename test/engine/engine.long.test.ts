@@ -275,7 +275,7 @@ t.test('a worker that says what no worker says is replaced, and nothing that it 
     [framed(null), /^protocol: its type is undefined$/],
     [framed({ ...step, ms: 'long' }), /^protocol: step has a bad ms: it must be number$/],
     [framed({ ...step, model: 'another' }), /^protocol: it ran a model that it does not have: "another"$/],
-    ['ffffffff', /^protocol: a message of 4294967295 bytes begins; at most 268435456 are taken$/],
+    ['ffffffff', /^protocol: a message of 4294967295 bytes begins; at most 335544320 are taken$/],
     ['04000000deadbeef', /^protocol: 4 bytes are no message: /],
   ] as const) {
     const ends = exits.length;

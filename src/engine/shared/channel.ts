@@ -3,12 +3,13 @@
 
 import type { Duplex } from 'node:stream';
 import { deserialize, serialize } from 'node:v8';
+import { maxSide } from '../../model-facts.js';
 
 /** Of a worker: beside its input, output and log. */
 export const channelFd = 3;
 
-/** A picture of 89 megapixels; nothing else comes near. */
-const mostBytes = 2 ** 28;
+/** The largest picture that a model may make, with its mask, and room for all that is said beside it, prompts among that. */
+const mostBytes = 4 * maxSide.any ** 2 + 2 ** 26;
 const headerBytes = 4;
 
 export interface ChannelEvents {

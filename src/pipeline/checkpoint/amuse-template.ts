@@ -2,9 +2,10 @@
 // Source: github.com/TensorStack-AI/OnnxStack, its enumerations and defaults.
 
 import { Type } from 'typebox';
+import { maxSide } from '../../model-facts.js';
 import { checkJson, type Json } from '../folder/configs.js';
 import { ModelFolderError, shown } from '../folder/model-folder-error.js';
-import { maxSettingLength, maxSide } from '../folder/schemas.js';
+import { maxSettingLength } from '../folder/schemas.js';
 
 export const templateFile = 'amuse_template.json';
 

@@ -2,7 +2,7 @@
 // folder is read, not by whoever runs out of memory.
 
 import { type Static, type TSchema, Type } from 'typebox';
-import { computingPrecisions, type Vocabulary, vocabularyGroups } from '../../model-facts.js';
+import { computingPrecisions, maxSide, type Vocabulary, vocabularyGroups } from '../../model-facts.js';
 import { schedulerNames } from '../schedulers/index.js';
 import type { Json } from './configs.js';
 
@@ -14,8 +14,6 @@ const count = (maximum: number) => Type.Integer({ minimum: 1, maximum });
 const positive = (maximum: number) => Type.Number({ exclusiveMinimum: 0, maximum });
 /** Variance of the noise that one training timestep adds. */
 const beta = Type.Number({ exclusiveMinimum: 0, exclusiveMaximum: 1 });
-/** Pixels of a side. */
-export const maxSide = { native: 4096, any: 8192 } as const;
 const side = count(maxSide.any);
 /** A schedule is computed in the HTTP process too, for each request. */
 const maxTrainTimesteps = 10_000;

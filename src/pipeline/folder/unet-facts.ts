@@ -1,12 +1,12 @@
 // What a UNet takes and makes, from its graph and its config.
 
-import type { SizeRange } from '../../model-facts.js';
+import { maxSide, type SizeRange } from '../../model-facts.js';
 import type { Family } from '../families/family.js';
 import { packSide } from '../numbers/packing.js';
 import type { GraphFacts } from '../onnx/graph-facts.js';
 import { type Json, number } from './configs.js';
 import { ModelFolderError, shown } from './model-folder-error.js';
-import { maxSide, type Settings } from './schemas.js';
+import type { Settings } from './schemas.js';
 
 /** Of pictures that a model makes unless its settings say otherwise, pixels. */
 const smallestSide = 64;
