@@ -89,7 +89,7 @@ export class Admission {
       const has = this.forecast.memoryFor(job.model);
       if (need === undefined || need <= has) continue;
       const { width, height } = job.request.pixels;
-      const detail = `${width} x ${height} pixels need about ${mebibytes(need)} MiB of the device's memory; ${mebibytes(has)} MiB are free. A smaller picture fits.`;
+      const detail = `${width} x ${height} pixels need about ${mebibytes(need)} MiB of the device's memory; a request may use ${mebibytes(has)} MiB. A smaller picture fits.`;
       return new EngineError('too_large_for_device', detail);
     }
     return undefined;

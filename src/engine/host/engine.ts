@@ -257,6 +257,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       }
       case 'model':
         lane.models = lane.models.map((info) => (info.name === message.model.name ? message.model : info));
+        lane.memory.forget(message.model.name);
         this.forecast.learn(message.model);
         if (!message.model.runnable) this.emit('models', this.models);
         return;

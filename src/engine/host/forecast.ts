@@ -8,7 +8,7 @@ import type { ModelInfo } from '../shared/messages.js';
 import { type AdmittedJob, remainingMs } from './admitted-job.js';
 import type { CatalogueEntry } from './catalogue.js';
 import { predictNeed, usableShare } from './memory.js';
-import type { Pool, PoolSettings } from './pool.js';
+import type { Lane, Pool, PoolSettings } from './pool.js';
 import type { Estimate, JobOutline } from './requests.js';
 import { StepTimes } from './step-times.js';
 import { type Times, timetable } from './timetable.js';
@@ -82,18 +82,25 @@ export class Forecast {
     return predictNeed(this.infoOf(job.model)?.memoryNeeds ?? [], pixelsOf(job));
   }
 
-  /** What a request of the model may use: free memory, and what a worker keeps from those before. */
+  /** What a request of the model may use on a worker on which nothing else runs. */
   memoryFor(model: string): number {
-    const free = Math.max(
-      ...this.pool.lanes.map(({ worker }) => worker.freeMemoryBytes ?? this.pool.freeOf(worker.device)),
-    );
-    return usableShare * free + keptBy(this.infoOf(model));
+    const kept = keptBy(this.infoOf(model));
+    return Math.max(...this.pool.lanes.map(({ memory }) => memory.whenIdle(model, kept)));
   }
 
-  /** The same of one GPU, for the model that has kept most; undefined where nobody tells what is free. */
+  /** Whether a worker has what a job needs, beside what runs on it now. */
+  hasMemory({ memory }: Lane, job: JobOutline): boolean {
+    const need = this.memoryNeed(job);
+    return need === undefined || need <= memory.now(job.model, keptBy(this.infoOf(job.model)));
+  }
+
+  /** What a request may use on one GPU now, for the model that has kept most; undefined where nobody tells what is free. */
   gpuBudget(gpu: string): number | undefined {
     const free = this.pool.freeGpuMemory(gpu);
-    return free === undefined ? undefined : usableShare * free + Math.max(0, ...this.pool.models.map(keptBy));
+    if (free === undefined) return undefined;
+    const lanes = this.pool.lanes.filter(({ worker }) => worker.device.gpu === gpu);
+    const rooms = lanes.flatMap(({ memory }) => this.pool.models.map((model) => memory.now(model.name, keptBy(model))));
+    return Math.max(usableShare * free, ...rooms);
   }
 
   private infoOf(name: string): ModelInfo | undefined {

@@ -94,10 +94,12 @@ export class Jobs {
   /** Gives workers what waits, as far as they have room. */
   dispatch(): void {
     for (let job = this.queue.peek(); job; job = this.queue.peek()) {
-      const lane = this.pool.laneFor(job);
+      const { message } = job;
+      const lane = this.pool.laneFor(job, (each) => this.forecast.hasMemory(each, message));
       if (!lane) return;
       this.queue.take();
       job.startedAt = performance.now();
+      lane.memory.began();
       lane.jobs.set(job.message.id, job);
       this.pool.folds.sent(lane.index, job.message);
       lane.worker.send(job.message);
@@ -132,6 +134,7 @@ export class Jobs {
       return;
     }
     lane.jobs.delete(message.id);
+    lane.memory.ended(job.message.model, this.forecast.memoryNeed(job.message), lane.jobs.size === 0);
     if (message.type === 'done') {
       const { denoise: _, ...coding } = message.result.timings;
       const codedMs = Object.values(coding).reduce((sum, ms) => sum + ms, 0);
@@ -152,9 +155,10 @@ export class Jobs {
   }
 
   /** What ran on a lane whose worker ended runs again elsewhere: the same seed, the same picture. */
-  workerEnded({ index, jobs }: Lane): void {
+  workerEnded({ index, jobs, memory }: Lane): void {
     const lost = [...jobs.values()].filter(({ settled }) => !settled);
     jobs.clear();
+    memory.forgetAll();
     this.pool.folds.forget(index);
     for (const job of lost) {
       job.deaths++;

@@ -18,6 +18,7 @@ import {
 } from './devices.js';
 import { Folds } from './folds.js';
 import { freeMemory, machineMemory } from './memory.js';
+import { WorkerMemory } from './worker-memory.js';
 import { WorkerProcess } from './worker-process.js';
 
 export interface PoolSettings {
@@ -57,6 +58,7 @@ export interface Lane {
   readonly index: number;
   readonly worker: WorkerProcess;
   readonly jobs: Map<number, AdmittedJob>;
+  readonly memory: WorkerMemory;
   /** What the worker last said of the model folders. */
   models: readonly CatalogueEntry[];
   /** And of textual inversions. */
@@ -138,8 +140,12 @@ export class Pool {
         },
         stepTimeoutMs,
       );
+      const memory = new WorkerMemory(
+        () => worker.freeMemoryBytes ?? this.freeOf(device),
+        () => worker.grownBytes,
+      );
       const lane: Lane = {
-        ...{ index, worker, jobs: new Map(), models: [], embeddings: [], loras: [], problem: undefined },
+        ...{ index, worker, jobs: new Map(), memory, models: [], embeddings: [], loras: [], problem: undefined },
       };
       return lane;
     });
@@ -198,8 +204,11 @@ export class Pool {
     return Math.max(1, Math.floor(rowBudgetFor(loaded.capacities ?? [], native, native) / 2));
   }
 
-  /** The ready worker with room for a job that has the least to do. */
-  laneFor(job: AdmittedJob): Lane | undefined {
+  /**
+   * The ready worker with room for a job that has the least to do.
+   * @param hasMemory whether a worker has the memory that the job needs now; where no job runs, it is tried without
+   */
+  laneFor(job: AdmittedJob, hasMemory: (lane: Lane) => boolean): Lane | undefined {
     const now = performance.now();
     const cost = new Map<Lane, number>();
     for (const lane of this.lanes) {
@@ -207,7 +216,8 @@ export class Pool {
       const work = [...lane.jobs.values()].reduce((sum, other) => sum + remainingMs(other, now), 0);
       cost.set(lane, work + (this.isLoaded(lane, job) ? 0 : loadPenaltyMs));
     }
-    return [...cost.keys()].sort((a, b) => cost.get(a)! - cost.get(b)!)[0];
+    const lanes = [...cost.keys()].sort((a, b) => cost.get(a)! - cost.get(b)!);
+    return lanes.find(hasMemory) ?? (this.inFlight === 0 ? lanes[0] : undefined);
   }
 
   private hasRoom(lane: Lane, job: AdmittedJob, now: number): boolean {

@@ -34,6 +34,8 @@ export class WorkerProcess {
   failedStarts = 0;
   /** What its process had at its last report, bytes. */
   memoryBytes: number | undefined;
+  /** The same when it was ready. */
+  private readyBytes: number | undefined;
   /** What its device can still give, where only the worker knows, bytes. */
   freeMemoryBytes: number | undefined;
   /** Ends in a row without a healthy time between them. */
@@ -57,6 +59,13 @@ export class WorkerProcess {
 
   get pid(): number | undefined {
     return this.child?.pid;
+  }
+
+  /** What it has taken of its device's memory since it was ready, bytes; undefined where only the device could tell. */
+  get grownBytes(): number | undefined {
+    const isProcess = this.device.provider === 'cpu' && this.freeMemoryBytes === undefined;
+    if (!isProcess || this.memoryBytes === undefined || this.readyBytes === undefined) return undefined;
+    return Math.max(0, this.memoryBytes - this.readyBytes);
   }
 
   start(): void {
@@ -128,6 +137,7 @@ export class WorkerProcess {
       case 'ready':
         this.state = 'ready';
         this.readyAt = performance.now();
+        this.readyBytes = this.memoryBytes;
         this.failedStarts = 0;
         break;
       case 'busy':
@@ -167,6 +177,7 @@ export class WorkerProcess {
     clearTimeout(this.watchdog);
     this.watchdog = undefined;
     this.memoryBytes = undefined;
+    this.readyBytes = undefined;
     this.freeMemoryBytes = undefined;
     const wasHealthy = this.state === 'ready' && performance.now() - this.readyAt > healthyMs;
     if (this.state === 'starting') this.failedStarts++;

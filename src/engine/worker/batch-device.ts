@@ -26,11 +26,7 @@ export interface OnDevice {
   readonly modelLoadMs: number;
 }
 
-/** At most one report of memory in this time, ms. */
-const memoryReportMs = 1000;
-
 export class WorkerDevice implements BatchDevice<OnDevice> {
-  private memoryReportedAt = 0;
   /** The store's load clock when a request came. */
   private readonly arrivals = new WeakMap<GenerateMessage, number>();
   private readonly previews = new WeakMap<Model, PreviewMap>();
@@ -128,6 +124,7 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     // A file that was written over meanwhile is in these pictures.
     const change = this.store.changeOf(model);
     if (change) throw change;
+    this.reportMemory();
     for (const [i, { id, generation: onDevice }] of done.entries()) {
       const { droppedTokens, beyondClip, embeddings, drawUnseeded, unetCalls, timings } = onDevice.generation;
       const spent = modelRunMs(onDevice.model) - onDevice.modelRunMsBefore;
@@ -147,7 +144,6 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
       };
       this.send({ type: 'done', id, result });
     }
-    this.reportMemory();
   }
 
   /** What the model's safety checker says of these pictures; undefined where there is none, or none is asked. */
@@ -177,10 +173,12 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
           : error instanceof ModelFolderError
             ? 'model_not_runnable'
             : 'internal';
+    this.reportMemory();
     this.send({ type: 'failed', id, code, message: error instanceof Error ? error.message : String(error) });
   }
 
   aborted(id: number): void {
+    this.reportMemory();
     this.send({ type: 'aborted', id });
   }
 
@@ -212,10 +210,8 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     return previewOf(map, generation);
   }
 
+  /** Before a request's end, so that whoever hears of that knows what it has left. */
   private reportMemory(): void {
-    const now = performance.now();
-    if (now - this.memoryReportedAt < memoryReportMs) return;
-    this.memoryReportedAt = now;
     this.send(memoryReport(this.device));
   }
 }
