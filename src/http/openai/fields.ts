@@ -26,7 +26,8 @@ function ownFields(config: Config) {
     model: Type.Optional(
       Type.String({
         minLength: 1,
-        description: 'A name from `GET /v1/models`, or an alias of `MODEL_ALIASES`. Absent means the default, which `GET /models` marks.',
+        description:
+          'A name from `GET /v1/models`, or an alias of `MODEL_ALIASES`. Absent means the default, which `GET /models` marks.',
       }),
     ),
     n: Type.Optional(

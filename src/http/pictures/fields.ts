@@ -166,7 +166,8 @@ export const fields = {
     schema: () =>
       Type.String({
         minLength: 1,
-        description: 'A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks.',
+        description:
+          'A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks.',
       }),
     settle: (sent, { model }) => sent ?? model.name, // a generator's too
     told: 'Model',
