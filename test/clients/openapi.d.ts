@@ -1736,7 +1736,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended. */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended, or the process that was to decode its picture. */
             503: {
                 headers: {
                     /** @description Seconds */
@@ -2121,7 +2121,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended. */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended, or the process that was to decode its picture. */
             503: {
                 headers: {
                     /** @description Seconds */
@@ -2838,7 +2838,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended. */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended, or the process that was to decode its picture. */
             503: {
                 headers: {
                     /** @description Seconds */
@@ -3248,7 +3248,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended. */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended, or the process that was to decode its picture. */
             503: {
                 headers: {
                     /** @description Seconds */

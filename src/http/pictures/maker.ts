@@ -255,7 +255,7 @@ function aboutMask<T>(read: () => T): T {
 }
 
 function maskProblem(error: unknown): unknown {
-  return error instanceof PictureError && error.code !== 'overloaded'
+  return error instanceof PictureError && error.isOfThePicture
     ? fieldProblem(error.code, 'mask', `mask: ${error.message}`)
     : error;
 }

@@ -154,7 +154,7 @@ export const problemCodes = {
   worker_lost: {
     status: 503,
     title: 'Worker lost',
-    meaning: 'the worker that ran the request ended',
+    meaning: 'the worker that ran the request ended, or the process that was to decode its picture',
     rejectedAs: null,
   },
   deadline_exceeded: {
