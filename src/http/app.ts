@@ -157,8 +157,9 @@ export async function buildApp(options: AppOptions) {
       maxAge: 600,
     });
   }
-  knowCallers(app, list(config.API_KEYS), config.TRUST_PROXY !== undefined);
-  if (config.RATE_LIMIT !== undefined) await limitRates(app, config.RATE_LIMIT);
+  const keys = list(config.API_KEYS);
+  knowCallers(app, keys, config.TRUST_PROXY !== undefined);
+  if (config.RATE_LIMIT !== undefined) await limitRates(app, config.RATE_LIMIT, keys.length > 0 ? 'key' : 'address');
   const budget = uploadBudget(config.MAX_UPLOADS_BYTES);
   gateBodies(app, budget);
   parseBoundedJson(app);

@@ -1716,7 +1716,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `rate_limited`: this key has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
+            /** @description `rate_limited`: this key, or this address where keys are off, has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
             429: {
                 headers: {
                     /** @description Seconds */
@@ -2101,7 +2101,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `rate_limited`: this key has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
+            /** @description `rate_limited`: this key, or this address where keys are off, has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
             429: {
                 headers: {
                     /** @description Seconds */
@@ -2818,7 +2818,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `rate_limited`: this key has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
+            /** @description `rate_limited`: this key, or this address where keys are off, has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
             429: {
                 headers: {
                     /** @description Seconds */
@@ -3228,7 +3228,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `rate_limited`: this key has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
+            /** @description `rate_limited`: this key, or this address where keys are off, has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
             429: {
                 headers: {
                     /** @description Seconds */

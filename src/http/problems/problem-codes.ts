@@ -122,7 +122,7 @@ export const problemCodes = {
   rate_limited: {
     status: 429,
     title: 'Rate limited',
-    meaning: 'this key has sent too many requests',
+    meaning: 'this key, or this address where keys are off, has sent too many requests',
     rejectedAs: 'rate_limited',
     openAi: 'rate_limit_exceeded',
   },
