@@ -1410,7 +1410,7 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
-                    /** @description A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks. */
+                    /** @description A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks. At most 500 characters. */
                     model?: string;
                     /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
                     lora?: string;
@@ -1523,7 +1523,7 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
-                    /** @description A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks. */
+                    /** @description A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks. At most 500 characters. */
                     model?: string;
                     /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
                     lora?: string | {
@@ -1832,7 +1832,7 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
-                    /** @description A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks. */
+                    /** @description A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks. At most 500 characters. */
                     model?: string;
                     /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
                     lora?: string;
@@ -1961,7 +1961,7 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
-                    /** @description A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks. */
+                    /** @description A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks. At most 500 characters. */
                     model?: string;
                     /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
                     lora?: string | {

@@ -172,6 +172,30 @@ t.test('generators', async (t) => {
     });
   }
 
+  await t.test('and models of a name that is longer than any are refused in a few words', async (t) => {
+    const paths: Readonly<Record<string, (model: string) => object>> = {
+      '/img2img': (model) => ({ image, model }),
+      '/img2img/sheet': (x) => ({ image, x_field: 'model', x_values: [x] }),
+      '/v1/images/edits': (model) => ({
+        images: [{ image_url: `data:image/png;base64,${image}` }],
+        prompt: 'x',
+        model,
+      }),
+      '/sdapi/v1/img2img': (name) => ({ init_images: [image], override_settings: { sd_model_checkpoint: name } }),
+    };
+    for (const [path, body] of Object.entries(paths)) {
+      for (const [length, status] of [
+        [100_000, 400],
+        [500, 404],
+      ] as const) {
+        const answer = await post(path, body('\u{1}'.repeat(length)));
+        t.equal(answer.status, status, `${path}, ${length} characters`);
+        const told = JSON.stringify(answer.body).length;
+        t.ok(told < 8000, `${path}, ${length} characters: ${told}`);
+      }
+    }
+  });
+
   await t.test('run, and tell which model did', async (t) => {
     const body = form(cottage, { model: 'full', prompt: 'a cat', width: 32, height: 32, steps: 2, seed: 1 });
     const answer = await fetch(`${url}/img2img`, { method: 'POST', headers: { accept: 'application/json' }, body });
