@@ -107,7 +107,7 @@ export const providers = ['cpu', 'cuda', ...experimentalProviders] as const;
 /** onnxruntime's. */
 export type Provider = (typeof providers)[number];
 
-/** Output sizes that a model can make, in pixels. */
+/** Output sizes that a model can make: a range and a step, in pixels. */
 export interface SizeRange {
   readonly native: number;
   readonly multiple: number;
