@@ -154,6 +154,8 @@ const text = `# Overhead
 The starter is a JPEG of the output's size and the answer a PNG, where nothing else is said; each request has a prompt and a seed of
 its own. Overhead is the wall time at the client less the time inside \`session.run\`.
 
+In brackets is the median of each request's share of its own model runs, which is not the quotient of the two medians.
+
 The aim is ${100 * aim.share} % for requests of a second or more, and ${aim.ms} ms for shorter ones.
 
 | ${compared.join(' | ')} |

@@ -110,7 +110,7 @@ export type Provider = (typeof providers)[number];
 /** Pixels of a side, of a model's native pictures and of any that it makes. */
 export const maxSide = { native: 4096, any: 8192 } as const;
 
-/** Output sizes that a model can make, in pixels. */
+/** Output sizes that a model can make: a range and a step, in pixels. */
 export interface SizeRange {
   readonly native: number;
   readonly multiple: number;

@@ -44,7 +44,7 @@ import { parseBoundedJson } from './server/bounded-json.js';
 import { registerDocs } from './server/docs.js';
 import { closeConnectionsWhenIdle } from './server/draining.js';
 import { knowCallers } from './server/keys.js';
-import { plainPath } from './server/paths.js';
+import { longestPathPart, plainPath } from './server/paths.js';
 import { probeRoutes } from './server/probes.js';
 import { readPathPrefix, trustOf } from './server/proxies.js';
 import { limitRates } from './server/rate-limit.js';
@@ -82,7 +82,7 @@ export async function buildApp(options: AppOptions) {
     requestIdHeader: false,
     rewriteUrl: ({ url }) => plainPath(url!),
     genReqId: ({ headers }) => acceptableId(headers['x-request-id']) ?? randomUUID(),
-    routerOptions: { maxParamLength: 200 },
+    routerOptions: { maxParamLength: longestPathPart },
     trustProxy: trust,
     // Unknown fields are errors, defaults are the table of fields' to fill in, and JSON is not coerced; the form's text is, before.
     ajv: {
@@ -157,8 +157,9 @@ export async function buildApp(options: AppOptions) {
       maxAge: 600,
     });
   }
-  knowCallers(app, list(config.API_KEYS), config.TRUST_PROXY !== undefined);
-  if (config.RATE_LIMIT !== undefined) await limitRates(app, config.RATE_LIMIT);
+  const keys = list(config.API_KEYS);
+  knowCallers(app, keys, config.TRUST_PROXY !== undefined);
+  if (config.RATE_LIMIT !== undefined) await limitRates(app, config.RATE_LIMIT, keys.length > 0 ? 'key' : 'address');
   const budget = uploadBudget(config.MAX_UPLOADS_BYTES);
   gateBodies(app, budget);
   parseBoundedJson(app);

@@ -10,6 +10,7 @@ import type { BrokenChoice, Choice, Shelf } from './generators/shelf.js';
 import { Model } from './model-schema.js';
 import { influenceOf, influenceOfImageGuidance, starterWeight } from './pictures/starter-weight.js';
 import { fieldProblem, Problem, problemResponses } from './problems/problems.js';
+import { longestPathPart } from './server/paths.js';
 
 export function modelRoutes(
   app: FastifyInstance,
@@ -60,7 +61,7 @@ export function modelRoutes(
         summary: 'One model',
         description: 'What it can make, its defaults and limits, its licence and digest, or why it cannot run.',
         tags: ['Models'],
-        params: Type.Object({ model: Type.String() }),
+        params: Type.Object({ model: Type.String({ maxLength: longestPathPart }) }),
         response: {
           200: { description: 'The model', ...json(Type.Ref('Model')) },
           ...problemResponses('unauthorized', 'model_not_found', 'not_ready'),
@@ -87,7 +88,7 @@ export function modelRoutes(
         summary: "A generator's picture",
         description: 'What it makes, as its file names it.',
         tags: ['Models'],
-        params: Type.Object({ model: Type.String() }),
+        params: Type.Object({ model: Type.String({ maxLength: longestPathPart }) }),
         response: {
           200: { description: 'The picture', content: pictureContent },
           ...problemResponses('unauthorized', 'not_found'),

@@ -1,12 +1,6 @@
 // Which size the output gets.
 
-/** The sizes that a model can make; a range and a step in pixels. */
-export interface Sizes {
-  readonly native: number;
-  readonly multiple: number;
-  readonly min: number;
-  readonly max: number;
-}
+import type { SizeRange } from '../model-facts.js';
 
 export interface Size {
   readonly width: number;
@@ -34,7 +28,7 @@ const areaTolerance = 0.25;
 export function outputSize(
   starter: Size,
   asked: { width?: number | undefined; height?: number | undefined },
-  sizes: Sizes,
+  sizes: SizeRange,
 ): Size {
   const { width, height } = asked;
   if (width !== undefined) check('width', width, sizes);
@@ -46,7 +40,7 @@ export function outputSize(
 }
 
 /** By the ratio of the aspects, then of the areas; of equals the smaller. */
-function nearest(aspect: number, sizes: Sizes): Size {
+function nearest(aspect: number, sizes: SizeRange): Size {
   const { native, multiple, min, max } = sizes;
   const off = (actual: number, wanted: number) => Math.abs(Math.log(actual / wanted));
   let best: { size: Size; aspect: number; area: number } | undefined;
@@ -69,11 +63,11 @@ export function coverCuts(starter: Size, size: Size): number {
   return 1 - Math.min(ratio, 1 / ratio);
 }
 
-function fitting(side: number, { multiple, min, max }: Sizes): number {
+function fitting(side: number, { multiple, min, max }: SizeRange): number {
   return Math.min(Math.max(Math.round(side / multiple) * multiple, min), max);
 }
 
-function check(field: 'width' | 'height', side: number, { multiple, min, max }: Sizes): void {
+function check(field: 'width' | 'height', side: number, { multiple, min, max }: SizeRange): void {
   if (side < min || side > max) {
     throw new SizeError(field, `${field} is ${side}; this model makes ${min} to ${max}, in steps of ${multiple}.`);
   }

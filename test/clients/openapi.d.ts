@@ -1410,7 +1410,7 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
-                    /** @description A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks. */
+                    /** @description A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks. At most 500 characters. */
                     model?: string;
                     /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
                     lora?: string;
@@ -1523,7 +1523,7 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
-                    /** @description A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks. */
+                    /** @description A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks. At most 500 characters. */
                     model?: string;
                     /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
                     lora?: string | {
@@ -1716,7 +1716,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `rate_limited`: this key has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
+            /** @description `rate_limited`: this key, or this address where keys are off, has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
             429: {
                 headers: {
                     /** @description Seconds */
@@ -1736,7 +1736,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended. */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended, or the process that was to decode its picture. */
             503: {
                 headers: {
                     /** @description Seconds */
@@ -1832,7 +1832,7 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
-                    /** @description A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks. */
+                    /** @description A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks. At most 500 characters. */
                     model?: string;
                     /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
                     lora?: string;
@@ -1961,7 +1961,7 @@ export interface operations {
                      * @description The same request with the same seed gives the same bytes on the same engine. Absent or -1 draws one; the answer tells it. Picture i of `n` has the seed `(seed + i) mod 2^32`. From -1 to 4294967295.
                      */
                     seed?: number;
-                    /** @description A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks. */
+                    /** @description A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks. At most 500 characters. */
                     model?: string;
                     /** @description LoRAs that change the model, by names from `GET /loras`, each with a scale from -10 to 10, 1 if absent: `name:0.8, other`, or in JSON also a list of `name` and `scale`. At most 8. A scale of 0 is as good as none. At most 8000 characters. */
                     lora?: string | {
@@ -2101,7 +2101,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `rate_limited`: this key has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
+            /** @description `rate_limited`: this key, or this address where keys are off, has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
             429: {
                 headers: {
                     /** @description Seconds */
@@ -2121,7 +2121,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended. */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended, or the process that was to decode its picture. */
             503: {
                 headers: {
                     /** @description Seconds */
@@ -2818,7 +2818,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `rate_limited`: this key has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
+            /** @description `rate_limited`: this key, or this address where keys are off, has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
             429: {
                 headers: {
                     /** @description Seconds */
@@ -2838,7 +2838,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
-            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended. */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended, or the process that was to decode its picture. */
             503: {
                 headers: {
                     /** @description Seconds */
@@ -3228,7 +3228,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `rate_limited`: this key has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
+            /** @description `rate_limited`: this key, or this address where keys are off, has sent too many requests. `overloaded`: the queue or the room for uploads is full. `deadline_unattainable`: the picture is not likely to be ready in time. */
             429: {
                 headers: {
                     /** @description Seconds */
@@ -3248,7 +3248,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebuiError"];
                 };
             };
-            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended. */
+            /** @description `draining`: the server shuts down. `not_ready`: models are being loaded, or no worker is up. `model_changing`: the model's files are being written; it is read again when they stand still. `worker_lost`: the worker that ran the request ended, or the process that was to decode its picture. */
             503: {
                 headers: {
                     /** @description Seconds */

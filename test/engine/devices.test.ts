@@ -37,7 +37,7 @@ t.test('DEVICES', async (t) => {
   for (const spec of ['gpu', 'webgpu:0', 'webgpu*2', 'cpu*0', 'cuda', 'cuda:x', 'cuda:0:', 'cpu,', '']) {
     t.throws(
       () => parseDevices(spec),
-      /it must be auto or a list of cpu, cpu\*N, cuda:N, webgpu, coreml and dml/,
+      /it must be auto or a list of cpu, cpu\*N, cuda:N, cuda:N:M, webgpu, coreml and dml/,
       spec,
     );
   }

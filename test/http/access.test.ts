@@ -32,6 +32,15 @@ t.test('with API_KEYS every route wants a key but probes and documentation', asy
   t.match(await refused.json(), { code: 'unauthorized', status: 401 });
 });
 
+t.test('RATE_LIMIT counts the requests of each address where keys are off, and says so', async (t) => {
+  const { url } = await startApp(t, { MODELS_DIR: 'test/reference', RATE_LIMIT: '1' });
+  const post = () => fetch(`${url}/img2img`, { method: 'POST', body: form(undefined) });
+  t.equal((await post()).status, 400);
+  const refused = await post();
+  t.equal(refused.status, 429);
+  t.match(await refused.json(), { detail: 'This address has sent 1 requests within a minute: its limit.' });
+});
+
 t.test('RATE_LIMIT counts the requests for pictures of each key', async (t) => {
   const { url } = await startApp(t, { API_KEYS: 'one, two', RATE_LIMIT: '2' });
   const post = (key: string) =>
@@ -50,7 +59,7 @@ t.test('RATE_LIMIT counts the requests for pictures of each key', async (t) => {
   t.equal(refused.status, 429);
   const seconds = Number(refused.headers.get('retry-after'));
   t.ok(seconds >= 1 && seconds <= 60, `Retry-After: ${seconds}`);
-  t.match(await refused.json(), { code: 'rate_limited', detail: /has sent 2 requests within a minute/ });
+  t.match(await refused.json(), { code: 'rate_limited', detail: /^This key has sent 2 requests within a minute/ });
   t.equal((await post('two')).status, 200, 'another key has its own count');
   const models = () => fetch(`${url}/models`, { headers: { authorization: 'Bearer one' } });
   t.equal((await models()).status, 200, 'questions are free');

@@ -50,3 +50,22 @@ t.test('GET /models tells the row budgets that were measured', async (t) => {
   const { models } = (await (await fetch(`${url}/models`)).json()) as { models: { row_budgets: object[] }[] };
   t.match(models[0]!.row_budgets[0], { width: 32, height: 32, rows: 2 });
 });
+
+t.test("a sheet's pictures share their starter before it is decoded as they do afterwards", async (t) => {
+  // One small request runs; a starter of 64 x 64 and eight answers have 110,592 bytes, and with a starter each 196,608.
+  const { url, engine } = await startApp(t, { ...tiny, WORKER_MODULE: slowly, MAX_PICTURES_BYTES: '130000' });
+  const small = { steps: 100, strength: 1, width: 32, height: 32 };
+  const leaving = new AbortController();
+  const running = fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, small), signal: leaving.signal });
+  running.catch(() => {});
+  while (engine.status.inFlight === 0) await sleep(5);
+  const sheet = async (x_values: string) => {
+    const fields = { dry_run: 'true', width: 64, height: 64, x_field: 'seed', x_values };
+    return (await fetch(`${url}/img2img/sheet`, { method: 'POST', body: form(cottage, fields) })).status;
+  };
+  t.equal(await sheet('1|2|3|4|5|6|7|8'), 200);
+  t.equal(await sheet('1|2|3|4|5|6|7|8|9|10|11|12'), 429, 'and what is too much is refused');
+  t.equal(engine.status.inFlight, 1, 'while the other one still runs');
+  leaving.abort();
+  await t.rejects(running);
+});

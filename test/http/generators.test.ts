@@ -6,6 +6,7 @@ import sharp from 'sharp';
 import t, { type Test } from 'tap';
 import { GeneratorFiles } from '../../src/http/generators/generator-files.js';
 import { type Choice, throughGenerator } from '../../src/http/generators/shelf.js';
+import { writeSafetensors } from '../pipeline/safetensors/write.js';
 import { cottage, form, startApp } from '../start.js';
 
 type Fields = Record<string, string | number>;
@@ -171,6 +172,30 @@ t.test('generators', async (t) => {
     });
   }
 
+  await t.test('and models of a name that is longer than any are refused in a few words', async (t) => {
+    const paths: Readonly<Record<string, (model: string) => object>> = {
+      '/img2img': (model) => ({ image, model }),
+      '/img2img/sheet': (x) => ({ image, x_field: 'model', x_values: [x] }),
+      '/v1/images/edits': (model) => ({
+        images: [{ image_url: `data:image/png;base64,${image}` }],
+        prompt: 'x',
+        model,
+      }),
+      '/sdapi/v1/img2img': (name) => ({ init_images: [image], override_settings: { sd_model_checkpoint: name } }),
+    };
+    for (const [path, body] of Object.entries(paths)) {
+      for (const [length, status] of [
+        [100_000, 400],
+        [500, 404],
+      ] as const) {
+        const answer = await post(path, body('\u{1}'.repeat(length)));
+        t.equal(answer.status, status, `${path}, ${length} characters`);
+        const told = JSON.stringify(answer.body).length;
+        t.ok(told < 8000, `${path}, ${length} characters: ${told}`);
+      }
+    }
+  });
+
   await t.test('run, and tell which model did', async (t) => {
     const body = form(cottage, { model: 'full', prompt: 'a cat', width: 32, height: 32, steps: 2, seed: 1 });
     const answer = await fetch(`${url}/img2img`, { method: 'POST', headers: { accept: 'application/json' }, body });
@@ -252,6 +277,29 @@ t.test('generators', async (t) => {
     const usual = await ask({ steps: 2, override_settings: { sd_model_checkpoint: 'plain' } });
     t.match(usual.info, { cfg_scale: 7, denoising_strength: 0.75 }, "what a generator leaves open is the web UI's");
   });
+});
+
+t.test('what ran is told in headers too, whatever characters its names have', async (t) => {
+  const modelsDir = t.testdir({ embeddings: {} });
+  symlinkSync(tiny, join(modelsDir, '模型'));
+  write(modelsDir, 'č, 50 %', { base: '模型' });
+  const data = new Uint8Array(new Float32Array(16).fill(1).buffer);
+  const vectors = { '<new>': { dtype: 'F32', shape: [16], data } };
+  for (const name of ['ink', 'old wash']) writeSafetensors(join(modelsDir, `embeddings/${name}.safetensors`), vectors);
+  const { url } = await startApp(t, { MODELS_DIR: modelsDir });
+  const fields = { model: 'č, 50 %', prompt: 'red, ink, old wash', width: 32, height: 32, steps: 2, seed: 1 };
+  const ask = (accept: string) =>
+    fetch(`${url}/img2img`, { method: 'POST', headers: { accept }, body: form(cottage, fields) });
+  const { parameters } = (await (await ask('application/json')).json()) as { parameters: Record<string, unknown> };
+  t.match(parameters, { model: 'č, 50 %', base_model: '模型', embeddings: 'ink, old wash' });
+  const { status, headers } = await ask('image/png');
+  t.equal(status, 200);
+  for (const [name, value] of Object.entries(parameters)) {
+    if (/prompt$/.test(name)) continue; // in no header
+    const told = headers.get(`img2img-${name.replaceAll('_', '-')}`) ?? '';
+    t.match(told, /^[ -~]+$/, name);
+    t.equal(decodeURIComponent(told), String(value), name);
+  }
 });
 
 t.test("a generator's LoRAs are taken where a request names none", async (t) => {

@@ -42,6 +42,63 @@ t.test('every operation but the probes says how a request can be wrong', async (
   }
 });
 
+t.test('every text that a request may have says how long it may be', async (t) => {
+  interface Schema {
+    readonly type?: string;
+    readonly enum?: readonly string[];
+    readonly format?: string;
+    readonly pattern?: string;
+    readonly maxLength?: number;
+    readonly $ref?: string;
+  }
+  interface Operation {
+    readonly parameters?: readonly { readonly name: string; readonly schema: Schema }[];
+    readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: Schema }>> };
+  }
+  const document = JSON.parse(readFileSync(documentPath, 'utf8')) as {
+    paths: Record<string, Record<string, Operation>>;
+    components: { schemas: Record<string, Schema> };
+  };
+  /** Pictures: `MAX_UPLOAD_BYTES` is their limit. */
+  const isPicture = (path: string, { format }: Schema) =>
+    format === 'binary' || /\/(image|mask|image_url|init_images\/items)$/.test(path);
+  const isBounded = ({ maxLength, enum: values, pattern = '' }: Schema) =>
+    maxLength !== undefined || values !== undefined || /^\^[^*+]+\$$/.test(pattern);
+  const texts: string[] = [];
+  const unbounded: string[] = [];
+  const walk = (value: unknown, path: string) => {
+    if (typeof value !== 'object' || value === null || path.endsWith('/examples')) return;
+    const schema = value as Schema;
+    if (schema.$ref) walk(document.components.schemas[schema.$ref.split('/').pop()!], path);
+    if (schema.type === 'string') {
+      texts.push(path);
+      if (!isPicture(path, schema) && !isBounded(schema)) unbounded.push(path);
+    }
+    for (const [key, inner] of Object.entries(value)) walk(inner, `${path}/${key}`);
+  };
+  for (const [route, operations] of Object.entries(document.paths)) {
+    for (const [method, { parameters = [], requestBody }] of Object.entries(operations)) {
+      for (const { name, schema } of parameters) walk(schema, `${method} ${route} ${name}`);
+      for (const [type, { schema }] of Object.entries(requestBody?.content ?? {})) walk(schema, `${route} ${type}`);
+    }
+  }
+  t.strictSame(unbounded, []);
+  for (const [name, found] of [
+    ['a body', /^\/img2img application\/json.*\/model$/],
+    ['a form', /^\/img2img multipart.*\/model$/],
+    ["a facade's nested field", /sd_model_checkpoint$/],
+    ['a list', /x_values\/items/],
+    ['a reference', /image_url$/],
+    ['a path', /^get \/models\/\{model\} model$/],
+    ['a query', /^get \/sdapi\/v1\/progress id_task$/],
+    ['a header', /x-request-timeout-ms$/],
+  ] as const)
+    t.ok(
+      texts.some((path) => found.test(path)),
+      `looks at ${name}`,
+    );
+});
+
 t.test('the document holds nothing that generators of clients trip over', async (t) => {
   interface Schema {
     readonly type?: string | string[];

@@ -1,9 +1,13 @@
 // The processes that decode: what ends one, what it costs whom, and who waits for whom.
 
+import { execFileSync } from 'node:child_process';
+import { closeSync, openSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { toProblem } from '../../src/http/problems/problems.js';
 import { DecodeQueue } from '../../src/image/host/decode-queue.js';
 import { type DecoderEnd, PictureReader } from '../../src/image/host/picture-reader.js';
+import { missing } from '../programs.js';
 import { png } from './files.js';
 
 const size = { width: 64, height: 64 };
@@ -73,6 +77,63 @@ t.test('what takes more memory than its header says ends its process, and only t
   if (process.platform === 'linux') await t.rejects(lying, { code: 'undecodable_picture' });
   t.ok(await read(small), 'and after it');
 });
+
+/** How to keep a process from starting. @returns what lets it start again */
+const hindrances: Readonly<Record<string, { skip?: string | false; hinder: () => () => void }>> = {
+  'that ends while it starts': {
+    hinder() {
+      const { NODE_OPTIONS = '' } = process.env;
+      process.env.NODE_OPTIONS = `${NODE_OPTIONS} --require=./nowhere.cjs`;
+      return () => {
+        process.env.NODE_OPTIONS = NODE_OPTIONS;
+      };
+    },
+  },
+  'that the system does not start': {
+    hinder() {
+      const { execPath } = process;
+      process.execPath = '/nowhere/node';
+      return () => {
+        process.execPath = execPath;
+      };
+    },
+  },
+  'for which there is no descriptor left': {
+    skip: missing({ program: 'prlimit', package: 'util-linux' }),
+    hinder() {
+      const limit = (soft: string) => execFileSync('prlimit', [`--pid=${process.pid}`, `--nofile=${soft}:`]);
+      const told = execFileSync('prlimit', [`--pid=${process.pid}`, '--nofile', '--output=SOFT', '--noheadings']);
+      const held = Array.from({ length: 40 }, () => openSync('/dev/null', 'r')); // among them room for the last prlimit
+      limit(String(Math.max(...readdirSync('/proc/self/fd').map(Number)) + 1));
+      try {
+        while (true) held.push(openSync('/dev/null', 'r'));
+      } catch {
+        // All are taken.
+      }
+      return () => {
+        for (const descriptor of held) closeSync(descriptor);
+        limit(String(told).trim());
+      };
+    },
+  },
+};
+
+for (const [name, { skip = false, hinder }] of Object.entries(hindrances)) {
+  t.test(`a process ${name} says nothing of the picture, which may come again`, { skip }, async (t) => {
+    await start(t).read(small); // all modules are loaded
+    const { read, ends } = start(t);
+    const letGo = hinder();
+    const reading = await read(small).then(
+      () => undefined,
+      (error) => error,
+    );
+    letGo();
+    t.match(reading, { code: 'worker_lost', message: 'The process that decodes pictures could not be started.' });
+    t.match(toProblem(reading), { code: 'worker_lost', status: 503, more: { retryAfter: 5, errors: undefined } });
+    t.equal(ends.length, 2, 'it was tried again, and both are told');
+    t.ok(await read(small), 'it is read when it comes again');
+  });
+}
 
 t.test('what aborts waits no longer, and what it held is free', async (t) => {
   const { reader, read } = start(t);

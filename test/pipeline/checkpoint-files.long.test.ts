@@ -117,8 +117,8 @@ t.test('a folder of safetensors that cannot run says why in one sentence', async
 const refusedFiles: Record<string, { keys: readonly string[]; reason: RegExp }> = {
   'a LoRA of kohya': { keys: ['lora_unet_down_blocks_0.lora_down.weight'], reason: /^it is a LoRA/ },
   'a LoRA of diffusers': { keys: ['unet.down_blocks.0.attn1.to_k.lora_A.weight'], reason: /^it is a LoRA/ },
-  'an embedding': { keys: ['emb_params'], reason: /^it is an embedding for prompts/ },
-  'an embedding of XL': { keys: ['clip_g', 'clip_l'], reason: /^it is an embedding for prompts/ },
+  'an embedding': { keys: ['emb_params'], reason: /^it is an embedding, which prompts name/ },
+  'an embedding of XL': { keys: ['clip_g', 'clip_l'], reason: /^it is an embedding, which prompts name/ },
   'a VAE': {
     keys: ['decoder.conv_in.weight', 'encoder.conv_in.weight'],
     reason: /^it is a VAE without a model; it belongs/,

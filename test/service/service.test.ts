@@ -92,7 +92,10 @@ t.test('a setting that cannot be stops the start with a sentence', async (t) => 
   const cases: [environment: Record<string, string>, sentence: RegExp][] = [
     [{ PORT: 'http' }, /^PORT is "http"; it must be an integer\.$/m],
     [{ LOG_LEVEL: 'loud' }, /^LOG_LEVEL is "loud"; it must be one of trace, debug, /m],
-    [{ DEVICES: 'gpu' }, /DEVICES is "gpu"; it must be auto or a list of cpu, cpu\*N, cuda:N, webgpu, coreml and dml/],
+    [
+      { DEVICES: 'gpu' },
+      /DEVICES is "gpu"; it must be auto or a list of cpu, cpu\*N, cuda:N, cuda:N:M, webgpu, coreml and dml/,
+    ],
   ];
   for (const [environment, sentence] of cases) {
     const { status, stderr } = spawnSync(process.execPath, ['--import', 'tsx', 'src/main.ts'], {

@@ -7,6 +7,9 @@ import type { BrokenModel, FolderDigest, LoraEntry, LoraInfo, ModelInfo } from '
 
 export type CatalogueEntry = ModelInfo | BrokenModel;
 
+/** Characters of a name in a sentence: what a client sends may be long. */
+const mostOfAName = 255;
+
 /** When a model whose files are being written is worth another try. */
 const changingSeconds = 5;
 
@@ -49,7 +52,7 @@ export function digestsOf(
  */
 export function findLora(loras: readonly LoraEntry[], name: string, model: ModelInfo): LoraInfo {
   const found = loras.find((lora) => lora.name === name);
-  const quoted = JSON.stringify(name);
+  const quoted = JSON.stringify(name.slice(0, mostOfAName));
   if (!found)
     throw new EngineError('lora_not_found', `There is no LoRA ${quoted}; GET /loras lists those that there are.`);
   if (!found.runnable)
@@ -82,7 +85,8 @@ export function findModel(catalogue: readonly CatalogueEntry[], name?: string, c
   if (found) throw cannotRun(found);
   if (wanted === undefined) throw new EngineError('model_not_runnable', 'No model in this server can run.');
   const known = runnable.map((model) => model.name).join(', ');
-  throw new EngineError('model_not_found', `There is no model ${JSON.stringify(wanted)}; there are: ${known}.`);
+  const told = JSON.stringify(wanted.slice(0, mostOfAName));
+  throw new EngineError('model_not_found', `There is no model ${told}; there are: ${known}.`);
 }
 
 /** Faults that a sentence names. */

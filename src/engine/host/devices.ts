@@ -54,7 +54,7 @@ export function parseDevices(
     const match = /^(?:cpu(?:\*([1-9]\d?))?|cuda:(\d{1,2}(?::\d{1,2})?))$/.exec(part.trim());
     if (!match)
       throw new Error(
-        `DEVICES is ${JSON.stringify(spec)}; it must be auto or a list of cpu, cpu*N, cuda:N, webgpu, coreml and dml.`,
+        `DEVICES is ${JSON.stringify(spec)}; it must be auto or a list of cpu, cpu*N, cuda:N, cuda:N:M, webgpu, coreml and dml.`,
       );
     const [, workers, gpu] = match;
     if (gpu !== undefined) return [cuda(gpu, gpus)];

@@ -5,7 +5,7 @@ import type { Config } from '../../config.js';
 import { inForm, schemasOf } from '../pictures/bodies.js';
 import { examplePrompt } from '../pictures/example.js';
 import type { FieldTable } from '../pictures/field.js';
-import type { Sent } from '../pictures/fields.js';
+import { longestModelName, type Sent } from '../pictures/fields.js';
 
 const picture = (description: string) => Type.String({ format: 'binary', description });
 const choice = <T extends string>(values: T[], description: string, initial: T) =>
@@ -26,7 +26,9 @@ function ownFields(config: Config) {
     model: Type.Optional(
       Type.String({
         minLength: 1,
-        description: 'A name from `GET /v1/models`, or an alias of `MODEL_ALIASES`. Absent means the default, which `GET /models` marks.',
+        maxLength: longestModelName,
+        description:
+          'A name from `GET /v1/models`, or an alias of `MODEL_ALIASES`. Absent means the default, which `GET /models` marks.',
       }),
     ),
     n: Type.Optional(

@@ -13,6 +13,7 @@ import { answerHeaders } from '../pictures/report.js';
 import { type Kitchen, pictureRoute } from '../pictures/route.js';
 import type { ProblemCode } from '../problems/problem-codes.js';
 import { fieldProblem, Problem, responsesFor, toProblem } from '../problems/problems.js';
+import { longestPathPart } from '../server/paths.js';
 import { editEvents, edited, openAiError } from './answers.js';
 import {
   type EditBody,
@@ -130,7 +131,7 @@ export function openAiRoutes(app: FastifyInstance, kitchen: Kitchen): void {
         summary: 'One model, for clients of OpenAI',
         description: 'Whether there is such a model.',
         tags: ['OpenAI'],
-        params: Type.Object({ model: Type.String() }),
+        params: Type.Object({ model: Type.String({ maxLength: longestPathPart }) }),
         response: {
           200: { description: 'The model', content: { 'application/json': { schema: Type.Ref('OpenAiModel') } } },
           ...responses(

@@ -1,6 +1,7 @@
 // OpenAI's sizes on models that make others: many of its clients send one of these and know no other.
 
-import type { Size, Sizes } from '../../image/size.js';
+import type { Size } from '../../image/size.js';
+import type { SizeRange } from '../../model-facts.js';
 
 /** Those that OpenAI has names for. */
 const openAiSizes: ReadonlySet<string> = new Set([
@@ -20,7 +21,7 @@ const openAiSizes: ReadonlySet<string> = new Set([
  */
 export function sizeAsked(
   asked: string,
-  sizes: Sizes,
+  sizes: SizeRange,
   maxPixels: number,
 ): { readonly size?: Size; readonly adjusted: boolean } {
   const [width, height] = asked.split('x').map(Number);
@@ -30,13 +31,13 @@ export function sizeAsked(
   return { size: nearest(size, sizes, maxPixels), adjusted: true };
 }
 
-function isMade({ width, height }: Size, { multiple, min, max }: Sizes, maxPixels: number): boolean {
+function isMade({ width, height }: Size, { multiple, min, max }: SizeRange, maxPixels: number): boolean {
   const fits = (side: number) => side >= min && side <= max && side % multiple === 0;
   return fits(width) && fits(height) && width * height <= maxPixels;
 }
 
 /** The size that is scaled as little as can be, and of those around it the one of the nearest aspect. */
-function nearest({ width, height }: Size, { multiple, min, max }: Sizes, maxPixels: number): Size {
+function nearest({ width, height }: Size, { multiple, min, max }: SizeRange, maxPixels: number): Size {
   const shrunk = Math.min(1, max / Math.max(width, height), Math.sqrt(maxPixels / (width * height)));
   const scale = shrunk < 1 ? shrunk : Math.max(1, min / Math.min(width, height));
   const around = (side: number) =>

@@ -18,6 +18,9 @@ import { starterWeight } from './starter-weight.js';
 /** Seeds are what torch's generator distinguishes. */
 export const maxSeed = 2 ** 32 - 1;
 
+/** Characters; the names of folders and files are shorter. */
+export const longestModelName = 500;
+
 const defaults = { fit: 'cover', background: 'white', format: 'png' } as const;
 
 const text = (description: string, example: string) => (config: Config) =>
@@ -166,7 +169,9 @@ export const fields = {
     schema: () =>
       Type.String({
         minLength: 1,
-        description: 'A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks.',
+        maxLength: longestModelName,
+        description:
+          'A name from `GET /models`, of a model or a generator. Absent means the default, which `GET /models` marks.',
       }),
     settle: (sent, { model }) => sent ?? model.name, // a generator's too
     told: 'Model',

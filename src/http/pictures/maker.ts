@@ -8,6 +8,7 @@ import {
   type Estimate,
   type Generated,
   type GenerateOptions,
+  type JobOutline,
   type ModelInfo,
 } from '../../engine/host/engine.js';
 import { encode } from '../../image/encode.js';
@@ -20,6 +21,7 @@ import {
   type ReadOptions,
   type Starter,
 } from '../../image/host/picture-reader.js';
+import type { Size } from '../../image/size.js';
 import type { SafetyMode } from '../../model-facts.js';
 import type { Pixels } from '../../pixels.js';
 import { type Shelf, throughGenerator } from '../generators/shelf.js';
@@ -121,11 +123,7 @@ export function pictureMaker(
         const maxPixels = Math.min(config.MAX_PIXELS, generator?.limits.pixels ?? config.MAX_PIXELS);
         settled.push({ ...(await settle(fields, sent, among(model), starter, maxPixels)), generator });
       }
-      engine.assertRoom(
-        settled.map(({ model, request, size }) => ({ model: model.name, request: { ...request, pixels: size } })),
-        options.deadline,
-      );
-      // Pictures of one size share the decoded starter.
+      engine.assertRoom(outlinesOf(settled), options.deadline);
       const decoded = new Map<
         string,
         Promise<{ pixels: Pixels; mask: Uint8Array | undefined; converted: readonly Conversion[] }>
@@ -137,7 +135,7 @@ export function pictureMaker(
           (await maskOf(reader.decodeMask(maskPicture, size, values.fit, maskReading, options), maskReading)),
       });
       const pictures = settled.map(async (parameters, i) => {
-        const key = `${parameters.size.width}x${parameters.size.height}`;
+        const key = keyOf(parameters.size);
         const decoding = decoded.get(key) ?? decodeFor(parameters);
         decoded.set(key, decoding);
         const { pixels, mask, converted } = await decoding;
@@ -207,6 +205,18 @@ export function pictureMaker(
   };
 }
 
+/** Pictures of one size share the decoded starter. */
+const keyOf = ({ width, height }: Size) => `${width}x${height}`;
+
+/** What is to be made, before anything is decoded: as of the pixels later, those of one size have one object of it. */
+function outlinesOf(settled: readonly Parameters[]): JobOutline[] {
+  const sizes = new Map(settled.map(({ size }) => [keyOf(size), size]));
+  return settled.map(({ model, request, size }) => ({
+    model: model.name,
+    request: { ...request, pixels: sizes.get(keyOf(size))! },
+  }));
+}
+
 /** @throws Problem for a model whose pipeline has no inpainting */
 function requireMasks(name: string, { kind, rules }: ModelInfo): void {
   if (rules.masks) return;
@@ -245,7 +255,7 @@ function aboutMask<T>(read: () => T): T {
 }
 
 function maskProblem(error: unknown): unknown {
-  return error instanceof PictureError && error.code !== 'overloaded'
+  return error instanceof PictureError && error.isOfThePicture
     ? fieldProblem(error.code, 'mask', `mask: ${error.message}`)
     : error;
 }

@@ -19,7 +19,7 @@ interface Fact {
   readonly schema: TSchema & { readonly description?: string };
   /** @param result absent before anything ran */
   readonly of: (parameters: Parameters, result?: Generated) => unknown;
-  /** In a header, where it is no text and no number. */
+  /** In a header, where it is more than a text, which is percent-encoded, or a number. */
   readonly inHeader?: (value: never) => string;
 }
 
@@ -78,10 +78,12 @@ const facts: Readonly<Record<string, Fact>> = {
     maybeAbsent: true,
     schema: Type.String({ description: 'Textual inversions that the prompts use, comma-separated; absent for none' }),
     of: (_, result) => result?.embeddings.used.join(', ') || undefined,
+    inHeader: (names: string) => names, // EmbeddingLibrary takes no others than ASCII's
   },
   engine: {
     schema: Type.String({ description: 'What equality of bytes can be expected of: runtime and device' }),
     of: (_, result) => result?.fingerprint,
+    inHeader: (words: string) => words, // all of them ASCII
   },
 };
 
@@ -148,11 +150,10 @@ export function answerHeaders(table: FieldTable): Record<string, TSchema> {
 export function writeHeaders(reply: FastifyReply, made: Made): void {
   const { parameters, result } = made.pictures[0]!;
   for (const [name, value] of Object.entries(ranParameters(parameters, result))) {
-    if (facts[name]?.onlyInJson) continue;
-    // A field's text is its client's own and may hold anything; a header may not.
-    const fact = facts[name];
-    const text = fact ? (fact.inHeader?.(value as never) ?? String(value)) : encodeURIComponent(String(value));
-    reply.header(headerName(name).toLowerCase(), text);
+    const { onlyInJson, inHeader } = facts[name] ?? {};
+    if (onlyInJson) continue;
+    // A client's text, and the name of a folder, may hold anything; a header may not.
+    reply.header(headerName(name).toLowerCase(), inHeader?.(value as never) ?? encodeURIComponent(String(value)));
   }
   writeSharedHeaders(reply, made);
 }

@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type TObject, Type } from 'typebox';
 import type { Config } from '../../config.js';
 import type { Progress } from '../../engine/host/engine.js';
+import { isObject } from '../../is-object.js';
 import type { Shelf } from '../generators/shelf.js';
 import type { ProblemCode } from '../problems/problem-codes.js';
 import { smallBody } from '../server/body-gate.js';
@@ -189,9 +190,6 @@ export function pictureRoute<Body>(
 function bodyLimitOf({ MAX_UPLOAD_BYTES, MAX_PROMPT_CHARS }: Config, pictures: number): number {
   return Math.ceil(pictures * MAX_UPLOAD_BYTES * 1.4) + 2 * 6 * MAX_PROMPT_CHARS + smallBody;
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** As text: Fastify's serializer is slow on megabytes of base64. */
 function sendJson(reply: FastifyReply, body: object): FastifyReply {

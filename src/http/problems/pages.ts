@@ -2,6 +2,7 @@
 
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
+import { longestPathPart } from '../server/paths.js';
 import { type ProblemCode, problemCodes } from './problem-codes.js';
 import { Problem, problemResponses } from './problems.js';
 
@@ -15,7 +16,7 @@ export function problemPages(app: FastifyInstance): void {
         description: "The `type` of every problem document is this page's address.",
         security: [],
         tags: ['Operations'],
-        params: Type.Object({ code: Type.String() }),
+        params: Type.Object({ code: Type.String({ maxLength: longestPathPart }) }),
         response: {
           200: { description: 'The meaning', content: { 'text/html': { schema: Type.String() } } },
           ...problemResponses('not_found'),

@@ -122,7 +122,7 @@ export const problemCodes = {
   rate_limited: {
     status: 429,
     title: 'Rate limited',
-    meaning: 'this key has sent too many requests',
+    meaning: 'this key, or this address where keys are off, has sent too many requests',
     rejectedAs: 'rate_limited',
     openAi: 'rate_limit_exceeded',
   },
@@ -154,7 +154,7 @@ export const problemCodes = {
   worker_lost: {
     status: 503,
     title: 'Worker lost',
-    meaning: 'the worker that ran the request ended',
+    meaning: 'the worker that ran the request ended, or the process that was to decode its picture',
     rejectedAs: null,
   },
   deadline_exceeded: {

@@ -236,9 +236,9 @@ const fastifyProblems: Record<string, ProblemCode> = {
 export function toProblem(error: FastifyError | Error, sent?: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof PictureError) {
-    return error.code === 'overloaded'
-      ? new Problem('overloaded', error.message, { retryAfter: decodeRetrySeconds })
-      : fieldProblem(error.code, 'image', error.message);
+    return error.isOfThePicture
+      ? fieldProblem(error.code, 'image', error.message)
+      : new Problem(error.code, error.message, { retryAfter: decodeRetrySeconds });
   }
   if (error instanceof SizeError) return fieldProblem('size_not_supported', error.field, error.message);
   if (error instanceof EngineError) {

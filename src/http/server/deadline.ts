@@ -31,10 +31,13 @@ export function deadlineSignal(
     () => controller.abort(new EngineError('deadline_exceeded', `The picture was not ready within ${ms} ms.`)),
     ms,
   );
-  // Not request.signal: it listens for the request's close, which is over once the body has been read.
-  reply.raw.once('close', () => {
+  const closed = () => {
     clearTimeout(timer);
     if (!reply.raw.writableFinished) controller.abort(new EngineError('cancelled', 'The client left.'));
-  });
+  };
+  // Not request.signal: it listens for the request's close, which is over once the body has been read. Who left before that,
+  // while the picture in the body was decoded, is not heard any more.
+  if (reply.raw.destroyed) closed();
+  else reply.raw.once('close', closed);
   return { signal: controller.signal, deadline: performance.now() + ms };
 }

@@ -1,5 +1,8 @@
 // Paths as clients of other services build them from a base address: with a slash too many between its parts, or one at the end.
 
+/** Characters of a part of a path that is a name; a longer one is no path of ours. */
+export const longestPathPart = 200;
+
 /** @param url of a request, its query included @returns the same for our own paths; without needless slashes for the facades' */
 export function plainPath(url: string): string {
   const [path] = /^[^?#]*/.exec(url)!;

@@ -1,4 +1,4 @@
-// How many pictures' requests one key may send. Off unless RATE_LIMIT is set; counted by each replica for itself.
+// How many pictures' requests one key or address may send. Off unless RATE_LIMIT is set; counted by each replica for itself.
 
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance } from 'fastify';
@@ -6,9 +6,10 @@ import { Problem } from '../problems/problems.js';
 
 /**
  * Applies to the POST routes that are registered after it, but for those with `config: { rateLimit: false }`.
- * @param perMinute requests of one key, or of one address where keys are off
+ * @param perMinute requests of one caller
+ * @param caller what tells callers apart
  */
-export async function limitRates(app: FastifyInstance, perMinute: number): Promise<void> {
+export async function limitRates(app: FastifyInstance, perMinute: number, caller: 'key' | 'address'): Promise<void> {
   await app.register(rateLimit, {
     max: perMinute,
     timeWindow: '1 minute',
@@ -16,7 +17,7 @@ export async function limitRates(app: FastifyInstance, perMinute: number): Promi
     allowList: ({ method }) => method !== 'POST',
     enableDraftSpec: true, // RateLimit-Limit, -Remaining and -Reset instead of their X- forms
     errorResponseBuilder: (_request, { ttl }) =>
-      new Problem('rate_limited', `This key has sent ${perMinute} requests within a minute, which is the limit.`, {
+      new Problem('rate_limited', `This ${caller} has sent ${perMinute} requests within a minute: its limit.`, {
         retryAfter: Math.max(1, Math.ceil(ttl / 1000)),
       }),
   });

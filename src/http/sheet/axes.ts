@@ -26,33 +26,40 @@ type Values = string | readonly (string | number)[];
 /** Checks one value against its field's schema; the errors are ajv's. */
 export type Check = (field: string, value: unknown) => readonly SchemaError[];
 
-/** The schema of an axis' values. */
-type ValuesSchema = (description: string, example?: readonly number[]) => TSchema;
+/** The schema of an axis' values. @param limits characters of one, and how many there may be */
+type ValuesSchema = (
+  description: string,
+  limits: { readonly longest: number; readonly most: number },
+  example?: readonly number[],
+) => TSchema;
 
 /** What a sheet's request has instead of fields that it does not take. @param values of an axis */
-export function axesFields(table: FieldTable, { MAX_SHEET_CELLS }: Config, values: ValuesSchema) {
+export function axesFields(table: FieldTable, config: Config, values: ValuesSchema) {
   const swept = Object.keys(table).filter((name) => table[name]!.swept);
+  const lengths = swept.map((name) => (table[name]!.schema(config) as { maxLength?: number }).maxLength ?? 0);
+  const limits = { longest: Math.max(...lengths), most: config.MAX_SHEET_CELLS };
   const field = (which: string, options = {}) =>
     Type.Enum(swept, { type: 'string', description: `What changes ${which}.`, ...options });
   return {
     x_field: field('from column to column', { examples: ['influence'] }),
-    x_values: values(`Its values, at most ${MAX_SHEET_CELLS} pictures in all.`, [0, 25, 50, 75]),
+    x_values: values(`Its values, at most ${limits.most} pictures in all.`, limits, [0, 25, 50, 75]),
     y_field: Type.Optional(field('from row to row; absent for a sheet of one row')),
-    y_values: Type.Optional(values('Its values.')),
+    y_values: Type.Optional(values('Its values.', limits)),
   };
 }
 
 /** In a form. */
-export const joinedValues: ValuesSchema = (description, example) =>
+export const joinedValues: ValuesSchema = (description, { longest, most }, example) =>
   Type.String({
     minLength: 1,
+    maxLength: most * (longest + 1),
     description: `${description} With \`|\` between them: \`0|25|50\`.`,
     ...(example && { examples: [example.join('|')] }),
   });
 
 /** In JSON. */
-export const listedValues: ValuesSchema = (description, example) =>
-  Type.Array(Type.Union([Type.Number(), Type.String()]), {
+export const listedValues: ValuesSchema = (description, { longest }, example) =>
+  Type.Array(Type.Union([Type.Number(), Type.String({ maxLength: longest })]), {
     minItems: 1,
     description,
     ...(example && { examples: [example] }),

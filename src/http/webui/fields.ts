@@ -4,8 +4,12 @@ import { type Static, Type } from 'typebox';
 import type { Config } from '../../config.js';
 import { promptSyntaxes } from '../../prompt-syntax.js';
 import { examplePrompt } from '../pictures/example.js';
+import { longestModelName } from '../pictures/fields.js';
 import { readBoolean, readNumber } from './reading.js';
 import { samplers, schedules } from './samplers.js';
+
+/** Characters. */
+export const longestTaskName = 200;
 
 export function webuiBody({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
   const text = (description: string, examples: string[]) =>
@@ -109,7 +113,11 @@ export function webuiBody({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
         Type.Object(
           {
             sd_model_checkpoint: Type.Optional(
-              Type.String({ minLength: 1, description: 'A title, name or hash of `sd-models`.' }),
+              Type.String({
+                minLength: 1,
+                maxLength: longestModelName,
+                description: 'A title, name or hash of `sd-models`.',
+              }),
             ),
           },
           { description: 'Of these only the model has an effect.' },
@@ -118,7 +126,11 @@ export function webuiBody({ MAX_PROMPT_CHARS, MAX_STEPS, MAX_N }: Config) {
       send_images: flag(true, 'False leaves the pictures out of the answer.'),
       include_init_images: flag(false, 'True leaves the starter in `parameters`.'),
       force_task_id: Type.Optional(
-        Type.String({ minLength: 1, maxLength: 200, description: 'A name for `progress` and `interrupt`.' }),
+        Type.String({
+          minLength: 1,
+          maxLength: longestTaskName,
+          description: 'A name for `progress` and `interrupt`.',
+        }),
       ),
       script_name: Type.Optional(Type.String({ maxLength: 1000, description: 'Refused: there are no scripts.' })),
       alwayson_scripts: Type.Optional(

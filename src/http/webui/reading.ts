@@ -1,6 +1,8 @@
 // Values as AUTOMATIC1111's models (pydantic's) read them: numbers and booleans may be text, numbers may stand for text, and
 // null and '' count as absent, at any depth.
 
+import { isObject } from '../../is-object.js';
+
 /** The part of a schema that says how its values are read. */
 export interface Readable {
   readonly type?: string;
@@ -13,9 +15,6 @@ const truths = new Map([
   ...['true', '1', 'on', 't', 'y', 'yes'].map((text) => [text, true] as const),
   ...['false', '0', 'off', 'f', 'n', 'no'].map((text) => [text, false] as const),
 ]);
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** @returns undefined for what counts as absent; what cannot be read stays as it is, for the schema to refuse */
 export function read(value: unknown, { type, properties = {}, items = {} }: Readable): unknown {

@@ -19,7 +19,7 @@ import {
   webuiMade,
   webuiTags,
 } from './answers.js';
-import { type WebuiBody, webuiBody, withoutEffect } from './fields.js';
+import { longestTaskName, type WebuiBody, webuiBody, withoutEffect } from './fields.js';
 import { fixedListRoutes } from './fixed-lists.js';
 import { checkpointName, listRoutes } from './lists.js';
 import { readBody, readBoolean } from './reading.js';
@@ -94,7 +94,10 @@ export function webuiRoutes(
 
   const TaskQuery = Type.Object({
     id_task: Type.Optional(
-      Type.String({ description: 'The `force_task_id` of the request. Absent means any of the same key.' }),
+      Type.String({
+        maxLength: longestTaskName,
+        description: 'The `force_task_id` of the request. Absent means any of the same key.',
+      }),
     ),
   });
   app.get<{ Querystring: { id_task?: string; skip_current_image?: string } }>(

@@ -10,6 +10,7 @@ import { PictureError } from '../shared/picture-error.js';
 const keptBytes = 256 * 1024 * 1024;
 const startTimeoutMs = 60_000;
 const lastWordsBytes = 2000;
+const neverStarted = 'The process that decodes pictures could not be started.';
 
 export interface DecoderEnd {
   readonly pid: number | undefined;
@@ -76,34 +77,45 @@ export class DecoderProcess {
     await exited;
   }
 
-  /** @throws DecoderLost */
+  /** @throws DecoderLost, whatever ended it: it has seen no picture yet */
   start(): Promise<void> {
     if (this.ready) return this.ready;
-    const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.')); // .ts under a loader, .js when compiled
-    const child = fork(fileURLToPath(new URL(`../worker/worker${extension}`, import.meta.url)), {
-      serialization: 'advanced', // raw bytes for pictures
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-      env: decoderEnvironment(),
-    });
+    let child: ChildProcess;
+    try {
+      child = this.fork();
+    } catch (error) {
+      this.ended({ pid: undefined, cause: String(error) }); // such as ENOMEM; others are told as an event
+      return Promise.reject(new DecoderLost(neverStarted));
+    }
     this.child = child;
     this.lastWords = '';
-    child.stderr!.on('data', (chunk: Buffer) => {
+    // Where this process has no descriptors left, there is none.
+    child.stderr?.on('data', (chunk: Buffer) => {
       this.lastWords = `${this.lastWords}${chunk}`.slice(-lastWordsBytes);
     });
     child.on('message', (message) => {
       this.waiting?.resolve(message as FromDecoder);
       this.waiting = undefined;
     });
-    child.on('error', () => this.lost(child, 'it could not be started'));
+    child.on('error', (error) => this.lost(child, `it could not be started: ${error.message}`));
     // Not 'exit': what it wrote last is read by then.
     child.on('close', (code, signal) => this.lost(child, signal ?? `exit code ${code}`));
     const timer = setTimeout(() => child.kill('SIGKILL'), startTimeoutMs);
     this.ready = new Promise<FromDecoder>((resolve, reject) => {
-      this.waiting = { resolve, reject };
+      this.waiting = { resolve, reject: () => reject(new DecoderLost(neverStarted)) };
     })
       .then(() => {})
       .finally(() => clearTimeout(timer));
     return this.ready;
+  }
+
+  private fork(): ChildProcess {
+    const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.')); // .ts under a loader, .js when compiled
+    return fork(fileURLToPath(new URL(`../worker/worker${extension}`, import.meta.url)), {
+      serialization: 'advanced', // raw bytes for pictures
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      env: decoderEnvironment(),
+    });
   }
 
   private answerTo(child: ChildProcess, task: Task): Promise<FromDecoder> {

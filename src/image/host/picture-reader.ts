@@ -141,6 +141,8 @@ export class PictureReader {
         if (!(error instanceof DecoderLost)) throw error;
         return run(); // once more: it may have met somebody else's end
       });
+    } catch (error) {
+      throw error instanceof DecoderLost ? new PictureError('worker_lost', error.message) : error;
     } finally {
       this.idle.push(decoder);
     }

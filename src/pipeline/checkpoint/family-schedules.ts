@@ -1,6 +1,7 @@
 // scheduler_config.json of a single file: it comes from the settings beside the file, else from its metadata, else from keys that tell,
 // else from the family's own models.
 
+import { isObject } from '../../is-object.js';
 import type { Json } from '../folder/configs.js';
 import { ModelFolderError } from '../folder/model-folder-error.js';
 import { type Decided, firstOf } from './decided.js';
@@ -115,6 +116,3 @@ export function predictionType(facts: FileFacts): Decided<string> {
     [family === 'sd2' && !seesStarter && !turbo.value ? 'v_prediction' : 'epsilon', defaultOf(facts)],
   );
 }
-
-const isObject = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

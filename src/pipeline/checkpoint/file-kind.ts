@@ -28,7 +28,10 @@ const others: readonly (readonly [key: RegExp, sentence: string])[] = [
     'it is a LoRA, which changes a model and is none itself; it belongs into the folder of LoRAs (loras/ in MODELS_DIR, or LORAS_DIR)',
   ],
   [/^((decoder|encoder)\.layers\.)?\d+\.conv\.0\.weight$/, tinyAlone],
-  [/^(emb_params|string_to_param|clip_l|clip_g|<.*>)$/, 'it is an embedding for prompts, which is not supported'],
+  [
+    /^(emb_params|string_to_param|clip_l|clip_g|<.*>)$/,
+    'it is an embedding, which prompts name; it belongs into the folder of embeddings (embeddings/ in MODELS_DIR, or EMBEDDINGS_DIR)',
+  ],
 ];
 export const vaeAlone =
   "it is a VAE without a model; it belongs into a folder in diffusers' layout, as vae/diffusion_pytorch_model.safetensors beside its config.json";

@@ -3,6 +3,7 @@
 // Source: the format's description in huggingface/safetensors, and its limit of 100 MB for a header.
 
 import { closeSync, openSync, realpathSync } from 'node:fs';
+import { isObject } from '../../is-object.js';
 import { read, wholeFile } from '../onnx/wire.js';
 
 /** Bytes of one element; what is not here is not known. */
@@ -153,9 +154,6 @@ function metadataOf(entry: Entry | undefined): ReadonlyMap<string, string> {
   if (wrong) throw new RangeError(`its metadata has ${told(wrong[0])} that is not a text`);
   return new Map(entries as [string, string][]);
 }
-
-const isObject = (value: unknown): value is Entry =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 

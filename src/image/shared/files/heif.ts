@@ -44,6 +44,10 @@ export function readHeif(bytes: Buffer): PictureFile | undefined {
 function describe(bytes: Buffer, meta: Meta): PictureFile {
   const propertiesOf = (item: number) =>
     (meta.associations.get(item) ?? []).flatMap((index) => meta.properties[index - 1] ?? []);
+  const areaOf = (item: number) => {
+    const { width, height } = extent(bytes, propertiesOf(item)) ?? { width: 0, height: 0 };
+    return width * height;
+  };
   const own = propertiesOf(meta.primary);
   const parts = meta.parts.get(meta.primary) ?? [];
   const coded = [meta.primary, ...parts].map((item) => meta.items.get(item)?.type ?? '');
@@ -52,10 +56,8 @@ function describe(bytes: Buffer, meta: Meta): PictureFile {
   if (!format) throw new PictureError('unsupported_picture', unreadable);
   if (!size) throw damaged('it has no size');
   // Every tile is unpacked in its own size, whatever the canvas is.
-  const tileArea = parts.reduce((sum, item) => {
-    const tile = extent(bytes, propertiesOf(item));
-    return sum + (tile ? tile.width * tile.height : 0);
-  }, 0);
+  const areas = new Map([...new Set(parts)].map((item) => [item, areaOf(item)])); // many may be one item
+  const tileArea = parts.reduce((sum, item) => sum + areas.get(item)!, 0);
   const canvas = extent(bytes, own)!;
   const area = Math.max(canvas.width * canvas.height, tileArea);
   const deep = own.some(({ type, start }) => type === 'pixi' && (bytes[start + 5] ?? 8) > 8);
@@ -154,9 +156,12 @@ function readAssociations(bytes: Buffer, box: Box | undefined): Meta['associatio
   const idBytes = bytes[box.start] === 0 ? 2 : 4;
   const wide = (bytes[box.start + 3]! & 1) === 1;
   let at = box.start + 8;
+  let all = 0;
   for (let left = Math.min(bytes.readUInt32BE(box.start + 4), maxParts); left > 0 && at < box.end; left--) {
     const item = bytes.readUIntBE(at, idBytes);
     const count = bytes[at + idBytes]!;
+    all += count;
+    if (all > maxParts) throw tooManyParts();
     at += idBytes + 1;
     const read = (i: number) => (wide ? bytes.readUInt16BE(at + 2 * i) & 0x7fff : bytes[at + i]! & 0x7f);
     associations.set(
@@ -170,9 +175,12 @@ function readAssociations(bytes: Buffer, box: Box | undefined): Meta['associatio
 
 function readParts(bytes: Buffer, references: readonly Box[], idBytes: number): Meta['parts'] {
   const parts = new Map<number, readonly number[]>();
+  let all = 0;
   for (const { type, start, end } of references) {
     if (type !== 'dimg') continue;
     const count = Math.min(bytes.readUInt16BE(start + idBytes), Math.floor((end - start) / idBytes));
+    all += count;
+    if (all > maxParts) throw tooManyParts();
     const read = (i: number) => bytes.readUIntBE(start + idBytes + 2 + i * idBytes, idBytes);
     parts.set(
       bytes.readUIntBE(start, idBytes),
