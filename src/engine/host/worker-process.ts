@@ -71,10 +71,23 @@ export class WorkerProcess {
   start(): void {
     const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.')); // .ts under a loader, .js when compiled
     const entry = fileURLToPath(new URL(`../worker/worker${extension}`, import.meta.url));
-    const child = spawn(process.execPath, [...process.execArgv, entry, String(process.pid)], {
-      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-      env: workerEnvironment(this.device),
-    });
+    this.state = 'starting';
+    this.lastWords = undefined;
+    this.oomKillsBefore = cgroup.oomKills();
+    let child: ChildProcess;
+    try {
+      child = spawn(process.execPath, [...process.execArgv, entry, String(process.pid)], {
+        stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+        env: workerEnvironment(this.device),
+      });
+    } catch (error) {
+      // Node throws what it has no event for, as that there is no memory for another process.
+      const { message } = error as Error;
+      [this.child, this.channel] = [undefined, undefined];
+      this.events.stderr(message);
+      setImmediate(() => this.ended({ reason: 'exit', detail: message }));
+      return;
+    }
     this.child = child;
     // Without descriptors left there is a process object that has no streams.
     const line = child.stdio?.[channelFd] as Duplex | undefined;
@@ -84,9 +97,6 @@ export class WorkerProcess {
         message: (message) => this.receive(message),
         broken: (reason) => this.condemn(reason),
       });
-    this.state = 'starting';
-    this.lastWords = undefined;
-    this.oomKillsBefore = cgroup.oomKills();
     this.expectSignWithin(loadTimeoutMs);
     child.on('error', (error) => {
       this.events.stderr(error.message);
