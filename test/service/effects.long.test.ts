@@ -18,6 +18,10 @@ import { cottage, form, startApp, stillLife } from '../start.js';
 
 const starters = { photo: stillLife, drawing: cottage };
 const seed = 7;
+
+/** What a prompt moves, in which direction and by how much at least. */
+type Change = [prompt: string, statistic: (picture: Picture) => number, name: string, direction: 1 | -1, by: number];
+
 const pink = [1, -0.6, 0.1] as const;
 const blue = [-0.6, -0.2, 1] as const;
 const brown = [1, 0.1, -1] as const;
@@ -67,13 +71,7 @@ t.test('the shipped model', async (t) => {
   );
 
   await t.test('style, quality and colour words do what they say', async (t) => {
-    const cases: [
-      prompt: string,
-      statistic: (picture: Picture) => number,
-      name: string,
-      direction: 1 | -1,
-      by: number,
-    ][] = [
+    const cases: Change[] = [
       ['ink drawing', chroma, 'chroma', -1, 0.1],
       ['sepia', (picture) => towards(picture, brown), 'brown', 1, 0.05],
       ['blueprint', (picture) => towards(picture, blue), 'blue', 1, 0.1],
@@ -99,13 +97,7 @@ t.test('the shipped model', async (t) => {
     const model = 'paintbox-lcm';
     const dry = await fetch(`${url}/img2img`, { method: 'POST', body: form(cottage, { model, dry_run: 'true' }) });
     t.match(await dry.json(), { parameters: { model, steps: 4, steps_run: 4, scheduler: 'lcm' } });
-    const cases: [
-      prompt: string,
-      statistic: (picture: Picture) => number,
-      name: string,
-      direction: 1 | -1,
-      by: number,
-    ][] = [
+    const cases: Change[] = [
       ['ink drawing', chroma, 'chroma', -1, 0.1],
       ['blueprint', (picture) => towards(picture, blue), 'blue', 1, 0.1],
       ['neon', brightness, 'brightness', -1, 0.1],
