@@ -150,10 +150,10 @@ for (const name of positionals.length > 0 ? positionals : Object.keys(sheets)) {
   const target = fileURLToPath(new URL(`${name}.jpg`, import.meta.url));
   await (await draw(sheet)).jpeg({ quality: 82, mozjpeg: true }).toFile(target);
   console.log(target);
-  if (name === 'generators') await pictures();
+  if (name === 'generators') await writeGeneratorPictures();
 }
 
-async function pictures(): Promise<void> {
+async function writeGeneratorPictures(): Promise<void> {
   for (const model of generators) {
     const target = fileURLToPath(new URL(`../models/${model}.webp`, import.meta.url));
     const picture = await pictureOf(made(model, drawing, { model }));

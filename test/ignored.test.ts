@@ -14,10 +14,12 @@ const ignored = [
   'models/stabilityai--sd-turbo/unet/model.onnx',
   'models/loras/style.safetensors',
   'models/old.ckpt',
+  'models/dream.webp',
 ];
 const tracked = [
   'models/paintbox/unet/model.onnx',
   'models/paintbox-lcm/img2img.json',
+  'models/paintbox-comic.webp',
   'models/training/unet.py',
   'src/models/dream.safetensors',
 ];

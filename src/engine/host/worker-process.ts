@@ -69,17 +69,12 @@ export class WorkerProcess {
   }
 
   start(): void {
-    const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.')); // .ts under a loader, .js when compiled
-    const entry = fileURLToPath(new URL(`../worker/worker${extension}`, import.meta.url));
     this.state = 'starting';
     this.lastWords = undefined;
     this.oomKillsBefore = cgroup.oomKills();
     let child: ChildProcess;
     try {
-      child = spawn(process.execPath, [...process.execArgv, entry, String(process.pid)], {
-        stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-        env: workerEnvironment(this.device),
-      });
+      child = spawnWorker(this.device);
     } catch (error) {
       // Node throws what it has no event for, as that there is no memory for another process.
       const { message } = error as Error;
@@ -199,6 +194,15 @@ export class WorkerProcess {
     this.restartTimer = setTimeout(() => this.start(), delay);
     this.events.exit(cause);
   }
+}
+
+function spawnWorker(device: Device): ChildProcess {
+  const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.')); // .ts under a loader, .js when compiled
+  const entry = fileURLToPath(new URL(`../worker/worker${extension}`, import.meta.url));
+  return spawn(process.execPath, [...process.execArgv, entry, String(process.pid)], {
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    env: workerEnvironment(device),
+  });
 }
 
 function workerEnvironment(device: Device): NodeJS.ProcessEnv {
