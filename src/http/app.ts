@@ -44,7 +44,7 @@ import { parseBoundedJson } from './server/bounded-json.js';
 import { registerDocs } from './server/docs.js';
 import { closeConnectionsWhenIdle } from './server/draining.js';
 import { knowCallers } from './server/keys.js';
-import { longestPathPart, plainPath } from './server/paths.js';
+import { longestHead, plainPath } from './server/paths.js';
 import { probeRoutes } from './server/probes.js';
 import { readPathPrefix, trustOf } from './server/proxies.js';
 import { limitRates } from './server/rate-limit.js';
@@ -82,7 +82,7 @@ export async function buildApp(options: AppOptions) {
     requestIdHeader: false,
     rewriteUrl: ({ url }) => plainPath(url!),
     genReqId: ({ headers }) => acceptableId(headers['x-request-id']) ?? randomUUID(),
-    routerOptions: { maxParamLength: longestPathPart },
+    routerOptions: { maxParamLength: longestHead },
     trustProxy: trust,
     // Unknown fields are errors, defaults are the table of fields' to fill in, and JSON is not coerced; the form's text is, before.
     ajv: {

@@ -64,7 +64,7 @@ export function modelRoutes(
         params: Type.Object({ model: Type.String({ maxLength: longestPathPart }) }),
         response: {
           200: { description: 'The model', ...json(Type.Ref('Model')) },
-          ...problemResponses('unauthorized', 'model_not_found', 'not_ready'),
+          ...problemResponses('invalid_request', 'unauthorized', 'model_not_found', 'not_ready'),
         },
       },
     },
@@ -91,7 +91,7 @@ export function modelRoutes(
         params: Type.Object({ model: Type.String({ maxLength: longestPathPart }) }),
         response: {
           200: { description: 'The picture', content: pictureContent },
-          ...problemResponses('unauthorized', 'not_found'),
+          ...problemResponses('invalid_request', 'unauthorized', 'not_found'),
         },
       },
     },

@@ -1,23 +1,24 @@
 // The process of a worker, as the HTTP process holds it: what cannot even be started.
 
-import type { ChildProcess } from 'node:child_process';
+import childProcess from 'node:child_process';
+import { syncBuiltinESMExports } from 'node:module';
 import t from 'tap';
-import type * as WorkerProcessModule from '../../src/engine/host/worker-process.js';
+import { WorkerProcess } from '../../src/engine/host/worker-process.js';
 
 t.test('a process that the system refuses at once is a worker that ended, and is tried again', async (t) => {
   let spawned = 0;
-  const refuse = (): ChildProcess => {
-    spawned++;
-    throw Object.assign(new Error('spawn ENOMEM'), { code: 'ENOMEM' });
-  };
-  const { WorkerProcess } = await t.mockImport<typeof WorkerProcessModule>('../../src/engine/host/worker-process.js', {
-    'node:child_process': { spawn: refuse },
+  t.intercept(childProcess, 'spawn', {
+    value: () => {
+      spawned++;
+      throw Object.assign(new Error('spawn ENOMEM'), { code: 'ENOMEM' });
+    },
   });
+  syncBuiltinESMExports();
   const told: unknown[] = [];
-  let worker: WorkerProcessModule.WorkerProcess | undefined;
+  let worker: WorkerProcess | undefined;
   await new Promise<void>((resolve) => {
     worker = new WorkerProcess(
-      { name: 'cpu', provider: 'cpu' } as WorkerProcessModule.WorkerProcess['device'],
+      { name: 'cpu', provider: 'cpu' } as WorkerProcess['device'],
       () => ({}) as never,
       {
         message: () => {},

@@ -385,12 +385,14 @@ t.test('POST /img2img', async (t) => {
       ['/nowhere', 404, 'not_found'],
       ['/%zz', 400, 'invalid_request'],
       [`/models/${'x'.repeat(300)}`, 400, 'invalid_request'],
+      [`/models/${'x'.repeat(10_000)}/picture`, 400, 'invalid_request'],
+      [`/problems/${'x'.repeat(300)}`, 400, 'invalid_request'],
     ];
     for (const [path, status, code] of cases) {
       const response = await fetch(url + path);
       t.equal(response.status, status, path);
       t.match(response.headers.get('content-type'), /^application\/problem\+json/, path);
-      t.equal((await problemOf(response)).code, code, path);
+      t.match(await problemOf(response), { code, type: `/problems/${code}` }, path);
     }
     const { port } = new URL(url);
     const raw = (text: string) =>

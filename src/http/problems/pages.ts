@@ -19,7 +19,7 @@ export function problemPages(app: FastifyInstance): void {
         params: Type.Object({ code: Type.String({ maxLength: longestPathPart }) }),
         response: {
           200: { description: 'The meaning', content: { 'text/html': { schema: Type.String() } } },
-          ...problemResponses('not_found'),
+          ...problemResponses('invalid_request', 'not_found'),
         },
       },
     },

@@ -134,7 +134,8 @@ export function sendProblem(
 
 /** The problem document. */
 export function problemBody(request: FastifyRequest, problem: Problem): Static<typeof ProblemBody> {
-  return document(problem, request.url.split('?')[0]!, request.id, request.pathPrefix);
+  const { pathPrefix = '' }: Partial<FastifyRequest> = request; // Fastify decorates no request that its router refuses
+  return document(problem, request.url.split('?')[0]!, request.id, pathPrefix);
 }
 
 function document(

@@ -1,7 +1,9 @@
 // Paths as clients of other services build them from a base address: with a slash too many between its parts, or one at the end.
 
-/** Characters of a part of a path that is a name; a longer one is no path of ours. */
+/** Characters of a part of a path that is a name, as the schemas say it. */
 export const longestPathPart = 200;
+/** What Node reads of a request's first line and headers at most: no path is longer, and the schemas refuse a part that is too long. */
+export const longestHead = 16_384;
 
 /** @param url of a request, its query included @returns the same for our own paths; without needless slashes for the facades' */
 export function plainPath(url: string): string {
