@@ -7,7 +7,8 @@ import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const [sources, built] = ['../src', '../dist'].map((folder) => fileURLToPath(new URL(folder, import.meta.url)));
+const sources = fileURLToPath(new URL('../src', import.meta.url));
+const built = fileURLToPath(new URL('../dist', import.meta.url));
 
 /** @param {string} source */
 const compiledOf = (source) => built + source.slice(sources.length).replace(/\.ts$/, '.js');
@@ -32,15 +33,24 @@ const plain = (options) =>
 /** @param {readonly string[]} command Node's arguments */
 function compiled(command) {
   const at = command.findIndex(isSource);
-  return at < 0 ? command : [...plain(command.slice(0, at)), compiledOf(command[at]), ...command.slice(at + 1)];
+  return at < 0 ? command : [...plain(command.slice(0, at)), compiledOf(command[at] ?? ''), ...command.slice(at + 1)];
 }
 
+/**
+ * @param {(...given: any[]) => any} start spawn or spawnSync
+ * @returns {any} the same for what is compiled
+ */
+const withCompiled =
+  (start) =>
+  (/** @type {any[]} */ ...[file, args, ...rest]) =>
+    start(file, Array.isArray(args) ? compiled(args) : args, ...rest);
+
 if (isBuilt) {
-  const { fork, spawn, spawnSync } = childProcess;
-  childProcess.spawn = (file, args, ...rest) => spawn(file, Array.isArray(args) ? compiled(args) : args, ...rest);
-  childProcess.spawnSync = (file, args, ...rest) => spawnSync(file, Array.isArray(args) ? compiled(args) : args, ...rest);
-  childProcess.fork = (module, ...rest) => {
-    if (!isSource(module)) return fork(module, ...rest);
+  const { fork } = childProcess;
+  childProcess.spawn = withCompiled(childProcess.spawn);
+  childProcess.spawnSync = withCompiled(childProcess.spawnSync);
+  childProcess.fork = (/** @type {any} */ module, /** @type {any[]} */ ...rest) => {
+    if (!isSource(String(module))) return fork(module, ...rest);
     const [args, options] = Array.isArray(rest[0]) ? rest : [[], rest[0]];
     return fork(compiledOf(module), args, { ...options, execArgv: plain(options?.execArgv ?? process.execArgv) });
   };
