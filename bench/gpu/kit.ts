@@ -2,7 +2,8 @@
 //
 //   node bench/gpu/kit.js [--device cuda|cpu] [--shape sd15|tiny] [--seconds 360] [--out FOLDER]
 
-import { type ChildProcess, fork } from 'node:child_process';
+import { fork } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { openGpuSource } from '../../src/engine/shared/gpu/gpu-source.js';
 import { answersIn } from './answers.js';
-import { planOf, type ShapeName, type Task } from './plan.js';
+import { planOf, type Question, type ShapeName, type Task } from './plan.js';
 
 const { values } = parseArgs({
   options: {
@@ -26,24 +27,45 @@ if (shape !== 'sd15' && shape !== 'tiny') throw new Error(`--shape is ${shape}; 
 const seconds = Number(values.seconds);
 if (!(seconds > 0)) throw new Error(`--seconds is ${values.seconds}; it must be a number above 0`);
 
+/** For what is asked when a part's time ends. */
+const graceMs = 5000;
 const since = Date.now();
 const write = answersIn(out, since);
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const children = new Set<ChildProcess>();
+interface Running {
+  /** How it ended: 0 is well. */
+  readonly ended: Promise<number | string>;
+  /** Ends it, and the service that it may have started. */
+  kill(): void;
+}
 
-/** @returns how it ended: 0 is well */
-function run(script: string, task: Task): Promise<number | string> {
+const started: Running[] = [];
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    for (const one of started) one.kill();
+    process.exit(1);
+  });
+}
+
+function run(script: string, task: Task): Running {
   const child = fork(join(root, `bench/gpu/${script}.js`), [JSON.stringify(task)], {
     env: { ...process.env, ORT_DISABLE_TELEMETRY: '1' },
     execArgv: process.execArgv,
+    detached: true, // a group of its own, which ends as a whole
   });
-  children.add(child);
-  return new Promise((resolve) =>
-    child.once('exit', (code, signal) => {
-      children.delete(child);
-      resolve(signal ?? code!);
-    }),
+  const ended = new Promise<number | string>((resolve) =>
+    child.once('exit', (code, signal) => resolve(signal ?? code ?? 'no process')),
   );
+  const kill = () => {
+    try {
+      process.kill(-child.pid!, 'SIGKILL');
+    } catch {
+      // Nothing of it is left.
+    }
+  };
+  const one = { ended, kill };
+  started.push(one);
+  return one;
 }
 
 const gpus = await (await openGpuSource())?.read();
@@ -67,30 +89,51 @@ const taskOf = (name: ShapeName, until: number): Task => ({
   cache: join(root, 'cache'),
   until: since + until * seconds * 1000,
 });
+async function inTime<T>(what: Promise<T>, until: number): Promise<T | 'out of time'> {
+  const over = new AbortController();
+  const late = sleep(Math.max(0, until - Date.now()), 'out of time' as const, { signal: over.signal });
+  try {
+    return await Promise.race([what, late.catch(() => 'out of time' as const)]);
+  } finally {
+    over.abort();
+  }
+}
+
+function answersSoFar(): string[] {
+  return readFileSync(join(out, 'answers.jsonl'), 'utf8').split('\n');
+}
+
+/** Whether a line since then answers a question. */
+function answeredBy(before: readonly string[], question: Question): boolean {
+  return answersSoFar()
+    .slice(before.length - 1)
+    .some((line) => line.includes(`"question":"${question}"`));
+}
+
 /** Models are written one after another, while the first is asked about already. */
 const written = new Map<ShapeName, Promise<number | string>>();
-let before: Promise<unknown> = Promise.resolve();
+let last: Promise<unknown> = Promise.resolve();
 for (const name of new Set(parts.map((part) => part.shape))) {
-  const writing = before.then(() => run('write-model', taskOf(name, 1)));
+  const writing = last.then(() => run('write-model', taskOf(name, 1)).ended);
   written.set(name, writing);
-  before = writing;
+  last = writing;
 }
 for (const { script, shape: name, asks, until } of parts) {
   const task = taskOf(name, until);
-  const outcome = await written.get(name);
-  if (outcome !== 0) {
-    write({ question: asks[0]!, model: name, failed: `the random model was not written: ${outcome}` });
-    continue;
+  const before = answersSoFar();
+  const wasWritten = await inTime(written.get(name)!, task.until);
+  let ended = wasWritten === 0 ? undefined : `its model was not written (${wasWritten})`;
+  if (ended === undefined) {
+    const part = run(script, task);
+    // A part that is late is told so by its own clock first; what does not heed that is ended.
+    ended = `its part (${script}) ended before (${await inTime(part.ended, task.until + graceMs)})`;
+    part.kill();
   }
-  // A part that is late is told so by its own clock first; what does not heed that is ended.
-  const ending = new AbortController();
-  const late = sleep(Math.max(0, task.until + 5000 - Date.now()), 'out of time' as const, { signal: ending.signal });
-  const ended = await Promise.race([run(script, task), late.catch(() => 'out of time' as const)]);
-  ending.abort();
-  if (ended === 'out of time') for (const child of children) child.kill('SIGKILL');
-  if (ended !== 0) write({ question: asks[0]!, model: name, part: script, failed: `the part ended with ${ended}` });
+  for (const question of asks.filter((one) => !answeredBy(before, one))) {
+    write({ question, model: name, failed: ended });
+  }
 }
-for (const child of children) child.kill('SIGKILL');
+for (const one of started) one.kill();
 write({
   question: 'exported_graph',
   leftOut: 'an export takes optimum and the weights in its own form, which the kit does not bring',

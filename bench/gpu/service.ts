@@ -151,7 +151,10 @@ async function ask(question: Question, answer: () => Promise<object>, how: objec
 }
 
 const begin = performance.now();
-const batched = await start();
+const batched = await start().catch((error) => {
+  write({ question: 'row_budget', model: name, failed: `the service does not start: ${(error as Error).message}` });
+  process.exit(1);
+});
 try {
   await ask('row_budget', () => rowBudget(batched, (performance.now() - begin) / 1000));
   await ask('overhead', () => overhead(batched));

@@ -8,13 +8,15 @@ import { type ModelBranches, withBranches } from './lora/branches.js';
 import type { Folded } from './lora/fold.js';
 import { type DeviceOptions, loadSessions, type Session, type Sessions } from './onnx/sessions.js';
 import type { EncodedPrompt } from './prompts/encoded-prompt.js';
-import { PromptCache } from './prompts/prompt-cache.js';
+import { RecentValues } from './recent-values.js';
 
 export interface Model {
   readonly folder: ModelFolder;
   readonly sessions: Sessions;
   readonly tokenizers: InspectedModel['tokenizers'];
-  readonly promptCache: PromptCache<EncodedPrompt>;
+  readonly promptCache: RecentValues<EncodedPrompt>;
+  /** What the VAE's encoder gave for starters, before anything is drawn of it. */
+  readonly starterCache: RecentValues<Float32Array>;
   /** Has its text encoders loaded for as long as prompts are encoded; absent where they stay. */
   readonly aroundEncoding?: <T>(encoders: readonly Session[], encode: () => Promise<T>) => Promise<T>;
   /** Textual inversions that prompts may name; absent for none. */
@@ -33,6 +35,8 @@ export const denoiserOf = ({ folder, sessions }: Pick<Model, 'folder' | 'session
 
 /** 140 prompts of Stable Diffusion 1.x. */
 const promptCacheBytes = 32 * 2 ** 20;
+/** 64 starters of 512 x 512 for a VAE with 4 channels. */
+const starterCacheBytes = 8 * 2 ** 20;
 
 /** @throws ModelFolderError with one sentence for whoever put the folder there */
 export async function loadModel(
@@ -44,8 +48,9 @@ export async function loadModel(
   const { folder: read, tokenizers } = inspectModel(path, device.provider, safety);
   // Elsewhere their matrices would be copied to the device at every call, which nobody has measured.
   const folder = device.provider === 'cpu' ? withBranches(read) : read;
-  const promptCache = new PromptCache<EncodedPrompt>(promptCacheBytes);
-  return { folder, tokenizers, promptCache, embeddings, sessions: await loadSessions(folder, device) };
+  const promptCache = new RecentValues<EncodedPrompt>(promptCacheBytes);
+  const starterCache = new RecentValues<Float32Array>(starterCacheBytes);
+  return { folder, tokenizers, promptCache, starterCache, embeddings, sessions: await loadSessions(folder, device) };
 }
 
 /**
@@ -58,7 +63,7 @@ export async function loadFolded(
   device: DeviceOptions,
 ): Promise<Model> {
   const own = await loadSessions({ graphs }, device);
-  const promptCache = new PromptCache<EncodedPrompt>(promptCacheBytes);
+  const promptCache = new RecentValues<EncodedPrompt>(promptCacheBytes);
   return { ...base, folder, sessions: { ...base.sessions, ...own }, promptCache, base, unusedLoraKeys: unusedKeys };
 }
 

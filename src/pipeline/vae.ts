@@ -1,5 +1,6 @@
 // The VAE's two halves: starters -> latents as the UNet sees them, and back. Source: diffusers, prepare_latents and decode.
 
+import { createHash } from 'node:crypto';
 import type { Pixels } from '../pixels.js';
 import type { LatentScale } from './folder/latent-scale.js';
 import { aliases } from './folder/signatures.js';
@@ -35,7 +36,40 @@ export async function encodeStarters(model: Model, starters: readonly Starter[])
 
 /** The same as the encoder gives them. */
 export async function encodeUnscaled(model: Model, starters: readonly Starter[]): Promise<Float32Array[]> {
-  const { folder, sessions } = model;
+  const { encoderGives } = model.folder;
+  const drawsInside = encoderGives === 'latent_sample' || model.sessions.vae_encoder.takes(noiseInput);
+  if (drawsInside) return runEncoder(model, starters);
+  const outputs = await encoderOutputs(model, starters);
+  if (encoderGives === 'latents') return outputs;
+  return outputs.map((parameters, i) => drawLatents(parameters, starters[i]!.generator));
+}
+
+/** What the encoder gives before anything is drawn: equal starters take one run, and none while they are remembered. */
+async function encoderOutputs(model: Model, starters: readonly Starter[]): Promise<Float32Array[]> {
+  const keys = starters.map(keyOf);
+  const known = new Map(keys.map((key) => [key, model.starterCache.get(key)]));
+  const fresh = [...known.keys()].filter((key) => !known.get(key));
+  if (fresh.length > 0) {
+    const outputs = await runEncoder(
+      model,
+      fresh.map((key) => starters[keys.indexOf(key)]!),
+    );
+    for (const [i, key] of fresh.entries()) {
+      known.set(key, outputs[i]!);
+      model.starterCache.set(key, outputs[i]!, outputs[i]!.byteLength);
+    }
+  }
+  return keys.map((key) => known.get(key)!);
+}
+
+function keyOf({ pixels: { data, width }, hidden }: Starter): string {
+  const hash = createHash('sha256').update(data);
+  if (hidden) hash.update(hidden);
+  return `${width} ${hash.digest('base64')}`;
+}
+
+/** One call. @returns each one's first output */
+async function runEncoder({ folder, sessions }: Model, starters: readonly Starter[]): Promise<Float32Array[]> {
   const { width, height } = starters[0]!.pixels;
   const sides = [height / folder.vaeScale, width / folder.vaeScale] as const;
   const name = sessions.vae_encoder.nameOf(aliases.starter);
@@ -50,10 +84,7 @@ export async function encodeUnscaled(model: Model, starters: readonly Starter[])
     return { ...sample, [noiseInput]: { data: noise, dims } };
   });
   const outputs = await runInRows(sessions.vae_encoder, rows);
-  return outputs.map(([output], i) => {
-    const parameters = folder.encoderGives === 'latent_parameters';
-    return parameters ? drawLatents(output!, starters[i]!.generator) : output!;
-  });
+  return outputs.map(([output]) => output!);
 }
 
 /**

@@ -81,6 +81,29 @@ t.test('a prompt that came before is not encoded again', async (t) => {
   t.strictSame([model.promptCache.hits - hits, model.promptCache.misses - misses], [2, 1]);
 });
 
+t.test('a starter is encoded once, whatever prompts and seeds come with it', async (t) => {
+  const base = requestOf(cases[0]!);
+  const request = { ...base, pixels: { ...base.pixels, data: base.pixels.data.map((value) => 255 - value) } };
+  const { vae_encoder } = model.sessions;
+  const runs = t.capture(vae_encoder, 'run', vae_encoder.run);
+  const rowsOfRuns = () => runs().map(({ args: [inputs] }) => Object.values(inputs)[0]!.dims[0]);
+  await prepare(model, [request, { ...request, seed: 8 }]);
+  t.strictSame(rowsOfRuns(), [1], 'equal ones together');
+  const first = await generate(request);
+  const another = await generate({ ...request, prompt: 'another', seed: 9 });
+  t.strictSame(rowsOfRuns(), [], 'later ones');
+  t.notSame(another.pixels.data, first.pixels.data);
+  const elsewhere = await loadModel(reference('tiny'), { provider: 'cpu', threads: 1, cacheDir: t.testdir() });
+  t.strictSame(
+    (await generate(request, elsewhere)).pixels.data,
+    first.pixels.data,
+    'as from a model that never saw it',
+  );
+  const { data } = request.pixels;
+  await prepareOne({ ...request, pixels: { ...request.pixels, data: data.with(data.length - 1, 77) } });
+  t.strictSame(rowsOfRuns(), [1], 'one value differs');
+});
+
 t.test('requests that share calls give the same bytes as alone', async (t) => {
   const requests = cases.filter(({ width, height }) => width === 32 && height === 32).map(requestOf);
   const alone = [];

@@ -10,7 +10,7 @@ import { type Model, releaseModel } from '../../src/pipeline/model.js';
 import { graphFacts } from '../../src/pipeline/onnx/graph-facts.js';
 import { dataTypes, GraphFile } from '../../src/pipeline/onnx/graph-file.js';
 import { loadSessions } from '../../src/pipeline/onnx/sessions.js';
-import { PromptCache } from '../../src/pipeline/prompts/prompt-cache.js';
+import { RecentValues } from '../../src/pipeline/recent-values.js';
 import { generate, reference } from './cases.js';
 import {
   type CheckpointFamily,
@@ -201,7 +201,7 @@ t.test('weights in half precision need no cast for it, others one each, and none
 async function loadAsOnGpu(path: string): Promise<Model> {
   const { folder, tokenizers } = inspectModel(path, 'cuda');
   const sessions = await loadSessions(folder, { provider: 'cpu', threads: 1, cacheDir: join(parent, 'cache') });
-  return { folder, tokenizers, sessions, promptCache: new PromptCache(2 ** 20) };
+  return { folder, tokenizers, sessions, promptCache: new RecentValues(2 ** 20), starterCache: new RecentValues(0) };
 }
 
 interface Half {

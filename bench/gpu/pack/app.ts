@@ -18,19 +18,21 @@ export function stageApp(root: string, to: string): void {
   for (const name of ['package.json', 'LICENSE', 'assets', 'fonts']) {
     cpSync(join(root, name), join(to, name), { recursive: true });
   }
-  const npm = ['ls', '--omit=dev', '--all', '--parseable'];
-  // It fails where something optional is missing, and lists all the same.
-  const listed = execFileSync('sh', ['-c', `npm ${npm.join(' ')} 2>/dev/null || true`], {
-    cwd: root,
-    encoding: 'utf8',
-  });
-  for (const folder of listed.split('\n').filter((line) => line.includes('node_modules'))) {
+  for (const folder of productionPackages(root)) {
     cpSync(folder, join(to, relative(root, folder)), { recursive: true, dereference: true, filter: isNeeded });
   }
   const runtimes = join(to, 'node_modules/onnxruntime-node/bin/napi-v6');
   for (const platform of readdirSync(runtimes))
     if (platform !== 'linux') rmSync(join(runtimes, platform), { recursive: true });
   rmSync(join(runtimes, 'linux/arm64'), { recursive: true, force: true });
+}
+
+/** Folders of what the service needs at run time, dependencies of dependencies included. */
+export function productionPackages(root: string): string[] {
+  // It fails where something optional is missing, and lists all the same.
+  const command = 'npm ls --omit=dev --all --parseable 2>/dev/null || true';
+  const listed = execFileSync('sh', ['-c', command], { cwd: root, encoding: 'utf8' });
+  return listed.split('\n').filter((line) => line.includes('node_modules'));
 }
 
 /** Types and maps serve nobody there; a dependency's own dependencies are listed by themselves. */

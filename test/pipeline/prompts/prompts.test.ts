@@ -10,8 +10,8 @@ import { canShareCall, type Generation, prepare } from '../../../src/pipeline/im
 import { loadModel, type Model } from '../../../src/pipeline/model.js';
 import { chunksOf } from '../../../src/pipeline/prompts/chunks.js';
 import type { EncodedPrompt } from '../../../src/pipeline/prompts/encoded-prompt.js';
-import { PromptCache } from '../../../src/pipeline/prompts/prompt-cache.js';
 import { encodePrompts, type Prompt } from '../../../src/pipeline/prompts/prompts.js';
+import { RecentValues } from '../../../src/pipeline/recent-values.js';
 import { type PromptSyntax, parsePrompt, plainPieces } from '../../../src/prompt-syntax.js';
 import { generate, type Case as PictureCase, reference, requestOf } from '../cases.js';
 import { type CheckpointFamily, values, writeCheckpointFolder } from '../checkpoints.js';
@@ -180,7 +180,8 @@ t.test('a graph that takes one length cuts long prompts, and says how much', asy
   });
   const model = {
     ...tiny,
-    promptCache: new PromptCache<EncodedPrompt>(0),
+    promptCache: new RecentValues<EncodedPrompt>(0),
+    starterCache: new RecentValues<Float32Array>(0),
     sessions: { ...tiny.sessions, unet: fixed },
   };
   const [generation] = await prepare(model, [{ ...long, prompt: `${words(10)} BREAK ${words(10)}` }]);

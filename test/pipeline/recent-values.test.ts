@@ -1,8 +1,8 @@
 import t from 'tap';
-import { PromptCache } from '../../../src/pipeline/prompts/prompt-cache.js';
+import { RecentValues } from '../../src/pipeline/recent-values.js';
 
-t.test('the least recently used prompts leave when the bytes are used up', async (t) => {
-  const cache = new PromptCache<number>(10);
+t.test('the least recently used values leave when the bytes are used up', async (t) => {
+  const cache = new RecentValues<number>(10);
   cache.set('a', 1, 4);
   cache.set('b', 2, 4);
   t.equal(cache.get('a'), 1);

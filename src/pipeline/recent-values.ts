@@ -1,6 +1,6 @@
-// What the text encoder made of the latest prompts, so that a prompt that comes again costs nothing. One per model.
+// What a model's encoders made of the latest prompts and starters, so that what comes again costs nothing.
 
-export class PromptCache<V> {
+export class RecentValues<V> {
   hits = 0;
   misses = 0;
   private bytes = 0;
@@ -11,23 +11,23 @@ export class PromptCache<V> {
   constructor(private readonly maxBytes: number) {}
 
   /** Counts a hit or a miss. */
-  get(text: string): V | undefined {
-    const entry = this.entries.get(text);
+  get(key: string): V | undefined {
+    const entry = this.entries.get(key);
     if (!entry) {
       this.misses++;
       return undefined;
     }
     this.hits++;
-    this.entries.delete(text);
-    this.entries.set(text, entry);
+    this.entries.delete(key);
+    this.entries.set(key, entry);
     return entry.value;
   }
 
   /** A value that is larger than the whole cache is not kept. */
-  set(text: string, value: V, bytes: number): void {
-    this.drop(text);
+  set(key: string, value: V, bytes: number): void {
+    this.drop(key);
     if (bytes > this.maxBytes) return;
-    this.entries.set(text, { value, bytes });
+    this.entries.set(key, { value, bytes });
     this.bytes += bytes;
     for (const oldest of this.entries.keys()) {
       if (this.bytes <= this.maxBytes) return;
@@ -35,8 +35,8 @@ export class PromptCache<V> {
     }
   }
 
-  private drop(text: string): void {
-    this.bytes -= this.entries.get(text)?.bytes ?? 0;
-    this.entries.delete(text);
+  private drop(key: string): void {
+    this.bytes -= this.entries.get(key)?.bytes ?? 0;
+    this.entries.delete(key);
   }
 }
