@@ -67,7 +67,7 @@ const plans: readonly { name: string; plan: () => Plan }[] = [
         strength: 1,
         guidance: 7.5,
       },
-      counts: { alone: 4, again: 2, clients: 1, together: 0, open: 0 },
+      counts: { alone: 3, again: 0, clients: 1, together: 0, open: 0 },
       peers: ['img2img', 'optimum'],
     }),
   },

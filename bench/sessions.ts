@@ -6,13 +6,16 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { basename, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { median, randoms } from './figures.js';
 import { residentMiB } from './server.js';
 
-const runs = 9;
+const runs = 24;
 const warmUps = 2;
+/** Between calls: threads that spin on after one would slow the next down. */
+const restMs = 100;
 const cores = availableParallelism();
 
 type Options = InferenceSession.SessionOptions;
@@ -96,10 +99,13 @@ for (const folder of folders) {
     const inputs = inputsOf(unets[0]!, side);
     const times: number[][] = names.map(() => []);
     for (let i = 0; i < warmUps + runs; i++) {
-      for (const [k, unet] of unets.entries()) {
+      // Each begins a round as often as the others: what ran before is felt.
+      for (const [k] of unets.entries()) {
+        const turn = (i + k) % unets.length;
+        await sleep(restMs);
         const start = performance.now();
-        await unet.run(inputs);
-        if (i >= warmUps) times[k]!.push(performance.now() - start);
+        await unets[turn]!.run(inputs);
+        if (i >= warmUps) times[turn]!.push(performance.now() - start);
       }
     }
     for (const unet of unets) await unet.release();
@@ -125,7 +131,7 @@ writeFileSync(
   new URL('results-sessions.md', import.meta.url),
   `# Settings of onnxruntime
 
-\`npm run bench:sessions\` on ${date}: ${machine}. Medians of ${runs} guided UNet calls (two rows) in turns. Load average ${load.before.toFixed(1)} before and ${load.after.toFixed(1)} after.
+\`npm run bench:sessions\` on ${date}: ${machine}. Medians of ${runs} guided UNet calls (two rows) in turns, with ${restMs} ms of rest between them. Load average ${load.before.toFixed(1)} before and ${load.after.toFixed(1)} after.
 
 Memory is that of a process with this one session, after two calls at 256 x 256.
 
