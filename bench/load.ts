@@ -2,12 +2,12 @@
 // each with one request at a time. Open loop: Poisson arrivals at shares of the capacity that the closed loop found, timed from when
 // each was due. Writes results-load.md and .json. Run it on an idle machine.
 
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
-import { quantile } from './figures.js';
+import { quantile, writeResults } from './figures.js';
 import { type Asked, callers, trace } from './load/trace.js';
 import { startServer } from './server.js';
 
@@ -178,9 +178,5 @@ writeFileSync(
   new URL('results-load.json', import.meta.url),
   `${JSON.stringify({ date, machine, load, count, capacity, closed: closedRows, open: openRows }, null, 1)}\n`,
 );
-// What it says is written by hand, below the tables.
-const file = new URL('results-load.md', import.meta.url);
-const before = existsSync(file) ? readFileSync(file, 'utf8') : '';
-const notes = before.indexOf('\n## What it says');
-writeFileSync(file, notes < 0 ? text : text + before.slice(notes));
+writeResults(new URL('results-load.md', import.meta.url), text);
 console.log(text);

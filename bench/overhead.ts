@@ -2,14 +2,14 @@
 // the time inside session.run, which the answer tells (`model_runs` of Server-Timing). With the dist folder of another build its
 // server is measured beside ours, request by request in turns. Writes results-overhead.md and .json. Run it on an idle machine.
 
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { Agent, request as httpRequest } from 'node:http';
 import { cpus } from 'node:os';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
-import { median } from './figures.js';
+import { median, writeResults } from './figures.js';
 import { startServer } from './server.js';
 
 const runs = Number(process.argv[2] ?? 50);
@@ -170,9 +170,5 @@ await writeFile(
   new URL('results-overhead.json', import.meta.url),
   `${JSON.stringify({ date, machine, runs, results }, null, 2)}\n`,
 );
-// What was tried is written by hand, below the table.
-const file = new URL('results-overhead.md', import.meta.url);
-const before = await readFile(file, 'utf8').catch(() => '');
-const notes = before.indexOf('\n## What was tried');
-await writeFile(file, notes < 0 ? text : text + before.slice(notes));
+writeResults(new URL('results-overhead.md', import.meta.url), text, '## What was tried');
 console.log(text);

@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { writeResults } from './figures.js';
 import { measure, type Plan } from './peers/measure.js';
 import { report } from './peers/report.js';
 import { peerNames } from './peers/servers.js';
@@ -106,7 +107,7 @@ const run = {
 const text = report(run);
 // A trial is not a result.
 if (scale === 1) {
-  writeFileSync(new URL('results-peers.md', import.meta.url), text);
+  writeResults(new URL('results-peers.md', import.meta.url), text);
   writeFileSync(new URL('results-peers.json', import.meta.url), `${JSON.stringify(run, null, 2)}\n`);
 }
 console.log(text);

@@ -9,7 +9,7 @@ import { basename, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { median, randoms } from './figures.js';
+import { median, randoms, writeResults } from './figures.js';
 import { residentMiB } from './server.js';
 
 const runs = 24;
@@ -127,7 +127,7 @@ const text = tables.map(
 | --- | ---: | ---: | ---: | ---: | ---: |
 ${names.map((name, i) => `| ${name} | ${cell(ms[256]!, i)} | ${cell(ms[512]!, i)} | ${memoryMiB[i]!.toFixed(0)} |`).join('\n')}`,
 );
-writeFileSync(
+writeResults(
   new URL('results-sessions.md', import.meta.url),
   `# Settings of onnxruntime
 
