@@ -1,21 +1,22 @@
 // npm run bench:peers -- FOLDER [--only NAME,...] [--scale 0.1]: the service beside what people would use instead, each set up as its
-// own README says, in FOLDER. Every request has a starter, a prompt and a seed of its own. Writes results-peers.md and .json.
-// Run it on an idle machine. NAME: paintbox, paintbox-lcm, sd15, sd15-512. FOLDER takes about 25 GB, and is kept.
+// own README says, in FOLDER. Every request has a starter, a prompt and a seed of its own. Writes results-peers.md and .json,
+// where what is not measured again stays.
+// Run it on an idle machine. NAME: paintbox, paintbox-lcm, sd15, sd15-512, sd15-load. FOLDER takes about 25 GB, and is kept.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeResults } from './figures.js';
 import { measure, type Plan } from './peers/measure.js';
-import { report } from './peers/report.js';
+import { type Result, report } from './peers/report.js';
 import { peerNames } from './peers/servers.js';
 import { randomModel } from './peers/setup.js';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    only: { type: 'string', default: 'paintbox,paintbox-lcm,sd15,sd15-512' },
+    only: { type: 'string', default: 'paintbox,paintbox-lcm,sd15,sd15-512,sd15-load' },
     scale: { type: 'string', default: '1' },
     peers: { type: 'string', default: peerNames.join(',') },
   },
@@ -84,30 +85,51 @@ const plans: readonly { name: string; plan: () => Plan }[] = [
         strength: 1,
         guidance: 7.5,
       },
-      counts: { alone: 5, again: 0, clients: 2, together: 4, open: 0 }, // stable-diffusion.cpp takes minutes for each
+      counts: { alone: 10, again: 0, clients: 2, together: 10, open: 0 },
       peers: [...peerNames],
+    }),
+  },
+  {
+    name: 'sd15-load',
+    plan: () => ({
+      ...{
+        name: 'sd15-load',
+        model: randomModel(work),
+        scheduler: 'euler',
+        side: 256,
+        steps: 4,
+        strength: 1,
+        guidance: 7.5,
+      },
+      counts: { alone: 2, again: 0, clients: 8, together: 16, open: 10 },
+      peers: ['img2img', 'optimum', 'diffusers'],
     }),
   },
 ];
 
-const loadBefore = loadavg()[0]!;
-const results = [];
+const machine = `${availableParallelism()} cores of ${cpus()[0]!.model.trim()}, Node ${process.versions.node}, no GPU`;
+const date = new Date().toISOString().slice(0, 10);
+const file = new URL('results-peers.json', import.meta.url);
+// What is not measured again stays as it was.
+const before: readonly Result[] = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).results : [];
+const results: Result[] = [];
 for (const { name, plan } of plans) {
-  if (!wanted.includes(name)) continue;
-  const whole = plan();
-  results.push(await measure({ ...whole, peers: whole.peers.filter((peer) => peers.includes(peer)) }, work, scale));
+  const known = before.find(({ workload }) => workload.name === name);
+  if (wanted.includes(name)) {
+    const whole = plan();
+    const loadBefore = loadavg()[0]!;
+    const { workload, measured } = await measure(
+      { ...whole, peers: whole.peers.filter((peer) => peers.includes(peer)) },
+      work,
+      scale,
+    );
+    results.push({ workload, measured, date, machine, load: { before: loadBefore, after: loadavg()[0]! } });
+  } else if (known) results.push(known);
 }
-const run = {
-  date: new Date().toISOString().slice(0, 10),
-  machine: `${availableParallelism()} cores of ${cpus()[0]!.model.trim()}, Node ${process.versions.node}, no GPU`,
-  load: { before: loadBefore, after: loadavg()[0]! },
-  scale,
-  results,
-};
-const text = report(run);
+const text = report(results);
 // A trial is not a result.
 if (scale === 1) {
   writeResults(new URL('results-peers.md', import.meta.url), text);
-  writeFileSync(new URL('results-peers.json', import.meta.url), `${JSON.stringify(run, null, 2)}\n`);
+  writeFileSync(file, `${JSON.stringify({ results }, null, 2)}\n`);
 }
 console.log(text);

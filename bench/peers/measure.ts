@@ -36,7 +36,7 @@ export interface Measured {
   readonly openMs?: { readonly p50: number; readonly p95: number };
 }
 
-export interface Result {
+export interface Outcome {
   readonly workload: Omit<Plan, 'model'>;
   readonly measured: readonly Measured[];
 }
@@ -57,7 +57,7 @@ async function next({ side, steps, strength, guidance }: Plan): Promise<Asked> {
 const quantiles = (values: readonly number[]) => ({ p50: quantile(values, 0.5), p95: quantile(values, 0.95) });
 
 /** @param scale of the numbers of requests */
-export async function measure(plan: Plan, work: string, scale: number): Promise<Result> {
+export async function measure(plan: Plan, work: string, scale: number): Promise<Outcome> {
   const times = (count: number) => (count === 0 ? 0 : Math.max(2, Math.round(count * scale)));
   const running: Running[] = [];
   try {

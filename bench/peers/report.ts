@@ -1,33 +1,33 @@
 // The tables of results-peers.md.
 
-import type { Result } from './measure.js';
+import type { Outcome } from './measure.js';
 
-export interface Run {
+export interface Result extends Outcome {
   readonly date: string;
   readonly machine: string;
+  /** Average, of the machine. */
   readonly load: { readonly before: number; readonly after: number };
-  readonly scale: number;
-  readonly results: readonly Result[];
 }
 
 const seconds = (ms: number) => `${(ms / 1000).toFixed(2)} s`;
 
-export function report({ date, machine, load, scale, results }: Run): string {
+export function report(results: readonly Result[]): string {
   return `# Beside what people would use instead
 
-\`npm run bench:peers\` on ${date}: ${machine}. Load average ${load.before.toFixed(1)} before and ${load.after.toFixed(1)} after.${scale === 1 ? '' : ` Scaled by ${scale}.`}
+\`npm run bench:peers -- FOLDER\`; each table names its day and machine.
 
 Every request has a starter, a prompt and a seed of its own. Alone, requests go to all in turns; under load each runs while the others rest. Start is from the process to its first ready answer, memory resident after all requests, of all its processes.
 
 - **optimum**: optimum-onnx's pipeline behind FastAPI, one request at a time; **diffusers**: its pipeline on torch, the same; both on the folder that is named
 - **sdcpp**: stable-diffusion.cpp's server, built for this processor (\`GGML_NATIVE\`), on the same single file as we
+- paintbox is ONNX, which diffusers on torch does not load
 - the random model has Stable Diffusion 1.5's shape, as one file in F16; the folders of the others are converted from it
 
 ${results.map(table).join('\n\n')}
 `;
 }
 
-function table({ workload, measured }: Result): string {
+function table({ workload, measured, date, machine, load }: Result): string {
   const { name, side, steps, strength, guidance, scheduler, counts } = workload;
   const [ours] = measured;
   const lines = measured.map((one) => {
@@ -42,6 +42,8 @@ function table({ workload, measured }: Result): string {
   return `## ${name}: ${side} x ${side}, ${steps} steps, ${scheduler}, strength ${strength}, guidance ${guidance}
 
 Medians of ${counts.alone} alone${counts.again > 0 ? `, and of ${counts.again} with a starter and a prompt that were there just before` : ''}${counts.together > 0 ? `; ${counts.together} requests of ${counts.clients} clients` : ''}. In brackets how many times as long as ours it takes.
+
+On ${date}: ${machine}. Load average ${load.before.toFixed(1)} before and ${load.after.toFixed(1)} after.
 
 | | alone | p95 | again | pictures a second | p95 at 80 % of its capacity | start | memory | installed |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
