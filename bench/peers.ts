@@ -32,78 +32,41 @@ const peers = peerNames.filter((name) => values.peers.split(',').includes(name))
 
 /** Eight clients, and an open loop at 80 % of a peer's own capacity. */
 const small = { alone: 20, again: 10, clients: 8, together: 40, open: 40 };
-const plans: readonly { name: string; plan: () => Plan }[] = [
+/** Few steps, as a random model of that size takes seconds for each. */
+const likeSd15 = {
+  model: () => randomModel(work),
+  ...{ scheduler: 'euler', side: 256, steps: 4, strength: 1, guidance: 7.5 },
+};
+const plans: readonly (Omit<Plan, 'model'> & { readonly model: () => Plan['model'] })[] = [
   {
-    name: 'paintbox',
-    plan: () => ({
-      ...{ name: 'paintbox', model: 'paintbox', scheduler: 'ddim', side: 256, steps: 20, strength: 0.8, guidance: 7.5 },
-      counts: small,
-      peers: ['img2img', 'optimum'],
-    }),
+    ...{ name: 'paintbox', model: () => 'paintbox', scheduler: 'ddim' },
+    ...{ side: 256, steps: 20, strength: 0.8, guidance: 7.5 },
+    counts: small,
+    peers: ['img2img', 'optimum'],
   },
   {
-    name: 'paintbox-lcm',
-    plan: () => ({
-      ...{
-        name: 'paintbox-lcm',
-        model: 'paintbox-lcm',
-        scheduler: 'lcm',
-        side: 256,
-        steps: 4,
-        strength: 1,
-        guidance: 1,
-      },
-      counts: small,
-      peers: ['img2img', 'optimum'],
-    }),
+    ...{ name: 'paintbox-lcm', model: () => 'paintbox-lcm', scheduler: 'lcm' },
+    ...{ side: 256, steps: 4, strength: 1, guidance: 1 },
+    counts: small,
+    peers: ['img2img', 'optimum'],
   },
   {
-    name: 'sd15-512',
-    plan: () => ({
-      ...{
-        name: 'sd15-512',
-        model: randomModel(work),
-        scheduler: 'euler',
-        side: 512,
-        steps: 2,
-        strength: 1,
-        guidance: 7.5,
-      },
-      counts: { alone: 3, again: 0, clients: 1, together: 0, open: 0 },
-      peers: ['img2img', 'optimum'],
-    }),
+    ...likeSd15,
+    ...{ name: 'sd15-512', side: 512, steps: 2 },
+    counts: { alone: 3, again: 0, clients: 1, together: 0, open: 0 },
+    peers: ['img2img', 'optimum'],
   },
   {
+    ...likeSd15,
     name: 'sd15',
-    plan: () => ({
-      ...{
-        name: 'sd15',
-        model: randomModel(work),
-        scheduler: 'euler',
-        side: 256,
-        steps: 4,
-        strength: 1,
-        guidance: 7.5,
-      },
-      counts: { alone: 10, again: 0, clients: 2, together: 10, open: 0 },
-      peers: [...peerNames],
-    }),
+    counts: { alone: 10, again: 0, clients: 2, together: 10, open: 0 },
+    peers: peerNames,
   },
   {
+    ...likeSd15,
     name: 'sd15-load',
-    plan: () => ({
-      ...{
-        name: 'sd15-load',
-        model: randomModel(work),
-        scheduler: 'euler',
-        side: 256,
-        steps: 4,
-        strength: 1,
-        guidance: 7.5,
-      },
-      counts: { alone: 2, again: 0, clients: 8, together: 16, open: 10 },
-      peers: ['img2img', 'optimum', 'diffusers'],
-    }),
+    counts: { alone: 2, again: 0, clients: 8, together: 16, open: 10 },
+    peers: ['img2img', 'optimum', 'diffusers'],
   },
 ];
 
@@ -113,22 +76,19 @@ const file = new URL('results-peers.json', import.meta.url);
 // What is not measured again stays as it was.
 const before: readonly Result[] = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).results : [];
 const results: Result[] = [];
-for (const { name, plan } of plans) {
-  const known = before.find(({ workload }) => workload.name === name);
-  if (wanted.includes(name)) {
-    const whole = plan();
-    const loadBefore = loadavg()[0]!;
-    const { workload, measured } = await measure(
-      { ...whole, peers: whole.peers.filter((peer) => peers.includes(peer)) },
-      work,
-      scale,
-    );
-    results.push({ workload, measured, date, machine, load: { before: loadBefore, after: loadavg()[0]! } });
-  } else if (known) results.push(known);
+for (const plan of plans) {
+  if (!wanted.includes(plan.name)) {
+    results.push(...before.filter(({ workload }) => workload.name === plan.name));
+    continue;
+  }
+  const loadBefore = loadavg()[0]!;
+  const chosen = plan.peers.filter((peer) => peers.includes(peer));
+  const { workload, measured } = await measure({ ...plan, model: plan.model(), peers: chosen }, work, scale);
+  results.push({ workload, measured, date, machine, load: { before: loadBefore, after: loadavg()[0]! } });
 }
 const text = report(results);
 // A trial is not a result.
-if (scale === 1) {
+if (scale === 1 && peers.length === peerNames.length) {
   writeResults(new URL('results-peers.md', import.meta.url), text);
   writeFileSync(file, `${JSON.stringify({ results }, null, 2)}\n`);
 }
