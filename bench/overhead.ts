@@ -118,12 +118,14 @@ for (const dist of builds) {
 }
 const results = [];
 for (const row of rows) {
-  const starter = await sharp(photo)
-    .resize(...row.starter, { fit: 'fill' })
-    .jpeg({ quality: 90 })
-    .toBuffer();
   const samples: Sample[][] = servers.map(() => []);
   for (let i = 0; i < warmUps + runs; i++) {
+    // Of its own for each: none is encoded already.
+    const starter = await sharp(photo)
+      .resize(...row.starter, { fit: 'fill' })
+      .modulate({ hue: (i * 37) % 360 })
+      .jpeg({ quality: 90 })
+      .toBuffer();
     for (const [k, { url }] of servers.entries()) {
       await sleep(pauseMs);
       const sample = await picture(url, row, starter, i);
@@ -151,7 +153,7 @@ const text = `# Overhead
 
 \`npm run bench:overhead\` on ${date}: ${machine}. Medians of ${runs} requests, one after the other, on an idle server; ms.
 
-The starter is a JPEG of the output's size and the answer a PNG, where nothing else is said; each request has a prompt and a seed of
+The starter is a JPEG of the output's size and the answer a PNG, where nothing else is said; each request has a starter, a prompt and a seed of
 its own. Overhead is the wall time at the client less the time inside \`session.run\`.
 
 In brackets is the median of each request's share of its own model runs, which is not the quotient of the two medians.

@@ -60,13 +60,14 @@ function inputsOf(unet: InferenceSession, side: number): Record<string, Tensor> 
     const width = shape.at(-1);
     if (shape.length === 4) inputs[name] = tensor([2, Number(shape[1]), side / 8, side / 8]);
     else if (shape.length === 3) inputs[name] = tensor([2, 77, Number(width)]);
-    else if (type === 'int64')
-      inputs[name] = new Tensor(
-        'int64',
-        shape.map(() => 500n).concat(shape.length ? [500n] : []),
-        shape.map(() => 2),
-      );
-    else inputs[name] = new Tensor('float32', shape.length === 0 ? [500] : [500, 500], shape.length === 0 ? [] : [2]);
+    else {
+      // The timestep: one for all rows, or one for each.
+      const [count, dims] = shape.length === 0 ? [1, []] : [2, [2]];
+      inputs[name] =
+        type === 'int64'
+          ? new Tensor('int64', new BigInt64Array(count).fill(500n), dims)
+          : new Tensor('float32', new Float32Array(count).fill(500), dims);
+    }
   }
   return inputs;
 }
@@ -93,13 +94,13 @@ for (const folder of folders) {
   });
   const ms: Record<number, number[]> = {};
   for (const side of [256, 512]) {
-    // All are loaded at once where they fit; a large model's take turns by being loaded anew would measure something else.
+    // All are loaded at once: a model must fit into memory as often as there are ways.
     const unets: InferenceSession[] = [];
     for (const name of names) unets.push(await InferenceSession.create(graphIn(folder), ways[name]!));
     const inputs = inputsOf(unets[0]!, side);
     const times: number[][] = names.map(() => []);
     for (let i = 0; i < warmUps + runs; i++) {
-      // Each begins a round as often as the others: what ran before is felt.
+      // Each begins a round as often as the others.
       for (const [k] of unets.entries()) {
         const turn = (i + k) % unets.length;
         await sleep(restMs);

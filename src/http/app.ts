@@ -1,6 +1,7 @@
 // The HTTP application: plugins, routes, and what holds for every answer. It knows the engine only by its handle.
 
 import { randomUUID } from 'node:crypto';
+import { maxHeaderSize } from 'node:http';
 import cors from '@fastify/cors';
 import multipart from '@fastify/multipart';
 import Fastify, {
@@ -44,7 +45,7 @@ import { parseBoundedJson } from './server/bounded-json.js';
 import { registerDocs } from './server/docs.js';
 import { closeConnectionsWhenIdle } from './server/draining.js';
 import { knowCallers } from './server/keys.js';
-import { longestHead, plainPath } from './server/paths.js';
+import { plainPath } from './server/paths.js';
 import { probeRoutes } from './server/probes.js';
 import { readPathPrefix, trustOf } from './server/proxies.js';
 import { limitRates } from './server/rate-limit.js';
@@ -82,7 +83,7 @@ export async function buildApp(options: AppOptions) {
     requestIdHeader: false,
     rewriteUrl: ({ url }) => plainPath(url!),
     genReqId: ({ headers }) => acceptableId(headers['x-request-id']) ?? randomUUID(),
-    routerOptions: { maxParamLength: longestHead },
+    routerOptions: { maxParamLength: maxHeaderSize }, // no path is longer: the schemas say what a part of one may have
     trustProxy: trust,
     // Unknown fields are errors, defaults are the table of fields' to fill in, and JSON is not coerced; the form's text is, before.
     ajv: {

@@ -62,10 +62,10 @@ async function encoderOutputs(model: Model, starters: readonly Starter[]): Promi
   return keys.map((key) => known.get(key)!);
 }
 
-function keyOf({ pixels: { data, width }, hidden }: Starter): string {
+function keyOf({ pixels: { data, width, height }, hidden }: Starter): string {
   const hash = createHash('sha256').update(data);
   if (hidden) hash.update(hidden);
-  return `${width} ${hash.digest('base64')}`;
+  return `${width} x ${height}, ${hidden ? 'in part' : 'whole'}: ${hash.digest('base64')}`;
 }
 
 /** One call. @returns each one's first output */

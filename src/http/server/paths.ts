@@ -2,8 +2,6 @@
 
 /** Characters of a part of a path that is a name, as the schemas say it. */
 export const longestPathPart = 200;
-/** What Node reads of a request's first line and headers at most: no path is longer, and the schemas refuse a part that is too long. */
-export const longestHead = 16_384;
 
 /** @param url of a request, its query included @returns the same for our own paths; without needless slashes for the facades' */
 export function plainPath(url: string): string {
