@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds a control plane's programs from Go modules, at the versions below, into a folder outside the repository; what is there
 # already is not built again. programs.sh FOLDER PROGRAM… with PROGRAM one of kube-apiserver, kube-controller-manager,
-# kube-scheduler, keda-operator, keda-adapter, otel-collector, crds. Needs Go 1.26, or an older one that may fetch it
+# kube-scheduler, keda-operator, keda-adapter, otel-collector, egctl, crds. Needs Go 1.26, or an older one that may fetch it
 # (GOTOOLCHAIN=auto).
 set -euo pipefail
 kubernetes=1.36.3
@@ -40,17 +40,14 @@ of_kubernetes() {
     "./cmd/$1")
 }
 
-of_keda() {
-  local source
-  source=$(module "github.com/kedacore/keda/v2@v$keda")
-  local work=$folder/keda-$keda
-  if [ ! -e "$work/go.mod" ]; then
-    mkdir -p "$work"
-    cp "$source/go.mod" "$source/go.sum" "$work"
-    chmod u+w "$work"/*
-  fi
-  (cd "$source" && go build -mod=mod "-modfile=$work/go.mod" -trimpath -o "$folder/$1.part" \
-    -ldflags "-s -w -X github.com/kedacore/keda/v2/version.Version=$keda" "./cmd/${1#keda-}")
+# A module's own command, with the versions that its go.mod names. of_module PROGRAM MODULE@VERSION COMMAND [LDFLAGS]
+of_module() {
+  local source work
+  source=$(module "$2")
+  work=$folder/$(basename "$source")-sources
+  mkdir -p "$work"
+  install -m 644 "$source/go.mod" "$source/go.sum" "$work"
+  (cd "$source" && go build -mod=mod "-modfile=$work/go.mod" -trimpath -o "$folder/$1.part" -ldflags "-s -w ${4:-}" "./cmd/$3")
 }
 
 # Of a collector's parts those that pass spans on: OTLP in, OTLP out.
@@ -99,13 +96,15 @@ for program in "$@"; do
     crds) built=$folder/crds-$keda-$prometheus_operator-$gateway_api-$envoy_gateway ;;
     keda-*) built=$folder/$program-$keda ;;
     otel-collector) built=$folder/$program-$collector ;;
+    egctl) built=$folder/$program-$envoy_gateway ;;
     *) built=$folder/$program-$kubernetes ;;
   esac
   if [ ! -e "$built" ]; then
     echo "$program is built"
     case $program in
       kube-*) of_kubernetes "$program" ;;
-      keda-*) of_keda "$program" ;;
+      keda-*) of_module "$program" "github.com/kedacore/keda/v2@v$keda" "${program#keda-}" "-X github.com/kedacore/keda/v2/version.Version=$keda" ;;
+      egctl) of_module egctl "github.com/envoyproxy/gateway@v$envoy_gateway" egctl ;;
       otel-collector) of_collector "$program" ;;
       crds) definitions ;;
     esac
