@@ -75,6 +75,13 @@ export const branchedModel = (base: Model, branches: ModelBranches, unusedLoraKe
   unusedLoraKeys,
 });
 
+/** These run once for a picture, and take most of what a picture takes. */
+const oncePerPicture = ['vae_encoder', 'vae_decoder', 'safety_checker'] as const;
+
+/** Those that keep what pictures have taken, though none has run for so long, ms. */
+export const rested = ({ sessions }: Model, ms: number): Session[] =>
+  oncePerPicture.flatMap((component) => sessions[component] ?? []).filter((session) => session.hasRested(ms));
+
 export async function releaseModel({ sessions, base }: Model): Promise<void> {
   const shared = Object.values(base?.sessions ?? {});
   for (const session of Object.values(sessions)) if (!shared.includes(session)) await session.release();

@@ -68,6 +68,25 @@ t.test('a component that was missing when its model was first asked for is no fa
   t.strictSame(states(), { a: 'loaded', b: 'loaded' });
 });
 
+t.test('what pictures have taken is given back once a model rests, and the same pictures come after', async (t) => {
+  const { store } = storeOf(t, { a: 'sd' });
+  await store.look();
+  const { vae_decoder, vae_encoder } = (await store.get('a', new Set())).sessions;
+  const decoded = async () => {
+    const data = Float32Array.from({ length: 4 * 8 * 8 }, (_, i) => Math.sin(i));
+    return [...(await vae_decoder!.run({ latent_sample: { data, dims: [1, 4, 8, 8] } }))[0]!.data];
+  };
+  const before = await decoded();
+  t.notOk(vae_encoder.hasRested(0), 'nothing has run');
+  await store.giveBack(60_000, () => true);
+  t.ok(vae_decoder!.hasRested(0), 'it ran a moment ago');
+  await store.giveBack(0, () => false);
+  t.ok(vae_decoder!.hasRested(0), 'something runs');
+  await store.giveBack(0, () => true);
+  t.notOk(vae_decoder!.hasRested(0), 'there is nothing left');
+  t.strictSame(await decoded(), before);
+});
+
 t.test('where no model can run, the folder of models says why until one can', async (t) => {
   const { store, modelsDir, states } = storeOf(t);
   await store.look();

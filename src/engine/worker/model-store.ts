@@ -2,7 +2,7 @@
 
 import type { EmbeddingLibrary } from '../../pipeline/embeddings/library.js';
 import { ModelChangingError, ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
-import { loadModel, type Model, releaseModel } from '../../pipeline/model.js';
+import { loadModel, type Model, releaseModel, rested } from '../../pipeline/model.js';
 import { rowBudgetFor } from '../shared/capacity.js';
 import { defaultFirst } from '../shared/default-model.js';
 import type { BrokenModel, ModelInfo } from '../shared/messages.js';
@@ -100,6 +100,23 @@ export class ModelStore {
       await this.loadAgain(isIdle);
       await catalogue.hashAll();
       return known() !== before;
+    });
+  }
+
+  /**
+   * Gives back what pictures have taken of the memory of a CPU's models, which are loaded anew for it, in part.
+   * @param restMs since their last picture
+   * @param isIdle whether nothing runs: else nothing is given back
+   */
+  giveBack(restMs: number, isIdle: () => boolean): Promise<void> {
+    return this.inTurn(async () => {
+      if (this.options.provider !== 'cpu') return;
+      for (const name of this.loaded.names) {
+        for (const session of rested(this.loaded.peek(name)!, restMs)) {
+          if (!isIdle()) return;
+          await this.timed(() => session.giveBack()).catch(() => {}); // files that are gone are noticed where they are looked for
+        }
+      }
     });
   }
 

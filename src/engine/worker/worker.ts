@@ -25,6 +25,8 @@ import { dieWithParent } from './parent-death.js';
 import { warmUp } from './warm-up.js';
 
 const lookAfterMs = { first: 500, most: 30_000 };
+/** Until what a model's pictures have taken is given back. */
+const restMs = 60_000;
 
 let batch: Batch<OnDevice>;
 let batchDevice: WorkerDevice;
@@ -85,6 +87,7 @@ async function watchFolders(store: ModelStore, loras: LoraStore): Promise<never>
     const asked = await folderWatch.next(delay);
     if (!isIdle() && !asked && !store.isWaiting && delay < lookAfterMs.most) continue;
     const changed = [await store.look(isIdle), await loras.look()].includes(true);
+    await store.giveBack(restMs, isIdle);
     if (isIdle()) send({ type: 'busy', doing: 'nothing' });
     if (changed) sendModels(store, loras);
     if ([sendEmbeddings(), changed, asked, store.isWaiting].includes(true)) delay = lookAfterMs.first / 2;

@@ -67,9 +67,6 @@ export interface Output {
   readonly dims: readonly number[];
 }
 
-/** These run once for a picture, and not at each step. */
-const oncePerPicture: readonly Component[] = ['vae_encoder', 'vae_decoder', 'safety_checker'];
-
 type Dtype = 'float32' | 'float16' | 'float64' | 'int64' | 'int32';
 interface InputMeta {
   readonly type: Dtype;
@@ -84,6 +81,8 @@ export class Session {
   loadMs = 0;
 
   private readonly outputNames: readonly string[];
+  /** When its last run ended; absent where its arena has kept nothing. */
+  private ranAt: number | undefined;
   /** Absent after its release. */
   private session: InferenceSession | undefined;
 
@@ -114,8 +113,8 @@ export class Session {
         interOpNumThreads: 1,
         enableMemPattern: device.provider !== 'dml', // which DirectML does not take
         graphOptimizationLevel: 'all',
-        // An arena keeps what the largest picture took. A VAE takes most, and seldom runs: without one, it costs nothing measurable.
-        enableCpuMemArena: !oncePerPicture.includes(component),
+        // Without one, each tensor is a mapping of its own, whose pages the kernel clears: a third of a small VAE's time.
+        enableCpuMemArena: true,
         logSeverityLevel: 3,
         extra: {
           session: {
@@ -168,7 +167,8 @@ export class Session {
     }
     const start = performance.now();
     const results = await this.session.run(tensors, outputs);
-    this.runMs += performance.now() - start;
+    this.ranAt = performance.now();
+    this.runMs += this.ranAt - start;
     return outputs.map((name) => ({ data: toFloats(results[name]!), dims: results[name]!.dims }));
   }
 
@@ -182,6 +182,21 @@ export class Session {
   /** The same session after its release, of the same bytes. */
   async loadAgain(): Promise<void> {
     this.session ??= await this.create();
+  }
+
+  /** Whether its arena keeps what runs have taken, and none has run for so long, ms. */
+  hasRested(ms: number): boolean {
+    return this.session !== undefined && this.ranAt !== undefined && performance.now() - this.ranAt >= ms;
+  }
+
+  /** Gives back what its arena keeps, the most that a run has taken: onnxruntime does that for a new session only. */
+  async giveBack(): Promise<void> {
+    if (!this.session) return;
+    // The new one first, as a run may begin meanwhile.
+    const [old, fresh] = [this.session, await this.create()];
+    this.session = fresh;
+    this.ranAt = undefined;
+    await old.release();
   }
 }
 
