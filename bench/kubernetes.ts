@@ -1,8 +1,10 @@
-// npm run bench:kubernetes [-- placement|losses|hpa|keda] [-- requests]: what a real control plane does with the manifests: where
-// replicas are put, what clients lose while they come and go (half an hour), how the autoscaler follows a load, and beside it how KEDA
+// npm run bench:kubernetes [-- gateway|placement|losses|hpa|keda] [-- requests]: what a real control plane does with the manifests: what
+// Envoy is told, where replicas are put, what clients lose while they come and go (half an hour), how the autoscaler follows a load, and beside it how KEDA
 // lets the fleet fall asleep and wakes it (half an hour both). Needs root, for the pods' addresses.
 // Writes results-kubernetes.json (npm run format) and .md and docs/autoscaling-kubernetes.svg; ends with 1 when a limit is not kept.
 
+import { buildProgram, pathOf } from '../k8s/control-plane/programs.js';
+import { isAsWanted, translation } from './kubernetes/gateway.js';
 import { drainDelayLosses, type Loss, shippedLosses } from './kubernetes/losses.js';
 import { placements } from './kubernetes/placement.js';
 import { type Program, thisRun } from './kubernetes/results.js';
@@ -15,18 +17,27 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 
 const programs: readonly Program[] = ['Kubernetes', 'etcd', 'HAProxy', 'Prometheus', 'kustomize'];
 const [part, wanted = '1000'] = process.argv.slice(2);
-const parts: Readonly<Record<string, () => Promise<boolean>>> = { placement, losses, hpa, keda };
+const parts: Readonly<Record<string, () => Promise<boolean>>> = { gateway, placement, losses, hpa, keda };
 let kept: boolean[];
 if (part !== undefined) {
   const run = parts[part];
   if (!run) throw new Error(`There is no part ${part}; there are ${Object.keys(parts).join(' and ')}.`);
   kept = [await run()];
 } else {
-  kept = [await placement(), await losses()];
+  kept = [await gateway(), await placement(), await losses()];
   // Two clusters of their own that wait most of the time.
   kept.push(...(await Promise.all([hpa(), keda()])));
 }
 process.exit(kept.every(Boolean) ? 0 : 1);
+
+async function gateway(): Promise<boolean> {
+  buildProgram('egctl');
+  const components = ['cuda', 'keda', 'gateway'].map((component) => `components/${component}`);
+  const run = thisRun(['base', ...components, 'overlays/gateway'], ['Envoy Gateway', 'kustomize']);
+  const told = translation(pathOf('egctl'));
+  save({ gateway: { ...run, told } });
+  return told.every(isAsWanted);
+}
 
 async function placement(): Promise<boolean> {
   const overlays = ['cuda', 'mig', 'cpu'];

@@ -1,19 +1,20 @@
 // What was run in a real control plane, for people.
 
 import { quantile } from '../engine.js';
+import { isAsWanted, type Told } from './gateway.js';
 import type { Loss } from './losses.js';
 import type { Placement } from './placement.js';
 import { kinds, meanSeconds, stepMs } from './requests.js';
 import type { Results, Run } from './results.js';
 import type { Sample } from './scaling.js';
 
-export function markdown({ placement, losses, hpa, keda }: Results): string {
+export function markdown({ gateway, placement, losses, hpa, keda }: Results): string {
   return `# In a real control plane
 
 API server, controllers, scheduler, etcd, HAProxy and Prometheus are the real ones, and so is each replica's process, on the stand-in device. A small kubelet of the bench starts and ends it as the pod's spec says; no container runtime, no network plugin and no NVIDIA device plugin took part.
 
 Requests take 0.2 to ${(Math.max(...kinds.map(({ steps }) => steps)) * stepMs) / 1000} s, ${meanSeconds.toFixed(1)} s in the mean; every other one is JSON, the rest are forms.
-${placement ? placementMarkdown(placement) : ''}${losses ? lossesMarkdown(losses) : ''}${hpa ? hpaMarkdown(hpa) : ''}${keda ? kedaMarkdown(keda) : ''}`;
+${gateway ? gatewayMarkdown(gateway) : ''}${placement ? placementMarkdown(placement) : ''}${losses ? lossesMarkdown(losses) : ''}${hpa ? hpaMarkdown(hpa) : ''}${keda ? kedaMarkdown(keda) : ''}`;
 }
 
 const about = ({ machine, commit, programs }: Run) =>
@@ -25,6 +26,23 @@ const failures = (failed: Readonly<Record<string, number>>) =>
   Object.entries(failed)
     .map(([status, count]) => `${count} with ${status === '0' ? 'no answer' : status}`)
     .join(', ') || '0';
+
+function gatewayMarkdown(gateway: NonNullable<Results['gateway']>): string {
+  const said = (value: unknown) => (value === null ? 'nothing' : `\`${JSON.stringify(value)}\``);
+  const row = (told: Told) =>
+    `| ${told.what} | ${said(told.told)} | ${isAsWanted(told) ? 'yes' : `no: ${said(told.wanted)}`} |`;
+  return `
+## What Envoy is told
+
+${about(gateway)}
+
+The overlay \`gateway\`, translated by Envoy Gateway's own code (\`egctl x translate\`) to what its controller would tell Envoy. Envoy itself did not run.
+
+| | told | as the manifests say |
+| --- | --- | --- |
+${gateway.told.map(row).join('\n')}
+`;
+}
 
 function placementMarkdown(placement: NonNullable<Results['placement']>): string {
   const row = ({ overlay, device, replicas, placed, pending }: Placement) =>

@@ -5,6 +5,7 @@ import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { basename } from 'node:path';
 import { pathOf } from '../../k8s/control-plane/programs.js';
 import { machine } from '../engine.js';
+import type { Told } from './gateway.js';
 import type { Loss } from './losses.js';
 import { digestsOf, filesOf } from './manifests.js';
 import type { Placement } from './placement.js';
@@ -25,6 +26,7 @@ export interface Run {
 }
 
 export interface Results {
+  readonly gateway?: Run & { readonly told: readonly Told[] };
   readonly placement?: Run & { readonly placements: readonly Placement[] };
   readonly losses?: Run & { readonly shipped: readonly Loss[]; readonly drainDelay: readonly Loss[] };
   readonly hpa?: Run & Scaling;
@@ -41,6 +43,7 @@ const versions = {
   etcd: () => /\d\S+/.exec(said('etcd', '--version'))![0],
   // It tells none before it has a cluster; its file is called by it.
   KEDA: () => basename(realpathSync(pathOf('keda-operator'))).replace('keda-operator-', ''),
+  'Envoy Gateway': () => basename(realpathSync(pathOf('egctl'))).replace('egctl-', ''),
   HAProxy: () => /\d\S+/.exec(said('/usr/sbin/haproxy', '-v'))![0],
   Prometheus: () => /\d\S+/.exec(said('prometheus', '--version'))![0],
   kustomize: () => said('kustomize', 'version').trim(),

@@ -76,7 +76,9 @@ for (const overlay of skip ? [] : overlays) {
       t.equal(http.path, container.readinessProbe.httpGet.path);
       const longestBody = (4 / 3) * config.MAX_UPLOAD_BYTES + 4 * 2 * config.MAX_PROMPT_CHARS + 16_384;
       t.ok(mebibytes(policy.connection.bufferLimit) >= longestBody, 'every body is buffered whole');
-      t.equal(only(manifests, 'ClientTrafficPolicy').spec.connection.bufferLimit, policy.connection.bufferLimit);
+      const { connection, http2 } = only(manifests, 'ClientTrafficPolicy').spec;
+      t.equal(connection.bufferLimit, policy.connection.bufferLimit);
+      t.equal(http2.initialStreamWindowSize, connection.bufferLimit, 'over HTTP/2 too');
     }
   });
 }
