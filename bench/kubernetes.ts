@@ -1,6 +1,7 @@
-// npm run bench:kubernetes [-- gateway|placement|losses|hpa|keda] [-- requests]: what a real control plane does with the manifests: what
-// Envoy is told, where replicas are put, what clients lose while they come and go (half an hour), how the autoscaler follows a load, and beside it how KEDA
-// lets the fleet fall asleep and wakes it (half an hour both). Needs root, for the pods' addresses.
+// npm run bench:kubernetes [-- gateway|placement|losses|drain|hpa|keda] [-- requests]: what a real control plane does with the
+// manifests: what Envoy is told, where replicas are put, what clients lose while they come and go, and without the drain delay (half
+// an hour), how the autoscaler follows a load, and beside it how KEDA lets the fleet fall asleep and wakes it (half an hour both).
+// Needs root, for the pods' addresses.
 // Writes results-kubernetes.json (npm run format) and .md and docs/autoscaling-kubernetes.svg; ends with 1 when a limit is not kept.
 
 import { buildProgram, pathOf } from '../k8s/control-plane/programs.js';
@@ -16,15 +17,18 @@ import { sleeping } from './kubernetes/sleeping.js';
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 const programs: readonly Program[] = ['Kubernetes', 'etcd', 'HAProxy', 'Prometheus', 'kustomize'];
+const ofLosses = () => thisRun(['base', 'components/cuda', 'overlays/cuda'], programs);
+const tell = (loss: Loss) => console.log(JSON.stringify(loss));
+const lost = ({ failed, changed }: Loss) => Object.values(failed).reduce((sum, count) => sum + count, 0) + changed;
 const [part, wanted = '1000'] = process.argv.slice(2);
-const parts: Readonly<Record<string, () => Promise<boolean>>> = { gateway, placement, losses, hpa, keda };
+const parts: Readonly<Record<string, () => Promise<boolean>>> = { gateway, placement, losses, drain, hpa, keda };
 let kept: boolean[];
 if (part !== undefined) {
   const run = parts[part];
   if (!run) throw new Error(`There is no part ${part}; there are ${Object.keys(parts).join(' and ')}.`);
   kept = [await run()];
 } else {
-  kept = [await gateway(), await placement(), await losses()];
+  kept = [await gateway(), await placement(), await losses(), await drain()];
   // Two clusters of their own that wait most of the time.
   kept.push(...(await Promise.all([hpa(), keda()])));
 }
@@ -52,15 +56,18 @@ async function placement(): Promise<boolean> {
 }
 
 async function losses(): Promise<boolean> {
-  const run = thisRun(['base', 'components/cuda', 'overlays/cuda'], programs);
-  const tell = (loss: Loss) => console.log(JSON.stringify(loss));
+  const run = ofLosses();
   const shipped = await shippedLosses(Number(wanted), tell);
-  save({ losses: { ...run, shipped, drainDelay: [] } });
-  // What the drain delay is for shows sooner.
-  const drainDelay = await drainDelayLosses(Number(wanted) / 4, tell);
-  save({ losses: { ...run, shipped, drainDelay } });
-  const lost = ({ failed, changed }: Loss) => Object.values(failed).reduce((sum, count) => sum + count, 0) + changed;
-  return [...shipped, drainDelay[0]!].every((loss) => lost(loss) === 0) && lost(drainDelay[1]!) > 0;
+  save({ losses: { ...run, shipped } });
+  return shipped.every((loss) => lost(loss) === 0);
+}
+
+async function drain(): Promise<boolean> {
+  const run = ofLosses();
+  // What it is for shows soon.
+  const rollouts = await drainDelayLosses(Number(wanted) / 4, tell);
+  save({ drain: { ...run, rollouts } });
+  return lost(rollouts[0]!) === 0 && lost(rollouts[1]!) > 0;
 }
 
 async function hpa(): Promise<boolean> {

@@ -8,13 +8,13 @@ import { kinds, meanSeconds, stepMs } from './requests.js';
 import type { Results, Run } from './results.js';
 import type { Sample } from './scaling.js';
 
-export function markdown({ gateway, placement, losses, hpa, keda }: Results): string {
+export function markdown({ gateway, placement, losses, drain, hpa, keda }: Results): string {
   return `# In a real control plane
 
 API server, controllers, scheduler, etcd, HAProxy and Prometheus are the real ones, and so is each replica's process, on the stand-in device. A small kubelet of the bench starts and ends it as the pod's spec says; no container runtime, no network plugin and no NVIDIA device plugin took part.
 
 Requests take 0.2 to ${(Math.max(...kinds.map(({ steps }) => steps)) * stepMs) / 1000} s, ${meanSeconds.toFixed(1)} s in the mean; every other one is JSON, the rest are forms.
-${gateway ? gatewayMarkdown(gateway) : ''}${placement ? placementMarkdown(placement) : ''}${losses ? lossesMarkdown(losses) : ''}${hpa ? hpaMarkdown(hpa) : ''}${keda ? kedaMarkdown(keda) : ''}`;
+${gateway ? gatewayMarkdown(gateway) : ''}${placement ? placementMarkdown(placement) : ''}${losses ? lossesMarkdown(losses) : ''}${drain ? drainMarkdown(drain) : ''}${hpa ? hpaMarkdown(hpa) : ''}${keda ? kedaMarkdown(keda) : ''}`;
 }
 
 const about = ({ machine, commit, programs }: Run) =>
@@ -60,9 +60,15 @@ ${placement.placements.map(row).join('\n')}
 `;
 }
 
-function lossesMarkdown(losses: NonNullable<Results['losses']>): string {
+function lossesTable(losses: readonly Loss[]): string {
   const row = ({ what, times, sent, failed, changed, retries, p50, p99 }: Loss) =>
     `| ${what} | ${times} | ${sent} | ${failures(failed)} | ${changed} | ${retries} | ${p50.toFixed(1)} s | ${p99.toFixed(1)} s |`;
+  return `| what happens | times | requests | failed at the client | other bytes than in calm | sent again by HAProxy | p50 | p99 |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+${losses.map(row).join('\n')}`;
+}
+
+function lossesMarkdown(losses: NonNullable<Results['losses']>): string {
   return `
 ## What clients lose
 
@@ -70,11 +76,19 @@ ${about(losses)}
 
 The overlay \`cuda\`, 4 replicas on three nodes with two GPUs each. Requests come at random moments, at 60 % of the capacity.
 
-| what happens | times | requests | failed at the client | other bytes than in calm | sent again by HAProxy | p50 | p99 |
-| --- | --- | --- | --- | --- | --- | --- | --- |
-${[...losses.shipped, ...losses.drainDelay].map(row).join('\n')}
+${lossesTable(losses.shipped)}
+`;
+}
 
-The last row must lose some: it shows that the others could have.
+function drainMarkdown(drain: NonNullable<Results['drain']>): string {
+  return `
+## What the drain delay is for
+
+${about(drain)}
+
+The same behind an HAProxy that sends nothing again and hears of pods that leave two seconds late, as balancers of real clusters may; its checks of \`/readyz\` go on. The last row must lose some: it shows that the others could have.
+
+${lossesTable(drain.rollouts)}
 `;
 }
 

@@ -28,7 +28,8 @@ export interface Run {
 export interface Results {
   readonly gateway?: Run & { readonly told: readonly Told[] };
   readonly placement?: Run & { readonly placements: readonly Placement[] };
-  readonly losses?: Run & { readonly shipped: readonly Loss[]; readonly drainDelay: readonly Loss[] };
+  readonly losses?: Run & { readonly shipped: readonly Loss[] };
+  readonly drain?: Run & { readonly rollouts: readonly Loss[] };
   readonly hpa?: Run & Scaling;
   readonly keda?: Run & Sleeping;
 }

@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { backend, balancerConfig, waitingPlaces } from '../cluster/cluster.js';
 import { type Api, pathOf, type Resource } from './api.js';
 import type { Processes } from './processes.js';
@@ -18,6 +19,8 @@ export interface BalancerOptions {
   readonly slots: number;
   /** Changes the shipped configuration. */
   readonly config?: (text: string) => string;
+  /** How late it hears of EndpointSlices, as balancers of real clusters do; its own checks are on time. */
+  readonly lateMs?: number;
 }
 
 /** As many as any autoscaler here may ask for, and those that leave. */
@@ -28,12 +31,14 @@ export class Balancer {
   readonly metrics: string;
   private readonly socket: string;
   private readonly watch: { stop(): void };
+  private closed = false;
   private readonly slices = new Map<string, Resource>();
   /** The address at each of HAProxy's places. */
   private readonly servers: (string | undefined)[] = Array(places).fill(undefined);
   private telling: Promise<unknown> = Promise.resolve();
 
-  constructor({ api, processes, namespace, service, ports, slots, config = (same) => same }: BalancerOptions) {
+  constructor(options: BalancerOptions) {
+    const { api, processes, namespace, service, ports, slots, config = (same) => same, lateMs = 0 } = options;
     this.url = `http://127.0.0.1:${ports[0]}`;
     this.metrics = `127.0.0.1:${ports[1]}`;
     this.socket = join(processes.folder, 'haproxy.sock');
@@ -47,7 +52,9 @@ export class Balancer {
     writeFileSync(path, config(text));
     processes.run('haproxy', 'haproxy', ['-db', '-f', path]);
     const slicesPath = `${pathOf('discovery.k8s.io/v1/endpointslices', namespace)}?labelSelector=kubernetes.io/service-name=${service}`;
-    this.watch = api.watch(slicesPath, (slice, gone) => {
+    this.watch = api.watch(slicesPath, async (slice, gone) => {
+      if (lateMs > 0) await sleep(lateMs, undefined, { ref: false });
+      if (this.closed) return;
       if (gone) this.slices.delete(slice.metadata.uid);
       else this.slices.set(slice.metadata.uid, slice);
       this.follow();
@@ -55,6 +62,7 @@ export class Balancer {
   }
 
   close(): void {
+    this.closed = true;
     this.watch.stop();
   }
 

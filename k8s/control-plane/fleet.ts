@@ -6,7 +6,7 @@ import { build } from '../../test/operations/manifests.js';
 import type { Costs } from '../../test/stand-in/device.js';
 import { standIn } from '../../test/stand-in/stand-in.js';
 import { type Api, pathOf, type Resource } from './api.js';
-import { Balancer } from './balancer.js';
+import { Balancer, type BalancerOptions } from './balancer.js';
 import { ControlPlane } from './control-plane.js';
 import { startKeda } from './keda.js';
 import { Kubelet } from './kubelet/kubelet.js';
@@ -25,7 +25,7 @@ export interface FleetOptions {
   readonly costs: Costs;
   /** Settings of the ConfigMap that are others than the overlay's. */
   readonly settings?: Readonly<Record<string, string>>;
-  readonly balancer?: (text: string) => string;
+  readonly balancer?: Pick<BalancerOptions, 'config' | 'lateMs'>;
   readonly prometheus?: boolean;
 }
 
@@ -82,7 +82,7 @@ export class Fleet {
       service: of('Service').metadata.name,
       ports: [clients, balancerMetrics],
       slots,
-      ...(options.balancer && { config: options.balancer }),
+      ...options.balancer,
     });
     const prometheus = new Prometheus({
       processes,
