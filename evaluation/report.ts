@@ -40,12 +40,12 @@ Latents are an eighth of the picture's size with 8 channels.`);
   if (style) {
     parts.push(`## Style
 
-The asked-for style is recognised in **${percent(style.share)}** of ${style.pictures} results at influence 25, by a committee of two small networks that were trained on drawings only, never on results.
+The asked-for style is recognised in **${percent(style.share)}** of ${style.pictures} results at influence 25, by a committee of two small networks that learnt from what the code of \`models/training\` draws and from photographs in those looks, never from results.
 
-That there are two was decided with results of earlier weights on some of these starters in sight. The weights, three of the styles and the judge were trained anew since, by the same recipe.
+It is frozen in a commit of its own. Of held-out pictures it names the style of ${percent(accuracy.untouched)} of untouched drawings, of ${percent(accuracy.photographs)} of photographs in every style, and of ${percent(accuracy.disturbed)} of drawings disturbed as a model might.
+Of near misses, as half a style or one out of focus, it calls ${percent(accuracy.misses)} \`none\`.
 
-It names the style of ${percent(accuracy.untouched)} of untouched held-out drawings, among ${labels.length}, and of ${percent(accuracy.disturbed)} of those that were disturbed as a model might (see \`models/training/train_classifier.py\`).
-By chance it would be ${percent(1 / labels.length)}; of the starters themselves it says the asked-for style of ${percent(style.ofStarters)}.
+By chance it would name ${percent(1 / labels.length)}; of the starters themselves it says the asked-for style of ${percent(style.ofStarters)}.
 
 ${recognised(style)}`);
   }
