@@ -55,7 +55,8 @@ export function translation(egctl: string): Told[] {
     configs.find((config: Resource) => config['@type'].endsWith(`.${kind}ConfigDump`));
 
   const [host] = dump('Routes').dynamicRouteConfigs[0].routeConfig.virtualHosts;
-  const [{ match, route }] = host.routes;
+  const [entry] = host.routes;
+  const { match, route } = entry;
   const { cluster } = dump('Clusters').dynamicActiveClusters[0];
   const [check] = cluster.healthChecks;
   const { listener } = dump('Listeners')
@@ -117,7 +118,11 @@ export function translation(egctl: string): Told[] {
       told: cluster.perConnectionBufferLimitBytes,
       wanted: bytes(connection.bufferLimit),
     },
-    { what: 'a limit of its own for tries again', told: route.requestBodyBufferLimit ?? null, wanted: null },
+    {
+      what: 'a limit of its own for tries again',
+      told: entry.requestBodyBufferLimit ?? entry.perRequestBufferLimitBytes ?? null,
+      wanted: null,
+    },
   ];
 }
 

@@ -52,7 +52,7 @@ def start(arguments: argparse.Namespace) -> tuple[torch.device, np.random.Genera
 
 def autocast(device: torch.device) -> torch.autocast:
     """bfloat16 for convolutions and matrix products, weights stay float32; all in float32 on a processor without such instructions,
-    where a convolution takes twenty times as long in bfloat16."""
+    where convolutions take tens of times as long in bfloat16."""
     fast = device.type != "cpu" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 

@@ -85,6 +85,11 @@ t.test('what pictures have taken is given back once a model rests, and the same 
   await store.giveBack(0, () => true);
   t.notOk(vae_decoder!.hasRested(0), 'there is nothing left');
   t.strictSame(await decoded(), before);
+
+  const leaving = vae_decoder!.giveBack();
+  await vae_decoder!.release();
+  await leaving;
+  await t.rejects(decoded(), /released/, 'a model that leaves meanwhile has left');
 });
 
 t.test('where no model can run, the folder of models says why until one can', async (t) => {

@@ -112,7 +112,8 @@ export class ModelStore {
     return this.inTurn(async () => {
       if (this.options.provider !== 'cpu') return;
       for (const name of this.loaded.names) {
-        for (const session of rested(this.loaded.peek(name)!, restMs)) {
+        const model = this.loaded.peek(name);
+        for (const session of model ? rested(model, restMs) : []) {
           if (!isIdle()) return;
           await this.timed(() => session.giveBack()).catch(() => {}); // files that are gone are noticed where they are looked for
         }

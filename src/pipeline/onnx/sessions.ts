@@ -192,8 +192,9 @@ export class Session {
   /** Gives back what its arena keeps, the most that a run has taken: onnxruntime does that for a new session only. */
   async giveBack(): Promise<void> {
     if (!this.session) return;
-    // The new one first, as a run may begin meanwhile.
+    // The new one first, as a run may begin meanwhile, or the model leave.
     const [old, fresh] = [this.session, await this.create()];
+    if (this.session !== old) return await fresh.release();
     this.session = fresh;
     this.ranAt = undefined;
     await old.release();
