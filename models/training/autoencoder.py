@@ -15,9 +15,9 @@ LATENT_CHANNELS = 8
 VAE_SCALE_FACTOR = 8
 
 
-def to_tensor(pictures: np.ndarray) -> Tensor:
+def to_tensor(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """uint8 [batch, H, W, 3] to [batch, 3, H, W] in -1..1."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def to_bytes(pictures: Tensor) -> np.ndarray:

@@ -6,6 +6,7 @@ a picture that is stored in fewer numbers. So a starter keeps its shapes at the 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Callable
 
 import numpy as np
@@ -18,6 +19,19 @@ BETAS = torch.linspace(BETA_START**0.5, BETA_END**0.5, TRAIN_STEPS, dtype=torch.
 ALPHAS_CUMPROD = torch.cumprod(1 - BETAS, 0).float()
 #: How much of the picture and of the noise is in the latents at each timestep, [1000] each.
 SIGNAL, NOISE = ALPHAS_CUMPROD.sqrt(), (1 - ALPHAS_CUMPROD).sqrt()
+
+
+@lru_cache
+def _tables(device: torch.device) -> tuple[Tensor, Tensor]:
+    return SIGNAL.to(device), NOISE.to(device)
+
+
+def signal_and_noise(timesteps: Tensor) -> tuple[Tensor, Tensor]:
+    """How much of both is in the latents at timesteps [batch], where those are."""
+    signal, noise = _tables(timesteps.device)
+    return signal[timesteps], noise[timesteps]
+
+
 
 #: (noisy latents, timesteps [batch]) -> v-prediction
 Denoiser = Callable[[Tensor, Tensor], Tensor]

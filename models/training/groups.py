@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import numpy as np
 import torch
@@ -44,10 +44,11 @@ def _start_drawer() -> None:
 
 
 class Groups:
-    """The newest `capacity` groups of one size; `prepare` turns the pictures of a group into what is kept of them.
+    """The newest `capacity` groups of one size; `prepare` turns the pictures of a group into what is kept of them, and `describe` its
+    records into what is said of them.
 
-    A training starts when a tenth of them is there; the others come while it runs. With a folder as `pool` they also stay on disk.
-    `only` is the style of all looks.
+    A training starts when a tenth of them is there, or 200; the others come while it runs. With a folder as `pool` they also stay on disk.
+    `only` is the style of all looks. Groups from number `end` on are not drawn.
     """
 
     def __init__(
@@ -58,28 +59,35 @@ class Groups:
         capacity: int,
         prepare: Callable[[np.ndarray], np.ndarray],
         ahead: int = 8,
+        end: int | None = None,
+        describe: Callable[[np.random.Generator, list[LookRecord]], Any] | None = None,
         photographs: Path | None = None,
         only: str | None = None,
         pool: Path | None = None,
     ) -> None:
-        self.photographs, self.only = photographs, only
+        self.photographs, self.only, self.describe, self.end = photographs, only, describe, end
         self.pool = Pool(pool, seed, size) if pool else None
         self.executor, self.seed, self.size, self.capacity, self.prepare = executor, seed, size, capacity, prepare
         known = self.pool.newest(capacity) if self.pool else []
-        self.kept = [kept for kept, _ in known]
-        self.records = [records for _, records in known]
-        self.taken = len(known)
+        self.kept: list[np.ndarray] = []
+        self.records: list[list[LookRecord]] = []
+        self.said: list[Any] = []
+        self.taken = 0
+        for group in known:
+            self._keep(*group)
         self.ordered = self.pool.number if self.pool else 0
         self.pending: deque[Future] = deque()
         for _ in range(ahead):
             self._order()
-        while len(self.kept) < max(1, capacity // 10):
+        while len(self.kept) < min(max(1, capacity // 10), 200):
             self._take()
 
     def __len__(self) -> int:
         return len(self.kept)
 
     def _order(self) -> None:
+        if self.ordered == self.end:
+            return
         self.pending.append(self.executor.submit(draw, self.seed, self.size, self.ordered, self.photographs, self.only))
         self.ordered += 1
 
@@ -90,28 +98,38 @@ class Groups:
         kept = self.prepare(pictures)
         if self.pool:
             self.pool.add((kept, records))
-        if len(self.kept) < self.capacity:
-            self.kept.append(kept)
-            self.records.append(records)
-        else:
-            self.kept[self.taken % self.capacity] = kept
-            self.records[self.taken % self.capacity] = records
+        self._keep(kept, records)
+
+    def _keep(self, kept: np.ndarray, records: list[LookRecord]) -> None:
+        said = self.describe(np.random.default_rng([self.seed, self.size, self.taken]), records) if self.describe else None
+        for values, value in ((self.kept, kept), (self.records, records), (self.said, said)):
+            if len(values) < self.capacity:
+                values.append(value)
+            else:
+                values[self.taken % self.capacity] = value
         self.taken += 1
 
     def fill(self) -> None:
         while len(self.kept) < self.capacity:
             self._take()
 
-    def refresh(self) -> None:
-        """Take one more group if it has been drawn meanwhile."""
-        if self.pending[0].done():
+    def refresh(self, most: int = 1) -> None:
+        """Take so many more groups, or fewer if fewer have been drawn meanwhile."""
+        for _ in range(most):
+            if not self.pending[0].done():
+                return
             self._take()
 
 
 def held_out(
-    executor: ProcessPoolExecutor, size: int, number: int, prepare: Callable[[np.ndarray], np.ndarray], pool: Path | None = None
+    executor: ProcessPoolExecutor,
+    size: int,
+    number: int,
+    prepare: Callable[[np.ndarray], np.ndarray],
+    describe: Callable[[np.random.Generator, list[LookRecord]], Any] | None = None,
+    pool: Path | None = None,
 ) -> Groups:
     """Groups that no training sees, always the same."""
-    groups = Groups(executor, HELD_OUT_SEED, size, number, prepare, ahead=1, pool=pool)
+    groups = Groups(executor, HELD_OUT_SEED, size, number, prepare, end=number, describe=describe, pool=pool)
     groups.fill()
     return groups

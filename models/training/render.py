@@ -33,7 +33,7 @@ CONTRADICTIONS = [{"bright", "dark"}, {"vivid", "muted"}, {"warm", "cold"}, {"de
 
 
 #: How many times as often as the others styles are drawn that are harder to learn.
-OFTEN = {"watercolour": 4, "oil": 4, "pixel": 4, "photo": 4, "flat": 2, "lowpoly": 2, "pastel": 2, "comic": 2}
+OFTEN = {"watercolour": 4, "oil": 4, "pixel": 4, "photo": 4, "flat": 3, "charcoal": 2, "lowpoly": 2, "pastel": 2, "comic": 2}
 SHARES = np.array([OFTEN.get(style, 1) for style in STYLES], float)
 
 

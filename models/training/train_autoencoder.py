@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Callable, Sequence
 
@@ -24,10 +25,10 @@ from autoencoder import Autoencoder, to_bytes, to_tensor
 from groups import Groups, drawers, held_out
 from png import write_sheet
 from render import VERSIONS
-from training import Average, Log, add_common_arguments, add_drawing_arguments, autocast, learning_rate, psnr, start
+from training import Average, Log, add_common_arguments, add_drawing_arguments, autocast, learning_rate, psnr, report_seconds, start
 
 
-def crops(groups: Sequence[Groups], rng: np.random.Generator, number: int, size: int) -> Tensor:
+def crops(groups: Sequence[Groups], rng: np.random.Generator, number: int, size: int, device: torch.device) -> Tensor:
     """[number, 3, size, size] in -1..1, at random places, flipped and sometimes with channels swapped."""
     batch = np.empty((number, size, size, 3), np.uint8)
     for row in range(number):
@@ -40,7 +41,7 @@ def crops(groups: Sequence[Groups], rng: np.random.Generator, number: int, size:
         crop = picture[top : top + size, left : left + size]
         crop = crop[:, ::-1] if rng.random() < 0.5 else crop
         batch[row] = crop[..., rng.permutation(3)] if rng.random() < 0.25 else crop
-    return to_tensor(batch)
+    return to_tensor(batch, device)
 
 
 def gradient_error(made: Tensor, wanted: Tensor) -> Tensor:
@@ -51,7 +52,8 @@ def gradient_error(made: Tensor, wanted: Tensor) -> Tensor:
 
 def loss_of(model: Autoencoder, pictures: Tensor, noise_level: float) -> tuple[Tensor, Tensor]:
     """Loss and mean squared error of one batch."""
-    with autocast(pictures.device):
+    # A GPU computes in float32: what is left to learn after a while is as small as bfloat16's steps.
+    with autocast(pictures.device) if pictures.device.type == "cpu" else nullcontext():
         latents = model.encoder(pictures)
         level = torch.rand(len(pictures), 1, 1, 1, device=pictures.device) * 2 * noise_level
         made = model.decoder(latents + torch.randn_like(latents) * level)
@@ -59,7 +61,7 @@ def loss_of(model: Autoencoder, pictures: Tensor, noise_level: float) -> tuple[T
     squared = F.mse_loss(made, pictures)
     # Latents stay near unit variance: much larger ones would make the noise meaningless.
     spread = (latents.pow(2).mean((0, 2, 3)) - 1).relu().mean() * 0.02
-    return 0.5 * (made - pictures).abs().mean() + squared + 0.25 * gradient_error(made, pictures) + spread, squared.detach()
+    return 0.5 * (made - pictures).abs().mean() + 0.5 * squared + 0.5 * gradient_error(made, pictures) + spread, squared.detach()
 
 
 @torch.no_grad()
@@ -72,7 +74,7 @@ def evaluate(model: Autoencoder, drawn: Groups, device: torch.device) -> dict[st
     for name, pictures in (("photo", photographs), ("all", everything)):
         values = []
         for start in range(0, len(pictures), 8):
-            batch = to_tensor(np.stack(pictures[start : start + 8])).to(device)
+            batch = to_tensor(np.stack(pictures[start : start + 8]), device)
             with autocast(device):
                 made = model.decoder(model.encoder(batch)).float().clamp(-1, 1)
             values.append(psnr((made - batch).pow(2).mean((1, 2, 3))))
@@ -85,7 +87,7 @@ def evaluate(model: Autoencoder, drawn: Groups, device: torch.device) -> dict[st
 @torch.no_grad()
 def measure_statistics(model: Autoencoder, draw_crops: Callable[[int, int], Tensor], device: torch.device) -> None:
     """Store mean per channel and overall deviation of the latents in the model."""
-    latents = torch.cat([model.encoder(draw_crops(32, 128).to(device)) for _ in range(16)])
+    latents = torch.cat([model.encoder(draw_crops(32, 128)) for _ in range(16)])
     mean = latents.mean((0, 2, 3))
     model.latent_mean.copy_(mean)
     model.latent_std.copy_((latents - mean.view(1, -1, 1, 1)).pow(2).mean().sqrt())
@@ -109,17 +111,19 @@ def main() -> None:
     parser.add_argument("--peak-rate", type=float, default=1.2e-3)
     parser.add_argument("--hold", type=float, default=0.3, help="share of the time at the peak rate")
     parser.add_argument("--latent-noise", type=float, default=0.1)
+    parser.add_argument("--decoder", action="store_true", help="go on with the decoder alone: latents, and what learnt from them, stay as they are")
     arguments = parser.parse_args()
     device, rng = start(arguments)
     executor = drawers(arguments.workers)
 
     model = Autoencoder().to(device, memory_format=torch.channels_last)
     average = Average(model, 0.999)
+    model.encoder.requires_grad_(not arguments.decoder)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-4)
     step = checkpoint.resume(arguments.out, model, average, optimizer, device)["step"] if arguments.resume else 0
     log = Log(arguments.out / "log.jsonl")
     test_groups = held_out(executor, 256, min(60, arguments.groups[1]), np.asarray)
-    groups = [Groups(executor, arguments.seed + step, size, kept, np.asarray, photographs=arguments.photographs) for size, kept in zip((128, 256), arguments.groups)]
+    groups = [Groups(executor, arguments.seed + step, size, kept, np.asarray, ahead=4 * arguments.workers, photographs=arguments.photographs) for size, kept in zip((128, 256), arguments.groups)]
     started, reported, running, first_step = time.time(), time.time(), None, step
 
     while (share := (time.time() - started) / (arguments.minutes * 60)) < 1:
@@ -127,7 +131,7 @@ def main() -> None:
             group["lr"] = learning_rate(share, step - first_step, arguments.peak_rate, hold=arguments.hold)
         for drawn in groups:
             drawn.refresh()
-        pictures = crops(groups, rng, arguments.batch, arguments.crop).to(device, memory_format=torch.channels_last)
+        pictures = crops(groups, rng, arguments.batch, arguments.crop, device).contiguous(memory_format=torch.channels_last)
         loss, squared = loss_of(model, pictures, arguments.latent_noise)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -136,13 +140,14 @@ def main() -> None:
         average.update(model)
         step += 1
         running = squared if running is None else running.lerp(squared, 0.01)
-        if time.time() - reported > 60:
+        if time.time() - reported > report_seconds(arguments, 60):
             reported = time.time()
             log.write(step=step, pictures=step * arguments.batch, psnr_crops=float(psnr(running)), **evaluate(average.module, test_groups, device))
             checkpoint.save(arguments.out, model, average, optimizer, step=step)
 
     executor.shutdown(cancel_futures=True)
-    measure_statistics(average.module, lambda number, size: crops(groups, rng, number, size), device)
+    if not arguments.decoder:
+        measure_statistics(average.module, lambda number, size: crops(groups, rng, number, size, device), device)
     checkpoint.save(arguments.out, model, average, optimizer, step=step)
     log.write(step=step, pictures=step * arguments.batch, latent_std=float(average.module.latent_std), **evaluate(average.module, test_groups, device))
     make_sheet(arguments.out / "sheet.png", average.module, test_groups, device)

@@ -20,10 +20,10 @@ from autoencoder import Autoencoder
 from denoiser import Denoiser
 from diffusion import NOISE, SIGNAL
 from groups import Groups, drawers, held_out
-from restyling import draw_batch, draw_timesteps, encoder_of, loss_weights, noised
+from restyling import describer, draw_batch, draw_timesteps, encoder_of, loss_weights, noised
 from sample_sheet import PROMPTS, guided_repaint, make_sheet
 from tokenizer import Tokenizer
-from training import Average, Log, add_common_arguments, add_compile_argument, add_drawing_arguments, add_pool_argument, autocast, count_parameters, learning_rate, start
+from training import Average, Log, add_common_arguments, add_compile_argument, add_drawing_arguments, add_pool_argument, autocast, count_parameters, learning_rate, report_seconds, start
 
 
 @torch.no_grad()
@@ -34,7 +34,7 @@ def evaluate(model: Denoiser, drawn: Groups, tokenizer: Tokenizer, device: torch
     starter towards the look they name (0: not at all, 1: all the way), before guidance multiplies it.
     """
     model.eval()
-    batch = draw_batch(drawn, np.random.default_rng(0), tokenizer, 192, None, 1.0)
+    batch = draw_batch(drawn, np.random.default_rng(0), tokenizer, 192, None, 1.0).to(torch.device("cpu"))
     empty = torch.tensor([tokenizer("")]).expand_as(batch.ids)
     noise = torch.randn(batch.latents.shape, generator=torch.Generator().manual_seed(0))
 
@@ -64,7 +64,7 @@ def main() -> None:
     add_drawing_arguments(parser)
     add_pool_argument(parser)
     parser.add_argument("--groups", type=int, nargs=2, default=(3000, 1500), help="newest groups kept, of 128 and 256 pixels")
-    parser.add_argument("--redraw", type=int, default=2, help="steps between two new groups; drawing takes CPU time from learning")
+    parser.add_argument("--redraw", type=int, nargs=2, default=(2, 1), help="steps between taking new groups, and how many; drawing takes CPU time from learning")
     parser.add_argument("--batch", type=int, default=48, help="samples of 16x16 latents a step; a quarter of it at 32x32")
     parser.add_argument("--peak-rate", type=float, default=8e-4)
     parser.add_argument("--average", type=float, default=0.999, help="decay of the running average of the weights")
@@ -98,11 +98,12 @@ def main() -> None:
     log = Log(arguments.out / "log.jsonl")
     log.write(parameters=count_parameters([model.unet]), text_parameters=count_parameters([model.text_encoder]))
 
-    test_groups = held_out(executor, 128, min(100, arguments.groups[0]), encode, arguments.pool)
+    describe = describer(tokenizer)
+    test_groups = held_out(executor, 128, min(100, arguments.groups[0]), encode, describe, arguments.pool)
     # Groups of a pool are numbered on; without one, each part of a training draws others by another seed.
     seed = arguments.seed if arguments.pool else arguments.seed + step
     groups = {
-        size: Groups(executor, seed, size, kept, encode, photographs=arguments.photographs, pool=arguments.pool)
+        size: Groups(executor, seed, size, kept, encode, describe=describe, ahead=4 * arguments.workers, photographs=arguments.photographs, pool=arguments.pool)
         for size, kept in zip((128, 256), arguments.groups)
     }
 
@@ -113,32 +114,31 @@ def main() -> None:
             group["lr"] = learning_rate(share, step - first_step, arguments.peak_rate, arguments.hold, warm_up)
         large = rng.random() < arguments.large[0] + (arguments.large[1] - arguments.large[0]) * (share > 0.6)
         size, number, crop = (256, arguments.batch // 4, None) if large else (256, arguments.batch, 16) if rng.random() < 0.25 else (128, arguments.batch, None)
-        if step % arguments.redraw == 0:
-            groups[size].refresh()
-        batch = draw_batch(groups[size], rng, tokenizer, number, crop, arguments.restyled)
-        timesteps = draw_timesteps(number)
+        if step % arguments.redraw[0] == 0:
+            groups[size].refresh(arguments.redraw[1])
+        batch = draw_batch(groups[size], rng, tokenizer, number, crop, arguments.restyled).to(device)
+        timesteps = draw_timesteps(number, device)
         noisy, wanted = noised(batch, timesteps, arguments.pull)
-        noisy = noisy.to(device, memory_format=torch.channels_last)
         with autocast(device):
-            made = model(noisy, timesteps.to(device).float(), batch.ids.to(device))
-        errors = (made.float() - wanted.to(device)).pow(2).mean((1, 2, 3))
-        loss = (errors * loss_weights(timesteps).to(device)).mean()
+            made = model(noisy.to(memory_format=torch.channels_last), timesteps.float(), batch.ids)
+        errors = (made.float() - wanted).pow(2).mean((1, 2, 3))
+        loss = (errors * loss_weights(timesteps)).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         average.update(model)
         step, samples = step + 1, samples + number
-        running = loss.item() if running is None else 0.99 * running + 0.01 * loss.item()
-        if time.time() - reported > 300:
+        running = loss.detach() if running is None else running.lerp(loss.detach(), 0.01)
+        if time.time() - reported > report_seconds(arguments, 300):
             reported = time.time()
             drawn = sum(each.taken for each in groups.values())
-            log.write(step=step, samples=samples, drawn=drawn, loss=running, **evaluate(average.module, test_groups, tokenizer, device))
+            log.write(step=step, samples=samples, drawn=drawn, loss=running.item(), **evaluate(average.module, test_groups, tokenizer, device))
             checkpoint.save(arguments.out, model, average, optimizer, step=step, samples=samples)
 
     executor.shutdown(cancel_futures=True)
     checkpoint.save(arguments.out, model, average, optimizer, step=step, samples=samples)
-    log.write(step=step, samples=samples, loss=running, **evaluate(average.module, test_groups, tokenizer, device))
+    log.write(step=step, samples=samples, loss=running.item(), **evaluate(average.module, test_groups, tokenizer, device))
     make_sheet(arguments.out / "sheet.png", autoencoder, guided_repaint(average.module, tokenizer, 0.75, 7.5, 25, 1), device, PROMPTS[: arguments.sheet])
 
 

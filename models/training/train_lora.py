@@ -26,7 +26,7 @@ from autoencoder import Autoencoder
 from captions import LORA_PHRASES
 from denoiser import Denoiser
 from groups import Groups, drawers
-from restyling import draw_batch, draw_timesteps, encoder_of, loss_weights, noised
+from restyling import describer, draw_batch, draw_timesteps, encoder_of, loss_weights, noised
 from styles import LORA_STYLES
 from tokenizer import Tokenizer
 from training import autocast, learning_rate, pick_device
@@ -103,7 +103,7 @@ def main() -> None:
     optimizer = torch.optim.AdamW(parameters, lr=arguments.peak_rate, betas=(0.9, 0.99), weight_decay=0.01)
     print(f"{sum(each.numel() for each in parameters)} numbers in {len(added)} layers", flush=True)
 
-    groups = Groups(executor, arguments.seed, 256, arguments.groups, encoder_of(autoencoder, device), only=arguments.style)
+    groups = Groups(executor, arguments.seed, 256, arguments.groups, encoder_of(autoencoder, device), describe=describer(tokenizer), only=arguments.style)
     started = reported = time.time()
     step, running = 0, None
     while (share := (time.time() - started) / (60 * arguments.minutes)) < 1 or step == 0:
@@ -113,13 +113,13 @@ def main() -> None:
             groups.refresh()
         crop = 16 if rng.random() < 0.7 else None
         number = arguments.batch if crop else max(1, arguments.batch // 3)
-        batch = draw_batch(groups, rng, tokenizer, number, crop, 0.8)
-        timesteps = draw_timesteps(number)
+        batch = draw_batch(groups, rng, tokenizer, number, crop, 0.8).to(device)
+        timesteps = draw_timesteps(number, device)
         noisy, wanted = noised(batch, timesteps, arguments.pull)
         with autocast(device):
-            made = model(noisy.to(device, memory_format=torch.channels_last), timesteps.to(device).float(), batch.ids.to(device))
-        errors = (made.float() - wanted.to(device)).pow(2).mean((1, 2, 3))
-        loss = (errors * loss_weights(timesteps).to(device)).mean()
+            made = model(noisy.to(memory_format=torch.channels_last), timesteps.float(), batch.ids)
+        errors = (made.float() - wanted).pow(2).mean((1, 2, 3))
+        loss = (errors * loss_weights(timesteps)).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
