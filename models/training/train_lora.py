@@ -54,7 +54,7 @@ def add_low_rank(model: Denoiser, rank: int) -> dict[str, LowRank]:
     added = {}
     for name, module in list(model.unet.named_modules()):
         if isinstance(module, (nn.Linear, nn.Conv2d)) and name not in LEFT_ALONE:
-            added[name] = LowRank(module.weight, rank)
+            added[name] = LowRank(module.weight, rank).to(module.weight.device)
             parametrize.register_parametrization(module, "weight", added[name])
     return added
 
