@@ -83,6 +83,7 @@ async function simulate(
       });
     },
     lost: () => undefined,
+    mayHaveTurn: () => true,
     canShareCall: () => true,
     rowsOf: ({ rows }) => rows,
     rowBudget: () => rowBudgetFor(capacities, side, side),

@@ -20,10 +20,12 @@ function recorder({
   budget = 8,
   admits = () => true,
   isLost = () => false,
+  mayHaveTurn = () => true,
 }: {
   budget?: number;
   admits?: (id: number) => boolean;
   isLost?: (id: number) => boolean;
+  mayHaveTurn?: (shape: string) => boolean;
 } = {}) {
   const log: string[] = [];
   const device: BatchDevice<State> = {
@@ -36,6 +38,7 @@ function recorder({
     },
     lost: ({ id }) => (isLost(id) ? new Error('its model has changed') : undefined),
     canShareCall: (a, b) => a.shape === b.shape,
+    mayHaveTurn: ({ shape }) => mayHaveTurn(shape),
     rowsOf: ({ rows }) => rows,
     rowBudget: () => budget,
     denoise: async (states) => {
@@ -107,6 +110,25 @@ t.test('the VAE runs at most once between two calls', async (t) => {
     }
   }
   t.equal(running, 0);
+});
+
+t.test('shapes that may not change the device wait for their turn, and have it when nobody else is left', async (t) => {
+  const { log, batch } = recorder({ mayHaveTurn: (shape) => shape === 'wide' });
+  batch.add(message(1, '2 square'));
+  await batch.step();
+  batch.add(message(2, '2 wide'));
+  batch.add(message(3, '2 wide'));
+  await runToEnd(batch);
+  t.strictSame(log, [
+    'prepare 1',
+    'denoise 1',
+    'prepare 2,3',
+    'denoise 2,3',
+    'denoise 2,3',
+    'finish 2,3',
+    'denoise 1',
+    'finish 1',
+  ]);
 });
 
 t.test('a call takes no more rows than the budget, and those that are left out are next', async (t) => {

@@ -130,6 +130,39 @@ t.test('a largest size that the memory has no room for is not measured, and stop
   t.notOk(capacities.some(({ width }) => width === max));
 });
 
+t.test(
+  'a change of shape is measured where it takes longer than a call, and leaves the shape that most requests have',
+  async (t) => {
+    const model = await tiny(t);
+    for (const kind of ['wall_time', 'cpu_time'] as const) {
+      let shape = '';
+      let changes = 0;
+      const { changeMs } = await warmUp(model, {
+        measureRows: false,
+        device: {
+          ...img2img,
+          cost: { kind, now: () => performance.now() },
+          memory: processMemory,
+          denoise: async (model, generations) => {
+            const rows = generations.reduce((sum, generation) => sum + img2img.rowsOf(generation), 0);
+            const before = shape;
+            shape = `${rows} of ${sideOf(generations)}`;
+            if (shape !== before) {
+              changes++;
+              await sleep(300);
+            }
+            await img2img.denoise(model, generations);
+          },
+        },
+      });
+      if (kind === 'cpu_time') t.equal(changeMs, undefined);
+      else t.ok(changeMs! > 200 && changeMs! < 1000, `${changeMs}`);
+      t.ok(changes > 1);
+      if (kind === 'wall_time') t.equal(shape, `2 of ${model.folder.size.native}`);
+    }
+  },
+);
+
 t.test('a GPU of which nothing is known has no gauge, and a process always has one', async (t) => {
   t.equal(await gpuMemory(undefined, '0').peak(), undefined);
   t.equal(

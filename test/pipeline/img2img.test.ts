@@ -104,20 +104,23 @@ t.test('a starter is encoded once, whatever prompts and seeds come with it', asy
   t.strictSame(rowsOfRuns(), [1], 'one value differs');
 });
 
-t.test('requests that share calls give the same bytes as alone', async (t) => {
+t.test('requests that share calls give the same bytes as alone, whatever rows the calls have', async (t) => {
   const requests = cases.filter(({ width, height }) => width === 32 && height === 32).map(requestOf);
   const alone = [];
   for (const request of requests) alone.push((await generate(request)).pixels.data);
-  const together = await prepare(model, requests);
-  t.ok(together.every((other) => canShareCall(model, together[0]!, other)));
-  for (;;) {
-    const running = together.filter((generation) => !isDone(generation));
-    if (running.length === 0) break;
-    await denoise(model, running);
+  for (const rowsPerCall of [undefined, 1, 3, 64]) {
+    const together = await prepare(model, requests);
+    t.ok(together.every((other) => canShareCall(model, together[0]!, other)));
+    for (;;) {
+      const running = together.filter((generation) => !isDone(generation));
+      if (running.length === 0) break;
+      await denoise(model, running, rowsPerCall);
+    }
+    for (const [i, { data }] of (await decode(model, together)).entries()) {
+      t.strictSame(data, alone[i], `request ${i + 1} of ${together.length}, rows of a call: ${rowsPerCall ?? 'all'}`);
+    }
   }
-  for (const [i, { data }] of (await decode(model, together)).entries()) {
-    t.strictSame(data, alone[i], `request ${i + 1} of ${together.length}`);
-  }
+  const [first] = await prepare(model, requests);
   const wide = await prepareOne(requestOf(cases.find(({ width }) => width === 64)!));
-  t.notOk(canShareCall(model, together[0]!, wide));
+  t.notOk(canShareCall(model, first!, wide));
 });

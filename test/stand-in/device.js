@@ -15,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
  * @typedef {object} Costs
  * @property {Readonly<Record<string, number>>} [callMs] What a UNet call takes, ms by rows, interpolated between and
  *   extrapolated beyond; none: what it takes on the CPU.
+ * @property {number} [changeMs] What a UNet call takes more whose rows or size are not those of the call before, ms.
  * @property {number} [vaeMs] What one call of the VAE takes, encoding or decoding, ms.
  * @property {number} [memoryBytes] Memory that the device has for requests.
  * @property {number} [bytesPerPixel] What a row needs of it.
@@ -63,20 +64,25 @@ const costs = JSON.parse(new URL(import.meta.url).searchParams.get('costs') ?? '
  * @returns {Device}
  */
 export default function standIn(device) {
-  const { callMs, vaeMs = 0, memoryBytes, bytesPerPixel } = costs;
+  const { callMs, changeMs = 0, vaeMs = 0, memoryBytes, bytesPerPixel } = costs;
   const memory = bytesPerPixel === undefined ? undefined : new PretendedMemory(bytesPerPixel, memoryBytes);
   // Calls take at least what the table says, and longer on a busy machine: what they cost is the table's figure alone.
   let cost = 0;
+  let shape = '';
   return {
     async prepare(model, requests) {
       return lasting(vaeMs, () => device.prepare(model, requests));
     },
-    async denoise(model, generations) {
+    async denoise(model, generations, rowsPerCall) {
       for (const generation of generations) await suffer(generation);
       memory?.take(generations);
       const rows = generations.reduce((sum, { conditions }) => sum + conditions.length, 0);
-      const ms = callMs ? costOf(callMs, rows) : 0;
-      await lasting(ms, () => device.denoise(model, generations));
+      const perCall = rowsPerCall ?? rows;
+      const before = shape;
+      shape = `${perCall} of ${generations[0]?.shape}`;
+      const calls = callMs ? Math.ceil(rows / perCall) * costOf(callMs, perCall) : 0;
+      const ms = calls + (shape === before ? 0 : changeMs);
+      await lasting(ms, () => device.denoise(model, generations, rowsPerCall));
       cost += ms;
     },
     async decode(model, generations) {

@@ -102,6 +102,7 @@ const modelInfo = object({
   safetyChecker: Type.Boolean(),
   capacities: Type.Optional(Type.Array(capacity)),
   memoryNeeds: Type.Optional(Type.Array(object({ pixels: positive, bytes: amount }))),
+  changeMs: Type.Optional(amount),
 });
 
 const model = Type.Union([modelInfo, brokenModel]);

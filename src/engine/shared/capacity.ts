@@ -21,10 +21,22 @@ export interface MemoryNeed {
 
 /** The budget for a size that may not have been measured: that of the next larger one, or in proportion to the pixels beyond all. */
 export function rowBudgetFor(capacities: readonly Capacity[], width: number, height: number): number {
-  const pixels = width * height;
+  const nearest = nextLarger(capacities, width, height);
+  if (!nearest) return 1;
+  const share = Math.min(1, (nearest.width * nearest.height) / (width * height));
+  return Math.max(1, Math.floor((nearest.maxRows ?? 1) * share));
+}
+
+/** Calls of a size that may not have been measured: those of the next larger one, or of the largest, in proportion to the pixels. */
+export function callsFor(capacities: readonly Capacity[], width: number, height: number): Capacity['calls'] {
+  const nearest = nextLarger(capacities, width, height);
+  if (!nearest) return [];
+  const share = (width * height) / (nearest.width * nearest.height);
+  return nearest.calls.map(({ rows, ms }) => ({ rows, ms: ms * share }));
+}
+
+/** What was measured at the next larger size; beyond all at the largest. */
+function nextLarger(capacities: readonly Capacity[], width: number, height: number): Capacity | undefined {
   const bySize = [...capacities].sort((a, b) => a.width * a.height - b.width * b.height);
-  const larger = bySize.find((capacity) => capacity.width * capacity.height >= pixels);
-  if (larger) return larger.maxRows ?? 1;
-  const largest = bySize.at(-1);
-  return largest ? Math.max(1, Math.floor(((largest.maxRows ?? 1) * largest.width * largest.height) / pixels)) : 1;
+  return bySize.find((capacity) => capacity.width * capacity.height >= width * height) ?? bySize.at(-1);
 }

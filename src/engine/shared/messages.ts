@@ -59,6 +59,8 @@ export interface ModelInfo {
   /** What the worker measured when it loaded the model; absent until then. */
   readonly capacities?: readonly Capacity[];
   readonly memoryNeeds?: readonly MemoryNeed[];
+  /** What a UNet call takes more that has another shape than the one before, ms; absent where that was not measured. */
+  readonly changeMs?: number;
 }
 
 /** A folder that cannot run, and why. */

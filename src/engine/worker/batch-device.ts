@@ -11,6 +11,7 @@ import type { Pixels } from '../../pixels.js';
 import { isDeviceLost, isOutOfMemory } from '../shared/faults.js';
 import type { FromWorker, GenerateMessage, LoraWay } from '../shared/messages.js';
 import type { BatchDevice, Running } from './batch.js';
+import { CallShapes } from './call-shapes.js';
 import type { Device } from './device.js';
 import { LoraError } from './lora-error.js';
 import type { LoraModels } from './lora-models.js';
@@ -30,6 +31,7 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
   /** The store's load clock when a request came. */
   private readonly arrivals = new WeakMap<GenerateMessage, number>();
   private readonly previews = new WeakMap<Model, PreviewMap>();
+  private readonly shapes = new CallShapes();
 
   constructor(
     private readonly store: ModelStore,
@@ -89,6 +91,11 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     return img2img.rowsOf(generation);
   }
 
+  mayHaveTurn({ model, message }: OnDevice): boolean {
+    const size = message.request.pixels;
+    return this.shapes.mayHaveTurn(denoiserOf(model), size, this.store.callCosts(model.folder.name, size));
+  }
+
   rowBudget({ model, message }: OnDevice): number {
     const { width, height } = message.request.pixels;
     return this.store.rowBudget(model.folder.name, width, height);
@@ -97,11 +104,13 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
   async denoise(together: readonly OnDevice[]): Promise<void> {
     const { model, message } = together[0]!;
     const generations = together.map(({ generation }) => generation);
-    const start = performance.now();
-    await this.device.denoise(model, generations);
-    const ms = performance.now() - start;
     const rows = generations.reduce((sum, generation) => sum + img2img.rowsOf(generation), 0);
-    const { width, height } = message.request.pixels;
+    const size = message.request.pixels;
+    const costs = this.store.callCosts(model.folder.name, size);
+    const start = performance.now();
+    await this.device.denoise(model, generations, this.shapes.rowsFor(denoiserOf(model), size, rows, costs));
+    const ms = performance.now() - start;
+    const { width, height } = size;
     this.send({ type: 'step', model: model.folder.name, pixels: width * height, rows, ms });
     for (const one of together) if (one.message.wantsProgress) await this.tellProgress(one);
   }

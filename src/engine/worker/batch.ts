@@ -21,6 +21,8 @@ export interface BatchDevice<G> {
   canShareCall(a: G, b: G): boolean;
   /** Rows that a generation takes in a UNet call. */
   rowsOf(generation: G): number;
+  /** False while a call of this generation's shape would cost too much, and others have their turn. */
+  mayHaveTurn(generation: G): boolean;
   /** Rows of one UNet call beyond which more rows gain nothing, for calls like this generation's. */
   rowBudget(generation: G): number;
   /** One UNet call. */
@@ -138,11 +140,12 @@ export class Batch<G> {
   /** One call for the next in turn and those after it that can share it and fit. Whoever had a step goes to the end. */
   private async denoise(): Promise<void> {
     const undone = this.running.filter(({ generation }) => !this.device.isDone(generation));
-    const [first] = undone;
+    const first = undone.find(({ generation }) => this.device.mayHaveTurn(generation)) ?? undone[0];
     if (!first) return;
     const budget = this.device.rowBudget(first.generation);
     let rows = 0;
-    const sharing = undone.filter((other) => {
+    const inOrder = [first, ...undone.filter((other) => other !== first)];
+    const sharing = inOrder.filter((other) => {
       if (other !== first) {
         if (!this.device.canShareCall(first.generation, other.generation)) return false;
         if (rows + this.device.rowsOf(other.generation) > budget) return false;

@@ -28,7 +28,7 @@ const cpuTime: CostClock = {
 /** The calls are those of pipeline/img2img. */
 export interface Device {
   prepare(model: Model, requests: readonly Img2ImgRequest[]): Promise<img2img.Generation[]>;
-  denoise(model: Model, generations: readonly img2img.Generation[]): Promise<void>;
+  denoise(model: Model, generations: readonly img2img.Generation[], rowsPerCall?: number): Promise<void>;
   decode(model: Model, generations: readonly img2img.Generation[]): Promise<Pixels[]>;
   readonly cost: CostClock;
   readonly memory: MemoryGauge;

@@ -3,9 +3,10 @@
 import type { EmbeddingLibrary } from '../../pipeline/embeddings/library.js';
 import { ModelChangingError, ModelFolderError } from '../../pipeline/folder/model-folder-error.js';
 import { loadModel, type Model, releaseModel, rested } from '../../pipeline/model.js';
-import { rowBudgetFor } from '../shared/capacity.js';
+import { callsFor, rowBudgetFor } from '../shared/capacity.js';
 import { defaultFirst } from '../shared/default-model.js';
 import type { BrokenModel, ModelInfo } from '../shared/messages.js';
+import type { CallCosts, Size } from './call-shapes.js';
 import { Catalogue } from './catalogue.js';
 import { explained } from './cuda-fault.js';
 import { broken, Folders, type FoldersOptions } from './folders.js';
@@ -218,6 +219,13 @@ export class ModelStore {
     if (!this.options.measureRows) return Number.POSITIVE_INFINITY;
     const info = this.catalogue.get(name);
     return rowBudgetFor((info?.runnable && info.capacities) || [], width, height);
+  }
+
+  /** What calls of a size cost, where changes of their shape were measured. */
+  callCosts(name: string, { width, height }: Size): CallCosts | undefined {
+    const info = this.catalogue.get(name);
+    if (!info?.runnable || info.changeMs === undefined || !info.capacities?.length) return undefined;
+    return { changeMs: info.changeMs, calls: callsFor(info.capacities, width, height) };
   }
 
   /**

@@ -12,6 +12,8 @@ import { type CallTime, measureRowBudget } from './row-budget.js';
 export interface Warmth {
   readonly capacities: readonly Capacity[];
   readonly memoryNeeds: readonly MemoryNeed[];
+  /** What a call takes more that has another shape than the one before, ms. */
+  readonly changeMs?: number;
 }
 
 type Call = Capacity['calls'][number];
@@ -42,7 +44,18 @@ export async function warmUp(model: Model, options: WarmUpOptions): Promise<Warm
       : { maxRows: undefined, calls: [] };
     capacities.push({ width: side, height: side, maxRows: budget.maxRows, calls: withCall(budget.calls, call) });
   }
-  return { capacities, memoryNeeds };
+  if (options.device.cost.kind === 'cpu_time') return { capacities, memoryNeeds };
+  const changeMs = await ifItFits(() => measureChange(model, native, options));
+  return { capacities, memoryNeeds, ...(changeMs !== undefined && { changeMs }) };
+}
+
+/** What a call takes more after one of another shape. It leaves the shapes that most requests have. */
+async function measureChange(model: Model, side: number, options: WarmUpOptions): Promise<number> {
+  const { device } = options;
+  const two = [1, 2].map(() => warmUpRequest(model, side, guided, 1));
+  await device.denoise(model, await device.prepare(model, two));
+  const { firstMs, call } = await runWhole(model, side, options);
+  return Math.max(0, firstMs - call.ms);
 }
 
 /**
@@ -75,31 +88,36 @@ async function runSizes(
     if (ran.length >= surely && performance.now() + expectedMs > end) continue;
     const start = performance.now();
     memory.forgetPeak();
-    const call =
+    const times =
       side > native ? await ifItFits(() => runWhole(model, side, options)) : await runWhole(model, side, options);
-    if (!call) continue;
+    if (!times) continue;
     last = { side, ms: performance.now() - start };
     const peak = await memory.peak();
     // What the arena keeps hides what a smaller size needs.
     if (peak !== undefined && loaded !== undefined && ran.every((before) => side > before.side)) {
       memoryNeeds.push({ pixels: side ** 2, bytes: Math.max(0, peak - loaded) });
     }
-    ran.push({ side, call });
+    ran.push({ side, call: times.call });
   }
   return { ran, memoryNeeds: memoryNeeds.slice(-2) };
 }
 
-/** A guided request of one step, encoders and decoder included. */
-async function runWhole(model: Model, side: number, { device }: WarmUpOptions): Promise<Call> {
-  const generations = await device.prepare(model, [warmUpRequest(model, side, guided, 1)]);
-  let ms = 0;
+/** A guided request, encoders and decoder included: of one step where the first call tells what the others take, else of two. */
+async function runWhole(
+  model: Model,
+  side: number,
+  { device }: WarmUpOptions,
+): Promise<{ firstMs: number; call: Call }> {
+  const steps = device.cost.kind === 'cpu_time' ? 1 : 2;
+  const generations = await device.prepare(model, [warmUpRequest(model, side, guided, steps)]);
+  const times: number[] = [];
   while (!img2img.isDone(generations[0]!)) {
     const start = performance.now();
     await device.denoise(model, generations);
-    ms = performance.now() - start;
+    times.push(performance.now() - start);
   }
   await device.decode(model, generations);
-  return { rows: img2img.rowsOf(generations[0]!), ms };
+  return { firstMs: times[0]!, call: { rows: img2img.rowsOf(generations[0]!), ms: times.at(-1)! } };
 }
 
 /** More than the memory has room for is more than the device should get. */

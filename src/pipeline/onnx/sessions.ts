@@ -89,6 +89,8 @@ export class Session {
   private constructor(
     session: InferenceSession,
     private readonly inputs: ReadonlyMap<string, InputMeta>,
+    /** Whether convolutions take it much longer in a run of another shape than the one before; see engine/worker/call-shapes. */
+    readonly plansAnew: boolean,
     private readonly create: () => Promise<InferenceSession>,
   ) {
     this.session = session;
@@ -131,7 +133,7 @@ export class Session {
         if (!meta.isTensor) throw new Error(`its input ${meta.name} is not a tensor`);
         return [meta.name, { type: meta.type as Dtype, shape: meta.shape }];
       });
-      return new Session(session, new Map(inputs), create);
+      return new Session(session, new Map(inputs), device.provider === 'cuda', create);
     } catch (error) {
       const name = typeof graph === 'string' ? `${component}/model.onnx` : component;
       throw new ModelFolderError(`${name} does not load: ${(error as Error).message}`);
