@@ -40,7 +40,7 @@ NATIVE_SIZE = 256
 CARD = {
     "full": {
         "title": "Paintbox",
-        "description": "A small model that repaints pictures in a named style, quality or colour. Trained from scratch on pictures drawn by its own code.",
+        "description": "A small model that repaints pictures in a named style, quality or colour. Trained from scratch on pictures drawn by its own code, and twelve photographs.",
         "defaults": {"steps": 25, "guidance": 7.5, "scheduler": "dpmpp_2m"},
     },
     "lcm": {

@@ -22,10 +22,15 @@ from torch import Tensor
 
 import checkpoint
 from autoencoder import Autoencoder, to_bytes, to_tensor
+from critic import Critic, critic_loss, criticism
 from groups import Groups, drawers, held_out
 from png import write_sheet
 from render import VERSIONS
 from training import Average, Log, add_common_arguments, add_drawing_arguments, autocast, learning_rate, psnr, report_seconds, start
+
+
+#: Steps in which the critic learns before the decoder hears of it.
+CRITIC_ALONE = 100
 
 
 def crops(groups: Sequence[Groups], rng: np.random.Generator, number: int, size: int, device: torch.device) -> Tensor:
@@ -50,8 +55,8 @@ def gradient_error(made: Tensor, wanted: Tensor) -> Tensor:
     return torch.diff(difference, dim=2).abs().mean() + torch.diff(difference, dim=3).abs().mean()
 
 
-def loss_of(model: Autoencoder, pictures: Tensor, noise_level: float) -> tuple[Tensor, Tensor]:
-    """Loss and mean squared error of one batch."""
+def loss_of(model: Autoencoder, pictures: Tensor, noise_level: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss, mean squared error and decoded pictures of one batch."""
     # A GPU computes in float32: what is left to learn after a while is as small as bfloat16's steps.
     with autocast(pictures.device) if pictures.device.type == "cpu" else nullcontext():
         latents = model.encoder(pictures)
@@ -61,7 +66,7 @@ def loss_of(model: Autoencoder, pictures: Tensor, noise_level: float) -> tuple[T
     squared = F.mse_loss(made, pictures)
     # Latents stay near unit variance: much larger ones would make the noise meaningless.
     spread = (latents.pow(2).mean((0, 2, 3)) - 1).relu().mean() * 0.02
-    return 0.5 * (made - pictures).abs().mean() + 0.5 * squared + 0.5 * gradient_error(made, pictures) + spread, squared.detach()
+    return 0.5 * (made - pictures).abs().mean() + 0.5 * squared + 0.5 * gradient_error(made, pictures) + spread, squared.detach(), made
 
 
 @torch.no_grad()
@@ -112,6 +117,7 @@ def main() -> None:
     parser.add_argument("--hold", type=float, default=0.3, help="share of the time at the peak rate")
     parser.add_argument("--latent-noise", type=float, default=0.1)
     parser.add_argument("--decoder", action="store_true", help="go on with the decoder alone: latents, and what learnt from them, stay as they are")
+    parser.add_argument("--critic", type=float, default=0.0, help="share of a critic's word, see critic.py; 0: none")
     arguments = parser.parse_args()
     device, rng = start(arguments)
     executor = drawers(arguments.workers)
@@ -124,7 +130,9 @@ def main() -> None:
     log = Log(arguments.out / "log.jsonl")
     test_groups = held_out(executor, 256, min(60, arguments.groups[1]), np.asarray)
     groups = [Groups(executor, arguments.seed + step, size, kept, np.asarray, ahead=4 * arguments.workers, photographs=arguments.photographs) for size, kept in zip((128, 256), arguments.groups)]
-    started, reported, running, first_step = time.time(), time.time(), None, step
+    critic = Critic().to(device, memory_format=torch.channels_last) if arguments.critic else None
+    critics_optimizer = torch.optim.AdamW(critic.parameters(), lr=4e-4, betas=(0.5, 0.99), weight_decay=0.0) if critic else None
+    started, reported, running, judged, first_step = time.time(), time.time(), None, None, step
 
     while (share := (time.time() - started) / (arguments.minutes * 60)) < 1:
         for group in optimizer.param_groups:
@@ -132,7 +140,15 @@ def main() -> None:
         for drawn in groups:
             drawn.refresh()
         pictures = crops(groups, rng, arguments.batch, arguments.crop, device).contiguous(memory_format=torch.channels_last)
-        loss, squared = loss_of(model, pictures, arguments.latent_noise)
+        loss, squared, made = loss_of(model, pictures, arguments.latent_noise)
+        if critic is not None:
+            of_critic = critic_loss(critic, pictures, made)
+            critics_optimizer.zero_grad(set_to_none=True)
+            of_critic.backward()
+            critics_optimizer.step()
+            judged = of_critic.detach() if judged is None else judged.lerp(of_critic.detach(), 0.01)
+            if step - first_step > CRITIC_ALONE:
+                loss = loss + criticism(critic, made, loss, model.decoder.layers[-2].weight, arguments.critic)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -142,7 +158,7 @@ def main() -> None:
         running = squared if running is None else running.lerp(squared, 0.01)
         if time.time() - reported > report_seconds(arguments, 60):
             reported = time.time()
-            log.write(step=step, pictures=step * arguments.batch, psnr_crops=float(psnr(running)), **evaluate(average.module, test_groups, device))
+            log.write(step=step, pictures=step * arguments.batch, psnr_crops=float(psnr(running)), **({} if judged is None else {"critic": judged.item()}), **evaluate(average.module, test_groups, device))
             checkpoint.save(arguments.out, model, average, optimizer, step=step)
 
     executor.shutdown(cancel_futures=True)
