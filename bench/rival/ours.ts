@@ -84,6 +84,7 @@ async function simulate(
     },
     lost: () => undefined,
     mayHaveTurn: () => true,
+    mayPrepare: () => true,
     canShareCall: () => true,
     rowsOf: ({ rows }) => rows,
     rowBudget: () => rowBudgetFor(capacities, side, side),
@@ -92,7 +93,7 @@ async function simulate(
       const ms = callCost(costs, rows);
       spend(ms);
       for (const generation of generations) generation.left--;
-      say({ type: 'step', model: 'model', pixels: side * side, rows, ms });
+      say({ type: 'step', model: 'model', pixels: side * side, rows, ms, changedShape: false });
     },
     isDone: ({ left }) => left === 0,
     canDecodeTogether: () => true,

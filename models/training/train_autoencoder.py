@@ -100,8 +100,9 @@ def measure_statistics(model: Autoencoder, draw_crops: Callable[[int, int], Tens
 
 @torch.no_grad()
 def make_sheet(path: Path, model: Autoencoder, drawn: Groups, device: torch.device) -> None:
-    """Twelve held-out pictures in all looks, each above what comes back."""
-    pictures = np.stack([group[number % VERSIONS] for number, group in enumerate(drawn.kept[:12])])
+    """Twelve held-out pictures in all looks, each above what comes back; fewer where there are fewer."""
+    shown = drawn.kept[:12] if len(drawn) >= 12 else drawn.kept[:6]
+    pictures = np.stack([group[number % VERSIONS] for number, group in enumerate(shown)])
     made = to_bytes(model.decode(model.encode(to_tensor(pictures).to(device))))
     write_sheet(path, [list(half) for start in (0, 6) for half in (pictures[start : start + 6], made[start : start + 6])], 1)
 

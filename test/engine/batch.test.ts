@@ -21,11 +21,13 @@ function recorder({
   admits = () => true,
   isLost = () => false,
   mayHaveTurn = () => true,
+  mayPrepare = () => true,
 }: {
   budget?: number;
   admits?: (id: number) => boolean;
   isLost?: (id: number) => boolean;
   mayHaveTurn?: (shape: string) => boolean;
+  mayPrepare?: (shape: string) => boolean;
 } = {}) {
   const log: string[] = [];
   const device: BatchDevice<State> = {
@@ -39,6 +41,7 @@ function recorder({
     lost: ({ id }) => (isLost(id) ? new Error('its model has changed') : undefined),
     canShareCall: (a, b) => a.shape === b.shape,
     mayHaveTurn: ({ shape }) => mayHaveTurn(shape),
+    mayPrepare: (message) => mayPrepare(read(message).shape),
     rowsOf: ({ rows }) => rows,
     rowBudget: () => budget,
     denoise: async (states) => {
@@ -129,6 +132,21 @@ t.test('shapes that may not change the device wait for their turn, and have it w
     'denoise 1',
     'finish 1',
   ]);
+});
+
+t.test('requests of a shape that has no turn are not prepared, and let those behind them pass', async (t) => {
+  const may = new Set(['wide']);
+  const { log, batch } = recorder({ mayPrepare: (shape) => may.has(shape) });
+  batch.add(message(1, '1 square'));
+  batch.add(message(2, '1 wide'));
+  await batch.step();
+  t.strictSame(log.splice(0), ['prepare 2', 'denoise 2']);
+  await batch.step();
+  await batch.step();
+  t.strictSame(log.splice(0), ['finish 2'], 'it waits on');
+  may.add('square');
+  await runToEnd(batch);
+  t.strictSame(log, ['prepare 1', 'denoise 1', 'finish 1']);
 });
 
 t.test('a call takes no more rows than the budget, and those that are left out are next', async (t) => {

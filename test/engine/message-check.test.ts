@@ -62,7 +62,7 @@ const messages: { [T in FromWorker['type']]: Extract<FromWorker, { type: T }> } 
   ready: { type: 'ready' },
   model: { type: 'model', model: { name: 'tiny', runnable: false, reason: 'it is broken' } },
   busy: { type: 'busy', doing: 'run' },
-  step: { type: 'step', model: 'tiny', pixels: 1024, rows: 2, ms: 12.5 },
+  step: { type: 'step', model: 'tiny', pixels: 1024, rows: 2, ms: 12.5, changedShape: false },
   modelLoaded: { type: 'modelLoaded', model: 'tiny', component: 'vae_decoder', ms: 1 },
   promptCache: { type: 'promptCache', hits: 0, misses: 2 },
   memory: { type: 'memory', bytes: 1e8, freeBytes: 1e9 },

@@ -15,7 +15,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
  * @typedef {object} Costs
  * @property {Readonly<Record<string, number>>} [callMs] What a UNet call takes, ms by rows, interpolated between and
  *   extrapolated beyond; none: what it takes on the CPU.
- * @property {number} [changeMs] What a UNet call takes more whose rows or size are not those of the call before, ms.
+ * @property {number} [changeMs] What a UNet call takes more whose rows or size are not those of the call before, and
+ *   one of the VAE for another width, ms.
  * @property {number} [vaeMs] What one call of the VAE takes, encoding or decoding, ms.
  * @property {number} [memoryBytes] Memory that the device has for requests.
  * @property {number} [bytesPerPixel] What a row needs of it.
@@ -69,9 +70,15 @@ export default function standIn(device) {
   // Calls take at least what the table says, and longer on a busy machine: what they cost is the table's figure alone.
   let cost = 0;
   let shape = '';
+  let vaeWidth = 0;
+  const vaeChange = (width = 0) => {
+    const changed = width !== vaeWidth;
+    vaeWidth = width;
+    return changed ? changeMs : 0;
+  };
   return {
     async prepare(model, requests) {
-      return lasting(vaeMs, () => device.prepare(model, requests));
+      return lasting(vaeMs + vaeChange(requests[0]?.pixels.width), () => device.prepare(model, requests));
     },
     async denoise(model, generations, rowsPerCall) {
       for (const generation of generations) await suffer(generation);
@@ -86,7 +93,8 @@ export default function standIn(device) {
       cost += ms;
     },
     async decode(model, generations) {
-      return lasting(vaeMs, () => device.decode(model, generations));
+      const ms = vaeMs + vaeChange(generations[0]?.request.pixels.width);
+      return lasting(ms, () => device.decode(model, generations));
     },
     cost: callMs ? { kind: 'wall_time', now: () => cost } : device.cost,
     memory: memory ?? device.memory,

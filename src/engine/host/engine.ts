@@ -265,9 +265,9 @@ export class Engine extends EventEmitter<EngineEvents> {
         lane.loras = [...lane.loras.filter(({ name }) => name !== message.lora.name), message.lora];
         return;
       case 'step': {
-        const { model, pixels, rows, ms } = message;
+        const { model, pixels, rows, ms, changedShape } = message;
         if (!this.knows(lane, model)) return;
-        this.forecast.times.called(model, pixels, rows, ms);
+        if (!changedShape) this.forecast.times.called(model, pixels, rows, ms);
         this.emit('step', { model, rows, ms });
         return;
       }

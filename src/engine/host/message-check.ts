@@ -163,7 +163,14 @@ const messages = {
   model: object({ type: type('model'), model }),
   lora: object({ type: type('lora'), lora }),
   busy: object({ type: type('busy'), doing: oneOf(['load', 'run', 'nothing']) }),
-  step: object({ type: type('step'), model: name, pixels: positive, rows: positive, ms: amount }),
+  step: object({
+    type: type('step'),
+    model: name,
+    pixels: positive,
+    rows: positive,
+    ms: amount,
+    changedShape: Type.Boolean(),
+  }),
   modelLoaded: object({
     type: type('modelLoaded'),
     model: name,

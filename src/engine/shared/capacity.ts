@@ -19,20 +19,30 @@ export interface MemoryNeed {
   readonly bytes: number;
 }
 
-/** The budget for a size that may not have been measured: that of the next larger one, or in proportion to the pixels beyond all. */
+/**
+ * The budget for a size that may not have been measured: that of the next larger one; beyond all in proportion to the pixels, rounded
+ * down to a power of two, as those rows were measured.
+ */
 export function rowBudgetFor(capacities: readonly Capacity[], width: number, height: number): number {
   const nearest = nextLarger(capacities, width, height);
-  if (!nearest) return 1;
-  const share = Math.min(1, (nearest.width * nearest.height) / (width * height));
-  return Math.max(1, Math.floor((nearest.maxRows ?? 1) * share));
+  return nearest ? inProportion(nearest.maxRows ?? 1, nearest, width * height) : 1;
 }
 
-/** Calls of a size that may not have been measured: those of the next larger one, or of the largest, in proportion to the pixels. */
+/**
+ * Calls of a size that may not have been measured: those of the next larger one; beyond all those of the largest, in proportion to the
+ * pixels, with no more rows than need as much memory as was there when it was measured.
+ */
 export function callsFor(capacities: readonly Capacity[], width: number, height: number): Capacity['calls'] {
   const nearest = nextLarger(capacities, width, height);
   if (!nearest) return [];
   const share = (width * height) / (nearest.width * nearest.height);
-  return nearest.calls.map(({ rows, ms }) => ({ rows, ms: ms * share }));
+  const most = inProportion(Math.max(...nearest.calls.map(({ rows }) => rows)), nearest, width * height);
+  return nearest.calls.filter(({ rows }) => rows <= most).map(({ rows, ms }) => ({ rows, ms: ms * share }));
+}
+
+function inProportion(rows: number, measured: Capacity, pixels: number): number {
+  const share = (measured.width * measured.height) / pixels;
+  return share >= 1 ? rows : Math.max(1, 2 ** Math.floor(Math.log2(rows * share)));
 }
 
 /** What was measured at the next larger size; beyond all at the largest. */

@@ -185,13 +185,15 @@ export type FromWorker =
   | { readonly type: 'lora'; readonly lora: LoraEntry }
   /** What it begins to do, and whether that may take long: until the next message nothing can be heard of it. */
   | { readonly type: 'busy'; readonly doing: 'load' | 'run' | 'nothing' }
-  /** One UNet call; pixels are those of one picture. */
+  /** One step of requests that share it; pixels are those of one picture. */
   | {
       readonly type: 'step';
       readonly model: string;
       readonly pixels: number;
       readonly rows: number;
       readonly ms: number;
+      /** Whether it took longer because the shape of calls changed. */
+      readonly changedShape: boolean;
     }
   | { readonly type: 'modelLoaded'; readonly model: string; readonly component: string; readonly ms: number }
   | { readonly type: 'promptCache'; readonly hits: number; readonly misses: number }

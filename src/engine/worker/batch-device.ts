@@ -11,7 +11,7 @@ import type { Pixels } from '../../pixels.js';
 import { isDeviceLost, isOutOfMemory } from '../shared/faults.js';
 import type { FromWorker, GenerateMessage, LoraWay } from '../shared/messages.js';
 import type { BatchDevice, Running } from './batch.js';
-import { CallShapes } from './call-shapes.js';
+import { CallShapes, isOf, type Size } from './call-shapes.js';
 import type { Device } from './device.js';
 import { LoraError } from './lora-error.js';
 import type { LoraModels } from './lora-models.js';
@@ -91,9 +91,20 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     return img2img.rowsOf(generation);
   }
 
-  mayHaveTurn({ model, message }: OnDevice): boolean {
-    const size = message.request.pixels;
-    return this.shapes.mayHaveTurn(denoiserOf(model), size, this.store.callCosts(model.folder.name, size));
+  mayPrepare({ model: name, request: { pixels } }: GenerateMessage, running: readonly OnDevice[]): boolean {
+    const model = this.store.loadedModel(name);
+    return !model || this.mayChangeTo(pixels, model, running);
+  }
+
+  mayHaveTurn({ model, message }: OnDevice, running: readonly OnDevice[]): boolean {
+    return this.mayChangeTo(message.request.pixels, model, running);
+  }
+
+  private mayChangeTo(size: Size, model: Model, running: readonly OnDevice[]): boolean {
+    const session = denoiserOf(model);
+    const isWanted = (other: Size) =>
+      running.some(({ model, message: { request } }) => denoiserOf(model) === session && isOf(request.pixels, other));
+    return this.shapes.mayHaveTurn(session, size, this.store.callCosts(model.folder.name, size), isWanted);
   }
 
   rowBudget({ model, message }: OnDevice): number {
@@ -106,12 +117,14 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
     const generations = together.map(({ generation }) => generation);
     const rows = generations.reduce((sum, generation) => sum + img2img.rowsOf(generation), 0);
     const size = message.request.pixels;
-    const costs = this.store.callCosts(model.folder.name, size);
+    const session = denoiserOf(model);
+    const calls = this.shapes.next(session, size, rows, this.store.callCosts(model.folder.name, size));
     const start = performance.now();
-    await this.device.denoise(model, generations, this.shapes.rowsFor(denoiserOf(model), size, rows, costs));
+    await this.device.denoise(model, generations, calls.rows);
     const ms = performance.now() - start;
-    const { width, height } = size;
-    this.send({ type: 'step', model: model.folder.name, pixels: width * height, rows, ms });
+    this.shapes.took(session, ms);
+    const pixels = size.width * size.height;
+    this.send({ type: 'step', model: model.folder.name, pixels, rows, ms, changedShape: calls.changes });
     for (const one of together) if (one.message.wantsProgress) await this.tellProgress(one);
   }
 
@@ -228,11 +241,8 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
 /** In the place of a picture that is kept back, as diffusers has it: it never leaves the worker. */
 const black = ({ data, width, height }: Pixels): Pixels => ({ data: new Uint8Array(data.length), width, height });
 
-function haveOneSize(
-  { request: { pixels: a } }: GenerateMessage,
-  { request: { pixels: b } }: GenerateMessage,
-): boolean {
-  return a.width === b.width && a.height === b.height;
+function haveOneSize(a: GenerateMessage, b: GenerateMessage): boolean {
+  return isOf(a.request.pixels, b.request.pixels);
 }
 
 function loraWayOf({ base, branches }: Model): LoraWay {

@@ -21,8 +21,10 @@ export interface BatchDevice<G> {
   canShareCall(a: G, b: G): boolean;
   /** Rows that a generation takes in a UNet call. */
   rowsOf(generation: G): number;
-  /** False while a call of this generation's shape would cost too much, and others have their turn. */
-  mayHaveTurn(generation: G): boolean;
+  /** False while calls of this generation's size would cost too much, and others of those that run have their turn. */
+  mayHaveTurn(generation: G, running: readonly G[]): boolean;
+  /** The same of a request that is not prepared yet. */
+  mayPrepare(message: GenerateMessage, running: readonly G[]): boolean;
   /** Rows of one UNet call beyond which more rows gain nothing, for calls like this generation's. */
   rowBudget(generation: G): number;
   /** One UNet call. */
@@ -107,7 +109,8 @@ export class Batch<G> {
   }
 
   private async admit(): Promise<void> {
-    const [first] = this.waiting;
+    const running = this.undone().map(({ generation }) => generation);
+    const first = this.waiting.find((message) => this.device.mayPrepare(message, running));
     if (!first || !this.device.canAdmit(first)) return;
     const newcomers = this.waiting
       .filter((other) => other === first || this.device.canPrepareTogether(first, other))
@@ -137,10 +140,15 @@ export class Batch<G> {
     }
   }
 
+  private undone(): readonly Running<G>[] {
+    return this.running.filter(({ generation }) => !this.device.isDone(generation));
+  }
+
   /** One call for the next in turn and those after it that can share it and fit. Whoever had a step goes to the end. */
   private async denoise(): Promise<void> {
-    const undone = this.running.filter(({ generation }) => !this.device.isDone(generation));
-    const first = undone.find(({ generation }) => this.device.mayHaveTurn(generation)) ?? undone[0];
+    const undone = this.undone();
+    const running = undone.map(({ generation }) => generation);
+    const first = undone.find(({ generation }) => this.device.mayHaveTurn(generation, running)) ?? undone[0];
     if (!first) return;
     const budget = this.device.rowBudget(first.generation);
     let rows = 0;

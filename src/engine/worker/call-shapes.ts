@@ -1,10 +1,10 @@
 // How many rows UNet calls have, and whose turn it is, on a device where a call of another shape than the one before costs much more
 // than a call. onnxruntime's CUDA provider plans the convolutions of a graph anew for it, also for shapes that came before
-// (https://github.com/microsoft/onnxruntime/issues/23006): 0.7 s on an H200, where the call takes 13 ms (bench/results-gpu.md).
+// (https://github.com/microsoft/onnxruntime/issues/23006): 0.7 s on an H200, where the call itself takes 13 ms (bench/results-gpu.md).
 //
-// So shapes stay. Rows are filled up to those of the last call, or run in several such calls, until that has cost as much more than the
-// best number of rows would have as changing to it does. That is never more than twice what one would pay who knew the requests to
-// come (Karlin, Manasse, Rudolph and Sleator 1988, "Competitive snoopy caching", for the choice between renting and buying).
+// So shapes stay. Rows are filled up to those of the last call, or run in several such calls, until another number of rows would have
+// been so much better, over all calls since, that it pays for the change: the work function algorithm (Borodin, Linial and Saks 1992,
+// "An optimal on-line algorithm for metrical task systems"). Crowds that come and go end at the number that suits both.
 
 import type { Capacity } from '../shared/capacity.js';
 
@@ -22,58 +22,70 @@ export interface Size {
 }
 
 interface LastCall extends Size {
-  rows: number;
-  /** When its size came, ms. */
-  readonly since: number;
-  /** By other numbers of rows: what they would have saved since the last change, ms, never less than nothing. */
-  readonly saved: Map<number, number>;
+  /** Absent where shapes cost nothing. */
+  rows: number | undefined;
+  /** By numbers of rows: what it would have cost to end at them, above the least, ms; no more than a change. */
+  readonly work: Map<number, number>;
+  /** What the calls of this size have taken since it came, ms. */
+  spentMs: number;
 }
 
-/** Others of a session wait this many changes' time for their turn: changes take a fifth of it at most. */
-const changesPerTurn = 4;
+export interface NextCalls {
+  /** Of each call that the wanted rows are run in, the last one filled up; undefined: one call of as many rows as there are. */
+  readonly rows: number | undefined;
+  /** Whether the first of them changes the shape. */
+  readonly changes: boolean;
+}
+
+/** Other sizes wait until a size has had calls for so many changes' time: the change, and four times as much of other work. */
+const changesPerTurn = 5;
+/** A change that takes less than so many calls is not worth filling rows up for, and may be the noise of a measurement. */
+const worthCalls = 3;
 
 /** By the session whose calls they are, as each has its own plans. */
 export class CallShapes {
   private readonly last = new WeakMap<object, LastCall>();
 
-  constructor(private readonly now: () => number = () => performance.now()) {}
-
-  /** Whether a call of this size may be next: those that would change it wait while others have their turn. */
-  mayHaveTurn(session: object, size: Size, costs: CallCosts | undefined): boolean {
-    const last = this.last.get(session);
-    if (!last || !matters(costs) || isOf(last, size)) return true;
-    return this.now() - last.since >= changesPerTurn * costs.changeMs;
-  }
-
   /**
-   * Rows of each call that the wanted rows are to be run in, the last one filled up; counts as made.
-   * @returns undefined where shapes cost nothing: one call of as many rows as there are
+   * Whether a call of this size may be next: one that would change the size waits while others use it and have their turn.
+   * @param isWanted whether somebody waits for a call of that size on this session
    */
-  rowsFor(session: object, size: Size, wanted: number, costs: CallCosts | undefined): number | undefined {
-    if (!matters(costs)) return undefined;
-    const costOf = ({ rows, ms }: Capacity['calls'][number]) => Math.ceil(wanted / rows) * ms;
+  mayHaveTurn(session: object, size: Size, costs: CallCosts | undefined, isWanted: (size: Size) => boolean): boolean {
     const last = this.last.get(session);
-    if (!last || !isOf(last, size)) {
-      const { rows } = costs.calls.reduce((best, call) => (costOf(call) < costOf(best) ? call : best));
-      this.last.set(session, { width: size.width, height: size.height, rows, since: this.now(), saved: new Map() });
-      return rows;
+    if (!last || !matters(costs) || isOf(last, size) || !isWanted(last)) return true;
+    return last.spentMs >= changesPerTurn * costs.changeMs;
+  }
+
+  /** Decides on the next calls, which count as made. */
+  next(session: object, { width, height }: Size, wanted: number, costs: CallCosts | undefined): NextCalls {
+    const known = this.last.get(session);
+    const last =
+      known && isOf(known, { width, height }) ? known : { width, height, rows: undefined, work: new Map(), spentMs: 0 };
+    this.last.set(session, last);
+    // Also after the model was measured anew, by other numbers of rows.
+    if (!matters(costs) || !costs.calls.some(({ rows }) => rows === last.rows)) {
+      last.rows = undefined;
+      last.work.clear();
     }
-    const now = costs.calls.find(({ rows }) => rows === last.rows)!;
-    for (const call of costs.calls) {
-      last.saved.set(call.rows, Math.max(0, (last.saved.get(call.rows) ?? 0) + costOf(now) - costOf(call)));
-    }
-    const [rows, saved] = [...last.saved].reduce((most, one) => (one[1] > most[1] ? one : most));
-    if (saved > costs.changeMs) {
-      last.rows = rows;
-      last.saved.clear();
-    }
-    return last.rows;
+    if (!matters(costs)) return { rows: undefined, changes: false };
+    const { work } = last;
+    for (const { rows, ms } of costs.calls) work.set(rows, (work.get(rows) ?? 0) + Math.ceil(wanted / rows) * ms);
+    const [best, least] = [...work].reduce((least, one) => (one[1] < least[1] ? one : least));
+    for (const [rows, ms] of work) work.set(rows, Math.min(ms - least, costs.changeMs));
+    const before = last.rows;
+    if (before === undefined || work.get(before)! >= costs.changeMs) last.rows = best;
+    return { rows: last.rows, changes: last.rows !== before };
+  }
+
+  /** What the calls that were decided on have taken. */
+  took(session: object, ms: number): void {
+    const last = this.last.get(session);
+    if (last) last.spentMs += ms;
   }
 }
 
-/** A change that takes no longer than a call is not worth filling rows up for. */
 function matters(costs: CallCosts | undefined): costs is CallCosts {
-  return costs !== undefined && costs.changeMs > Math.min(...costs.calls.map(({ ms }) => ms));
+  return costs !== undefined && costs.changeMs > worthCalls * Math.min(...costs.calls.map(({ ms }) => ms));
 }
 
-const isOf = (last: Size, { width, height }: Size) => last.width === width && last.height === height;
+export const isOf = (a: Size, b: Size): boolean => a.width === b.width && a.height === b.height;

@@ -221,11 +221,12 @@ export class ModelStore {
     return rowBudgetFor((info?.runnable && info.capacities) || [], width, height);
   }
 
-  /** What calls of a size cost, where changes of their shape were measured. */
+  /** What calls of a size cost, where changes of their shape were measured, and rows one by one. */
   callCosts(name: string, { width, height }: Size): CallCosts | undefined {
     const info = this.catalogue.get(name);
-    if (!info?.runnable || info.changeMs === undefined || !info.capacities?.length) return undefined;
-    return { changeMs: info.changeMs, calls: callsFor(info.capacities, width, height) };
+    if (!info?.runnable || info.changeMs === undefined) return undefined;
+    const calls = callsFor(info.capacities ?? [], width, height);
+    return calls.some(({ rows }) => rows === 1) ? { changeMs: info.changeMs, calls } : undefined;
   }
 
   /**

@@ -39,22 +39,25 @@ export async function warmUp(model: Model, options: WarmUpOptions): Promise<Warm
   const byWorth = ran.toSorted((a, b) => Number(b.side === native) - Number(a.side === native) || b.side - a.side);
   const capacities: Capacity[] = [];
   for (const { side, call } of byWorth) {
-    const budget = options.measureRows
-      ? await measureRowBudget((rows) => ifItFits(() => timeCalls(model, side, rows, end, options)))
-      : { maxRows: undefined, calls: [] };
-    capacities.push({ width: side, height: side, maxRows: budget.maxRows, calls: withCall(budget.calls, call) });
+    // Where shapes of calls may cost much, what rows cost decides on them, whoever decides on the requests that run.
+    const budget =
+      options.measureRows || options.device.cost.kind === 'wall_time'
+        ? await measureRowBudget((rows) => ifItFits(() => timeCalls(model, side, rows, end, options)))
+        : { maxRows: 1, calls: [] };
+    const maxRows = options.measureRows ? budget.maxRows : undefined;
+    capacities.push({ width: side, height: side, maxRows, calls: withCall(budget.calls, call) });
   }
   if (options.device.cost.kind === 'cpu_time') return { capacities, memoryNeeds };
-  const changeMs = await ifItFits(() => measureChange(model, native, options));
+  const changeMs = await ifItFits(() => measureChange(model, options));
   return { capacities, memoryNeeds, ...(changeMs !== undefined && { changeMs }) };
 }
 
-/** What a call takes more after one of another shape. It leaves the shapes that most requests have. */
-async function measureChange(model: Model, side: number, options: WarmUpOptions): Promise<number> {
-  const { device } = options;
-  const two = [1, 2].map(() => warmUpRequest(model, side, guided, 1));
-  await device.denoise(model, await device.prepare(model, two));
-  const { firstMs, call } = await runWhole(model, side, options);
+/** What a call takes more after one of another size, by two requests. They leave the shapes that most requests have. */
+async function measureChange(model: Model, options: WarmUpOptions): Promise<number | undefined> {
+  const { min, native } = model.folder.size;
+  if (min === native) return undefined;
+  await runWhole(model, min, options);
+  const { firstMs, call } = await runWhole(model, native, options);
   return Math.max(0, firstMs - call.ms);
 }
 
