@@ -26,7 +26,7 @@ import { warmUp } from './warm-up.js';
 
 const lookAfterMs = { first: 500, most: 30_000 };
 /** Until what a model's pictures have taken is given back. */
-const restMs = 60_000;
+const restMs = 600_000;
 
 let batch: Batch<OnDevice>;
 let batchDevice: WorkerDevice;
