@@ -25,6 +25,7 @@ const info: ModelInfo = {
   schedulerConfig: { num_train_timesteps: 1000 },
   capacities: [{ width: 32, height: 32, maxRows: 2, calls: [{ rows: 1, ms: 2.5 }] }],
   memoryNeeds: [{ pixels: 1024, bytes: 1e6 }],
+  changeMs: 650,
 };
 const loras: readonly LoraEntry[] = [
   { name: 'a', runnable: true, family: 'sdxl', rank: 16, triggerWords: ['ink'], digest: 'abc', stamp: '1 2' },
@@ -115,10 +116,16 @@ const allowed: readonly [path: RegExp, values: readonly unknown[]][] = [
   [/license$/, ['', 'x'.repeat(200_000), null]],
   [/loraFamily$/, [null]],
   [/^problem$/, ['', 'x'.repeat(200_000), undefined]],
-  [/(loaded|masks|safetyChecker|flagged|drawUnseeded|((models|embeddings|loras)\.0|lora)\.runnable)$/, [true]],
+  [
+    /(loaded|masks|safetyChecker|flagged|drawUnseeded|changedShape|((models|embeddings|loras)\.0|lora)\.runnable)$/,
+    [true],
+  ],
   [/(size\.\w+|defaults\.(steps|guidance|strength|imageGuidance))$/, [-1, 1.5]],
-  [/(ms|bytes|freeBytes|textEncode|vaeEncode|denoise|vaeDecode|safetyCheck|modelLoadMs|modelRunMs)$/, [1.5]],
-  [/(strength|imageGuidance|maxRows|freeBytes|preview|flagged|capacities|memoryNeeds|textEncodersOf)$/, [undefined]],
+  [/(ms|changeMs|bytes|freeBytes|textEncode|vaeEncode|denoise|vaeDecode|safetyCheck|modelLoadMs|modelRunMs)$/, [1.5]],
+  [
+    /(strength|imageGuidance|maxRows|freeBytes|preview|flagged|capacities|memoryNeeds|changeMs|textEncodersOf)$/,
+    [undefined],
+  ],
   [/(models|capacities|calls|memoryNeeds|embeddings|widths|used|unfit|loras|triggerWords|parts|weights)$/, [[]]],
   [/schedulerConfig$/, [{}, new Map(), new Uint8Array(1)]],
   [/schedulerConfig\./, wrong],
@@ -140,7 +147,7 @@ const isAllowed = (path: string, value: unknown) =>
 
 t.test('every message of a healthy worker passes', async (t) => {
   for (const message of Object.values(messages)) t.equal(checkMessage(message), message, message.type);
-  const { capacities: _, memoryNeeds: __, ...unmeasured } = info;
+  const { capacities: _, memoryNeeds: __, changeMs: ___, ...unmeasured } = info;
   t.type(checkMessage({ type: 'model', model: unmeasured }), 'object');
   t.type(checkMessage({ type: 'memory', bytes: 1, freeBytes: undefined }), 'object');
 });
@@ -157,7 +164,7 @@ for (const message of Object.values(messages)) {
       }
       const last = path.at(-1)!;
       const optional =
-        /^(maxRows|freeBytes|preview|flagged|capacities|memoryNeeds|num_train_timesteps|problem|strength|imageGuidance|textEncodersOf)$/.test(
+        /^(maxRows|freeBytes|preview|flagged|capacities|memoryNeeds|changeMs|num_train_timesteps|problem|strength|imageGuidance|textEncodersOf)$/.test(
           last,
         ) || /^\d+$/.test(last);
       const missing = checkMessage(changed(message, path, (holder, key) => delete holder[key]));

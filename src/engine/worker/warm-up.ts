@@ -54,9 +54,10 @@ export async function warmUp(model: Model, options: WarmUpOptions): Promise<Warm
 
 /** What a call takes more after one of another size, by two requests. They leave the shapes that most requests have. */
 async function measureChange(model: Model, options: WarmUpOptions): Promise<number | undefined> {
-  const { min, native } = model.folder.size;
-  if (min === native) return undefined;
-  await runWhole(model, min, options);
+  const { min, native, max } = model.folder.size;
+  const other = [min, max].find((side) => side !== native);
+  if (other === undefined) return undefined;
+  await runWhole(model, other, options);
   const { firstMs, call } = await runWhole(model, native, options);
   return Math.max(0, firstMs - call.ms);
 }
