@@ -253,7 +253,7 @@ t.test('a worker that says what no worker says is replaced, and nothing that it 
   const exits: string[] = [];
   engine.on('workerExit', ({ reason, cause }) => exits.push(`${reason}: ${cause}`));
   const healthy = (await one(engine, request(1))).pixels.data;
-  const step = { type: 'step', model: 'tiny', pixels: 1024, rows: 2, ms: 1 };
+  const step = { type: 'step', model: 'tiny', pixels: 1024, rows: 2, ms: 1, changedShape: false };
   const pixels = { data: new Uint8Array(3), width: 1, height: 1 };
   const timings = { textEncode: 1, vaeEncode: 1, denoise: 1, vaeDecode: 1, safetyCheck: 1 };
   const droppedTokens = { prompt: 0, negativePrompt: 0 };
