@@ -23,8 +23,11 @@ export interface WarmUpOptions {
   readonly measureRows: boolean;
 }
 
-/** Measuring may take this long; a model whose calls take longer has nothing to gain from more rows. */
-const measuringMs = { cpu_time: 1_500, wall_time: 10_000 };
+/**
+ * Measuring may take this long; a model whose calls take longer has nothing to gain from more rows. A GPU begins anew after its first
+ * runs, which take seconds by themselves, and each number of rows takes a change of shape.
+ */
+const measuringMs = { cpu_time: 1_500, wall_time: 20_000 };
 /** Calls that are timed per number of rows, after one that chooses kernels; the fastest counts, so that what disturbs one does not decide. */
 const timedCalls = { cpu_time: 2, wall_time: 5 };
 /** Length of the schedule that measured calls walk along: more than are made with one generation. */
@@ -32,22 +35,29 @@ const measuredSteps = 40;
 
 /** Runs the sizes that there is time for, and measures what more rows would cost. */
 export async function warmUp(model: Model, options: WarmUpOptions): Promise<Warmth> {
-  const end = performance.now() + measuringMs[options.device.cost.kind];
-  const { ran, memoryNeeds } = await runSizes(model, end, options);
+  const { kind } = options.device.cost;
+  const began = performance.now();
+  const { ran, memoryNeeds } = await runSizes(
+    model,
+    began + measuringMs[kind] / (kind === 'wall_time' ? 2 : 1),
+    options,
+  );
+  const end = (kind === 'wall_time' ? performance.now() : began) + measuringMs[kind];
   const { native } = model.folder.size;
   // While there is time: the size that most requests have, then large ones, where more rows cost most.
   const byWorth = ran.toSorted((a, b) => Number(b.side === native) - Number(a.side === native) || b.side - a.side);
   const capacities: Capacity[] = [];
   for (const { side, call } of byWorth) {
     // Where shapes of calls may cost much, what rows cost decides on them, whoever decides on the requests that run.
+    const generations: img2img.Generation[] = [];
     const budget =
-      options.measureRows || options.device.cost.kind === 'wall_time'
-        ? await measureRowBudget((rows) => ifItFits(() => timeCalls(model, side, rows, end, options)))
+      options.measureRows || kind === 'wall_time'
+        ? await measureRowBudget((rows) => ifItFits(() => timeCalls(model, side, rows, generations, end, options)))
         : { maxRows: 1, calls: [] };
     const maxRows = options.measureRows ? budget.maxRows : undefined;
     capacities.push({ width: side, height: side, maxRows, calls: withCall(budget.calls, call) });
   }
-  if (options.device.cost.kind === 'cpu_time') return { capacities, memoryNeeds };
+  if (kind === 'cpu_time') return { capacities, memoryNeeds };
   const changeMs = await ifItFits(() => measureChange(model, options));
   return { capacities, memoryNeeds, ...(changeMs !== undefined && { changeMs }) };
 }
@@ -134,15 +144,18 @@ async function ifItFits<T>(run: () => Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** @returns undefined when the calls would not end in time */
+/**
+ * @param generations those of fewer rows; as many are added as it takes
+ * @returns undefined when the calls would not end in time
+ */
 async function timeCalls(
   model: Model,
   side: number,
   rows: number,
+  generations: img2img.Generation[],
   end: number,
   { device }: WarmUpOptions,
 ): Promise<CallTime | undefined> {
-  const generations: img2img.Generation[] = [];
   while (generations.length < rows) {
     if (performance.now() > end) return undefined;
     generations.push(...(await device.prepare(model, [warmUpRequest(model, side, unguided, measuredSteps)])));
