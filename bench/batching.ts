@@ -93,8 +93,9 @@ for (const [name, costs] of [
 const text = `# Continuous batching on the stand-in device
 
 ${machine('npm run bench:batching')}
-${count} requests of 20 steps, strengths uniform in 0.3 to 0.9, half at guidance 1, half at 7.5, open-loop Poisson arrivals. A UNet
-call of 1/2/4/8/16 rows takes ${Object.values(gpuTable).join('/')} ms, of the flat table ${flat[1]} ms a row; all times are stretched by ${stretch}.
+${count} requests of 20 steps, strengths uniform in 0.3 to 0.9, half at guidance 1, half at 7.5, open-loop Poisson arrivals.
+
+A UNet call of 1/2/4/8/16 rows takes ${Object.values(gpuTable).join('/')} ms, of the flat table ${flat[1]} ms a row; all times are stretched by ${stretch}.
 The H200's calls take what was [measured on one](results-gpu.md), ${changeOfShape} ms more where their shape changes. A simulation: no GPU ran this.
 
 | table | one at a time | batched | gain | mean rows of a batched call | p95 at 80 % of one at a time's throughput |
