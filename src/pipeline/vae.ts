@@ -83,7 +83,7 @@ async function runEncoder({ folder, sessions }: Model, starters: readonly Starte
     const noise = generator ? generator.randn(count) : new Float32Array(count); // no noise: the mean
     return { ...sample, [noiseInput]: { data: noise, dims } };
   });
-  const outputs = await runVae(sessions.vae_encoder, rows);
+  const outputs = await runInRows(sessions.vae_encoder, rows);
   return outputs.map(([output]) => output!);
 }
 
@@ -125,19 +125,11 @@ async function decodeWith(
   const [, height, width] = dims;
   const name = decoder.nameOf(aliases.latents);
   const rows = latents.map((data) => ({ [name]: { data, dims } }));
-  const outputs = await runVae(decoder, rows);
+  const outputs = await runInRows(decoder, rows);
   return outputs.map(([sample]) => {
     if (hasNaN(sample!)) throw new Error('the VAE decoder gave values that are no numbers');
     return sampleToPixels(sample!, width * folder.vaeScale, height * folder.vaeScale);
   });
-}
-
-/** In one run, or in one for each picture, where another number of them would cost more than a run. */
-async function runVae(session: Session, rows: Parameters<typeof runInRows>[1]): Promise<Float32Array[][]> {
-  if (!session.plansAnew) return runInRows(session, rows);
-  const outputs: Float32Array[][] = [];
-  for (const row of rows) outputs.push(...(await runInRows(session, [row])));
-  return outputs;
 }
 
 /** A loop, because a callback for each of so many numbers takes milliseconds. */

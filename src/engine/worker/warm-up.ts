@@ -23,11 +23,10 @@ export interface WarmUpOptions {
   readonly measureRows: boolean;
 }
 
-/**
- * Measuring may take this long; a model whose calls take longer has nothing to gain from more rows. A GPU begins anew after its first
- * runs, which take seconds by themselves, and each number of rows takes a change of shape.
- */
-const measuringMs = { cpu_time: 1_500, wall_time: 20_000 };
+/** Measuring may take this long; a model whose calls take longer has nothing to gain from more rows. */
+const measuringMs = { cpu_time: 1_500, wall_time: 10_000 };
+/** The rows' share of it has its own time on a GPU, whose first runs take seconds, as does each change of shape. */
+const measuringRowsMs = 20_000;
 /** Calls that are timed per number of rows, after one that chooses kernels; the fastest counts, so that what disturbs one does not decide. */
 const timedCalls = { cpu_time: 2, wall_time: 5 };
 /** Length of the schedule that measured calls walk along: more than are made with one generation. */
@@ -36,13 +35,9 @@ const measuredSteps = 40;
 /** Runs the sizes that there is time for, and measures what more rows would cost. */
 export async function warmUp(model: Model, options: WarmUpOptions): Promise<Warmth> {
   const { kind } = options.device.cost;
-  const began = performance.now();
-  const { ran, memoryNeeds } = await runSizes(
-    model,
-    began + measuringMs[kind] / (kind === 'wall_time' ? 2 : 1),
-    options,
-  );
-  const end = (kind === 'wall_time' ? performance.now() : began) + measuringMs[kind];
+  const endOfSizes = performance.now() + measuringMs[kind];
+  const { ran, memoryNeeds } = await runSizes(model, endOfSizes, options);
+  const end = kind === 'wall_time' ? performance.now() + measuringRowsMs : endOfSizes;
   const { native } = model.folder.size;
   // While there is time: the size that most requests have, then large ones, where more rows cost most.
   const byWorth = ran.toSorted((a, b) => Number(b.side === native) - Number(a.side === native) || b.side - a.side);

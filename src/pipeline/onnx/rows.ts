@@ -9,7 +9,7 @@ export interface Row {
 }
 
 /**
- * One run for all rows where the graph leaves their count free, else one run each.
+ * One run for all rows where the graph leaves their count free and its number costs nothing, else one run each.
  * @param rows one object for each row, with the same inputs in the same shapes
  * @param outputs names of those that are wanted; the graph's first if absent
  * @param beside inputs that are not joined of rows
@@ -22,7 +22,8 @@ export async function runInRows(
   beside: Readonly<Record<string, Input>> = {},
 ): Promise<Float32Array[][]> {
   const inputs = Object.keys(rows[0]!);
-  if (rows.length > 1 && inputs.some((input) => typeof session.shapeOf(input)[0] === 'number')) {
+  const isFixed = inputs.some((input) => typeof session.shapeOf(input)[0] === 'number');
+  if (rows.length > 1 && (isFixed || session.oneByOne)) {
     const results: Float32Array[][] = [];
     for (const row of rows) results.push(...(await runInRows(session, [row], outputs, beside)));
     return results;

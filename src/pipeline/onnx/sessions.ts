@@ -55,6 +55,9 @@ export async function providerFault(provider: Provider): Promise<string | undefi
   }
 }
 
+/** Made of convolutions, whose plans CUDA makes anew for another number of pictures. */
+const ofPictures: readonly Component[] = ['vae_encoder', 'vae_decoder', 'tiny_decoder'];
+
 /** A dense array for a graph's input; the session casts it to the dtype that the graph declares. */
 export interface Input {
   readonly data: Float32Array | readonly number[];
@@ -89,8 +92,8 @@ export class Session {
   private constructor(
     session: InferenceSession,
     private readonly inputs: ReadonlyMap<string, InputMeta>,
-    /** Whether convolutions take it much longer in a run of another shape than the one before; see engine/worker/call-shapes. */
-    readonly plansAnew: boolean,
+    /** Whether rows take a run each, as another number of them would cost more than a run: see engine/worker/call-shapes. */
+    readonly oneByOne: boolean,
     private readonly create: () => Promise<InferenceSession>,
   ) {
     this.session = session;
@@ -133,7 +136,8 @@ export class Session {
         if (!meta.isTensor) throw new Error(`its input ${meta.name} is not a tensor`);
         return [meta.name, { type: meta.type as Dtype, shape: meta.shape }];
       });
-      return new Session(session, new Map(inputs), device.provider === 'cuda', create);
+      const oneByOne = device.provider === 'cuda' && ofPictures.includes(component);
+      return new Session(session, new Map(inputs), oneByOne, create);
     } catch (error) {
       const name = typeof graph === 'string' ? `${component}/model.onnx` : component;
       throw new ModelFolderError(`${name} does not load: ${(error as Error).message}`);
