@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import sharp, { type OverlayOptions, type Sharp } from 'sharp';
+import { exampleInfluence, exampleNegativePrompt, examplePrompt } from '../src/http/pictures/example.js';
 
 interface Cell {
   readonly label: string;
@@ -121,6 +122,26 @@ const sheets: Readonly<Record<string, Sheet>> = {
         rows: [photo, drawing].map((starter) => [
           untouched(starter),
           ...generators.map((model) => made(model, starter, { model })),
+        ]),
+      },
+    ],
+  },
+  // What is made before anything was changed: by the curl that a start prints, the console and the page.
+  defaults: {
+    cell: 168,
+    blocks: [
+      {
+        rows: [
+          made('the curl', drawing, { prompt: examplePrompt, influence: exampleInfluence }),
+          made('the console', drawing, {
+            prompt: examplePrompt,
+            negative_prompt: exampleNegativePrompt,
+            influence: exampleInfluence,
+          }),
+          made('the page', photo, { model: 'paintbox-lcm', prompt: examplePrompt, influence: exampleInfluence }),
+        ].map((cell) => [
+          { ...untouched(cell.starter), label: cell.label },
+          ...[1, 2, 3, 4].map((seed) => ({ ...cell, label: `seed ${seed}`, fields: { ...cell.fields, seed } })),
         ]),
       },
     ],

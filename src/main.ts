@@ -45,12 +45,12 @@ const spans =
 const build = { version, revision: config.REVISION };
 const { buildApp } = await import('./http/app.js');
 const { app, metricsApp, shelf } = await buildApp({ config, engine, gpus, spans, logger, lifecycle, build });
-const listen = (server: typeof app, port: number) =>
+const listen = (server: typeof app, port: number, told: (address: string) => string) =>
   server
-    .listen({ host: config.HOST, port, listenTextResolver: () => (text ? 'loading the models' : 'listening') })
+    .listen({ host: config.HOST, port, listenTextResolver: (address) => (text ? told(address) : 'listening') })
     .catch((error: Error) => exit(`The server cannot listen on port ${port}: ${error.message}.`));
-const url = await listen(app, config.PORT);
-if (metricsApp) await listen(metricsApp, config.METRICS_PORT!);
+const url = await listen(app, config.PORT, () => 'loading the models');
+if (metricsApp) await listen(metricsApp, config.METRICS_PORT!, (address) => `metrics are at ${address}/metrics`);
 
 if (!['127.0.0.1', '::1', 'localhost'].includes(config.HOST) && config.API_KEYS === '') {
   logger.warn(`listening on ${config.HOST} without API_KEYS: whoever reaches this address can use it`);

@@ -71,8 +71,8 @@ export interface Service {
   readonly ended: Promise<number | string>;
 }
 
-/** `main.ts` as a process of its own, ready. Killed with the test. */
-export async function startService(t: Test, environment: Record<string, string> = {}): Promise<Service> {
+/** `main.ts` as a process of its own, and how it ends. */
+export function serviceProcess(environment: Record<string, string>): Pick<Service, 'process' | 'ended'> {
   const child = spawn(process.execPath, ['--import', 'tsx', `${root}src/main.ts`], {
     cwd: root,
     env: {
@@ -91,6 +91,12 @@ export async function startService(t: Test, environment: Record<string, string> 
   const ended = new Promise<number | string>((resolve) =>
     child.once('exit', (code, signal) => resolve(signal ?? code!)),
   );
+  return { process: child, ended };
+}
+
+/** It, ready. Killed with the test. */
+export async function startService(t: Test, environment: Record<string, string> = {}): Promise<Service> {
+  const { process: child, ended } = serviceProcess(environment);
   t.teardown(async () => {
     child.kill('SIGKILL');
     await ended;

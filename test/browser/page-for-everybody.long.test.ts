@@ -167,6 +167,8 @@ t.test('without a key', { skip }, async (t) => {
         await page.click('#sweep');
         await page.locator('#sheet').waitFor({ timeout: 120_000 });
         t.equal(await sideways(page), 0, 'with a sheet');
+        const path = process.env.SCREENSHOT;
+        if (path) await page.screenshot({ path: `${path}-${width}.png`, fullPage: true });
       },
       { viewport: { width, height: 800 } },
     );

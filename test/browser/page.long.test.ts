@@ -9,7 +9,7 @@ import { writeCheckpointFolder } from '../pipeline/checkpoints.js';
 import { writeLora } from '../pipeline/lora/loras.js';
 import { missing } from '../programs.js';
 import { cottage, form, startApp } from '../start.js';
-import { browse, copied, download, drop, make, ready } from './browser.js';
+import { browse, copied, dataTransfer, download, drop, make, ready } from './browser.js';
 
 const run = promisify(execFile);
 const python = missing({ program: 'python3', package: 'python3' });
@@ -82,6 +82,32 @@ t.test('the page', { skip: missing('chromium') }, async (t) => {
       t.match(await page.textContent('#status'), `The starter is ${name}`, 'a picture can be the next starter');
     },
   );
+
+  await browse(t, 'a picture is chosen, photographed or pasted, too', url, async (t, page) => {
+    await ready(page);
+    const status = (name: string) => page.locator('#status', { hasText: `The starter is ${name}` });
+    for (const id of ['file', 'camera']) {
+      await page.setInputFiles(`#${id}`, { name: `${id}.png`, mimeType: 'image/png', buffer: cottage });
+      await status(`${id}.png`).waitFor();
+    }
+    t.equal(await page.getAttribute('#camera', 'capture'), 'environment');
+    const clipboardData = await dataTransfer(page, cottage, 'pasted.png', 'image/png');
+    await page.evaluate(
+      "(clipboardData) => document.dispatchEvent(new ClipboardEvent('paste', { clipboardData }))",
+      clipboardData,
+    );
+    await status('pasted.png').waitFor();
+    await make(page);
+    t.ok((await download(page)).bytes.length > 1000);
+  });
+
+  await browse(t, 'whether a model takes a negative prompt stands beside it', url, async (t, page) => {
+    await ready(page);
+    const means = page.locator('#negative-means');
+    t.equal(await means.textContent(), 'this model takes none', 'the one of few steps, which is offered first');
+    await page.selectOption('#model', 'paintbox');
+    t.equal(await means.textContent(), 'what to move away from');
+  });
 
   await browse(t, 'several pictures of one press each have their own seed', url, async (t, page) => {
     await ready(page);

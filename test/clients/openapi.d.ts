@@ -865,10 +865,6 @@ export interface components {
         };
         /** @description What ran */
         Ran: {
-            /** @description How the prompts were read */
-            prompt_syntax: string;
-            /** @description Whether long prompts go on in chunks */
-            long_prompts: boolean;
             /** @description Influence in percent; absent where the model takes `image_guidance` and none was sent */
             influence?: number;
             /** @description Strength; absent where the model takes `image_guidance` */
@@ -890,6 +886,10 @@ export interface components {
             steps: number;
             /** @description Noise scheduler */
             scheduler: string;
+            /** @description How the prompts were read */
+            prompt_syntax: string;
+            /** @description Whether long prompts go on in chunks */
+            long_prompts: boolean;
             /** @description The prompt that ran, with what a generator adds to it */
             prompt: string;
             /** @description The negative prompt that ran, perhaps a generator's */
@@ -963,10 +963,6 @@ export interface components {
             }[];
             /** @description What would run */
             parameters: {
-                /** @description How the prompts were read */
-                prompt_syntax: string;
-                /** @description Whether long prompts go on in chunks */
-                long_prompts: boolean;
                 /** @description Influence in percent; absent where the model takes `image_guidance` and none was sent */
                 influence?: number;
                 /** @description Strength; absent where the model takes `image_guidance` */
@@ -988,6 +984,10 @@ export interface components {
                 steps: number;
                 /** @description Noise scheduler */
                 scheduler: string;
+                /** @description How the prompts were read */
+                prompt_syntax: string;
+                /** @description Whether long prompts go on in chunks */
+                long_prompts: boolean;
                 /** @description The prompt that ran, with what a generator adds to it */
                 prompt: string;
                 /** @description The negative prompt that ran, perhaps a generator's */
@@ -1382,17 +1382,6 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
-                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
-                     * @default plain
-                     * @enum {string}
-                     */
-                    prompt_syntax?: "plain" | "weighted";
-                    /**
-                     * @description Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same. Default: `false`.
-                     * @default false
-                     */
-                    long_prompts?: boolean;
-                    /**
                      * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means the model's default, as `GET /models` tells it; where it tells none, 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100.
                      * @example 60
                      */
@@ -1421,6 +1410,17 @@ export interface operations {
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
+                    /**
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
+                     * @default plain
+                     * @enum {string}
+                     */
+                    prompt_syntax?: "plain" | "weighted";
+                    /**
+                     * @description Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same. Default: `false`.
+                     * @default false
+                     */
+                    long_prompts?: boolean;
                     /**
                      * @description Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream. From 1 to 8. Default: `1`.
                      * @default 1
@@ -1495,17 +1495,6 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
-                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
-                     * @default plain
-                     * @enum {string}
-                     */
-                    prompt_syntax?: "plain" | "weighted";
-                    /**
-                     * @description Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same. Default: `false`.
-                     * @default false
-                     */
-                    long_prompts?: boolean;
-                    /**
                      * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means the model's default, as `GET /models` tells it; where it tells none, 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100.
                      * @example 60
                      */
@@ -1538,6 +1527,17 @@ export interface operations {
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
+                    /**
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
+                     * @default plain
+                     * @enum {string}
+                     */
+                    prompt_syntax?: "plain" | "weighted";
+                    /**
+                     * @description Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same. Default: `false`.
+                     * @default false
+                     */
+                    long_prompts?: boolean;
                     /**
                      * @description Pictures to make, each with a seed of its own. More than one are answered as JSON or as an event stream. From 1 to 8. Default: `1`.
                      * @default 1
@@ -1591,10 +1591,6 @@ export interface operations {
             /** @description The picture, or as JSON one or more of them. The headers tell the parameters that ran; `Img2img-Warnings` names what was changed or had no effect. */
             200: {
                 headers: {
-                    /** @description How the prompts were read */
-                    "Img2img-Prompt-Syntax"?: string;
-                    /** @description Whether long prompts go on in chunks */
-                    "Img2img-Long-Prompts"?: string;
                     /** @description Influence in percent; absent where the model takes `image_guidance` and none was sent */
                     "Img2img-Influence"?: string;
                     /** @description Strength; absent where the model takes `image_guidance` */
@@ -1613,6 +1609,10 @@ export interface operations {
                     "Img2img-Steps"?: string;
                     /** @description Noise scheduler */
                     "Img2img-Scheduler"?: string;
+                    /** @description How the prompts were read */
+                    "Img2img-Prompt-Syntax"?: string;
+                    /** @description Whether long prompts go on in chunks */
+                    "Img2img-Long-Prompts"?: string;
                     /** @description The model that a generator runs; only where one was chosen */
                     "Img2img-Base-Model"?: string;
                     /** @description sha256 of the generator's file; only where one was chosen */
@@ -1806,17 +1806,6 @@ export interface operations {
                      * @example blurry
                      */
                     negative_prompt?: string;
-                    /**
-                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
-                     * @default plain
-                     * @enum {string}
-                     */
-                    prompt_syntax?: "plain" | "weighted";
-                    /**
-                     * @description Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same. Default: `false`.
-                     * @default false
-                     */
-                    long_prompts?: boolean;
                     /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means the model's default, as `GET /models` tells it; where it tells none, 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100. */
                     influence?: number;
                     /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means the default of the model, as for `influence`. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
@@ -1843,6 +1832,17 @@ export interface operations {
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
+                    /**
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
+                     * @default plain
+                     * @enum {string}
+                     */
+                    prompt_syntax?: "plain" | "weighted";
+                    /**
+                     * @description Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same. Default: `false`.
+                     * @default false
+                     */
+                    long_prompts?: boolean;
                     /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect. At least 1. */
                     width?: number;
                     /** @description Height of the answer; see `width`. At least 1. */
@@ -1935,17 +1935,6 @@ export interface operations {
                      * @example blurry
                      */
                     negative_prompt?: string;
-                    /**
-                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
-                     * @default plain
-                     * @enum {string}
-                     */
-                    prompt_syntax?: "plain" | "weighted";
-                    /**
-                     * @description Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same. Default: `false`.
-                     * @default false
-                     */
-                    long_prompts?: boolean;
                     /** @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means the model's default, as `GET /models` tells it; where it tells none, 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100. */
                     influence?: number;
                     /** @description How much of the noise schedule is run, as in diffusers: 0 keeps the starter, 1 leaves its colours only. `strength` and `influence` are two names for one thing; send one of them. Neither means the default of the model, as for `influence`. Models that take `image_guidance` run the whole schedule. From 0 to 1. */
@@ -1976,6 +1965,17 @@ export interface operations {
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
+                    /**
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
+                     * @default plain
+                     * @enum {string}
+                     */
+                    prompt_syntax?: "plain" | "weighted";
+                    /**
+                     * @description Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same. Default: `false`.
+                     * @default false
+                     */
+                    long_prompts?: boolean;
                     /** @description Width of the answer, a multiple of the model's step. Without `width` and `height` it is the size nearest to the starter's aspect among those within 25 % of the model's native area; with one of them the other follows the aspect. At least 1. */
                     width?: number;
                     /** @description Height of the answer; see `width`. At least 1. */
@@ -2572,17 +2572,6 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
-                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
-                     * @default plain
-                     * @enum {string}
-                     */
-                    prompt_syntax?: "plain" | "weighted";
-                    /**
-                     * @description Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same. Default: `false`.
-                     * @default false
-                     */
-                    long_prompts?: boolean;
-                    /**
                      * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means the model's default, as `GET /models` tells it; where it tells none, 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100.
                      * @example 60
                      */
@@ -2609,6 +2598,17 @@ export interface operations {
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
+                    /**
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
+                     * @default plain
+                     * @enum {string}
+                     */
+                    prompt_syntax?: "plain" | "weighted";
+                    /**
+                     * @description Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same. Default: `false`.
+                     * @default false
+                     */
+                    long_prompts?: boolean;
                 };
                 "application/json": {
                     /** @description The starter picture; one. */
@@ -2683,17 +2683,6 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
-                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
-                     * @default plain
-                     * @enum {string}
-                     */
-                    prompt_syntax?: "plain" | "weighted";
-                    /**
-                     * @description Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same. Default: `false`.
-                     * @default false
-                     */
-                    long_prompts?: boolean;
-                    /**
                      * @description The starter's weight in percent, exactly `100 * (1 - strength)`: 100 stays as close as the model can, 0 leaves its colours only. Neither `strength` nor `influence` means the model's default, as `GET /models` tells it; where it tells none, 25. For models that take `image_guidance` it is another name of that: `image_guidance = 1 + influence / 50`. From 0 to 100.
                      * @example 60
                      */
@@ -2724,6 +2713,17 @@ export interface operations {
                      * @enum {string}
                      */
                     scheduler?: "ddim" | "ddpm" | "pndm" | "lcm" | "tcd" | "euler" | "euler_karras" | "euler_exponential" | "euler_beta" | "euler_a" | "heun" | "heun_karras" | "heun_exponential" | "heun_beta" | "lms" | "lms_karras" | "lms_exponential" | "lms_beta" | "dpm2" | "dpm2_karras" | "dpm2_exponential" | "dpm2_beta" | "dpm2_a" | "dpm2_a_karras" | "dpm2_a_exponential" | "dpm2_a_beta" | "dpmpp_2m" | "dpmpp_2m_karras" | "dpmpp_2m_exponential" | "dpmpp_2m_beta" | "dpmpp_2m_sde" | "dpmpp_2m_sde_karras" | "dpmpp_2m_sde_exponential" | "dpmpp_2m_sde_beta" | "dpmpp_singlestep" | "dpmpp_singlestep_karras" | "dpmpp_singlestep_exponential" | "dpmpp_singlestep_beta" | "unipc" | "unipc_karras" | "unipc_exponential" | "unipc_beta" | "deis" | "deis_karras" | "deis_exponential" | "deis_beta" | "sa_solver" | "sa_solver_karras" | "sa_solver_exponential" | "sa_solver_beta" | "edm_euler" | "flow_euler" | "flow_euler_karras" | "flow_euler_exponential" | "flow_euler_beta" | "flow_heun";
+                    /**
+                     * @description How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\(` is a bracket, and `<lora:name:0.8>` names a LoRA. Default: `plain`.
+                     * @default plain
+                     * @enum {string}
+                     */
+                    prompt_syntax?: "plain" | "weighted";
+                    /**
+                     * @description Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same. Default: `false`.
+                     * @default false
+                     */
+                    long_prompts?: boolean;
                 };
             };
         };
@@ -2731,10 +2731,6 @@ export interface operations {
             /** @description The pictures; with `stream` an event stream. */
             200: {
                 headers: {
-                    /** @description How the prompts were read */
-                    "Img2img-Prompt-Syntax"?: string;
-                    /** @description Whether long prompts go on in chunks */
-                    "Img2img-Long-Prompts"?: string;
                     /** @description Influence in percent; absent where the model takes `image_guidance` and none was sent */
                     "Img2img-Influence"?: string;
                     /** @description Strength; absent where the model takes `image_guidance` */
@@ -2753,6 +2749,10 @@ export interface operations {
                     "Img2img-Steps"?: string;
                     /** @description Noise scheduler */
                     "Img2img-Scheduler"?: string;
+                    /** @description How the prompts were read */
+                    "Img2img-Prompt-Syntax"?: string;
+                    /** @description Whether long prompts go on in chunks */
+                    "Img2img-Long-Prompts"?: string;
                     /** @description The model that a generator runs; only where one was chosen */
                     "Img2img-Base-Model"?: string;
                     /** @description sha256 of the generator's file; only where one was chosen */
@@ -3142,10 +3142,6 @@ export interface operations {
             /** @description The pictures; none if the request was interrupted. One that is kept back (`SAFETY_CHECKER=block`) is black. */
             200: {
                 headers: {
-                    /** @description How the prompts were read */
-                    "Img2img-Prompt-Syntax"?: string;
-                    /** @description Whether long prompts go on in chunks */
-                    "Img2img-Long-Prompts"?: string;
                     /** @description Influence in percent; absent where the model takes `image_guidance` and none was sent */
                     "Img2img-Influence"?: string;
                     /** @description Strength; absent where the model takes `image_guidance` */
@@ -3164,6 +3160,10 @@ export interface operations {
                     "Img2img-Steps"?: string;
                     /** @description Noise scheduler */
                     "Img2img-Scheduler"?: string;
+                    /** @description How the prompts were read */
+                    "Img2img-Prompt-Syntax"?: string;
+                    /** @description Whether long prompts go on in chunks */
+                    "Img2img-Long-Prompts"?: string;
                     /** @description The model that a generator runs; only where one was chosen */
                     "Img2img-Base-Model"?: string;
                     /** @description sha256 of the generator's file; only where one was chosen */

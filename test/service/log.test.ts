@@ -1,7 +1,9 @@
 // What the log of a real process says, and what it never says.
 
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { cottage, form, startService } from '../start.js';
+import { cottage, form, serviceProcess, startService } from '../start.js';
 
 const key = 'key-that-must-not-be-logged';
 const prompt = 'prompt-that-must-not-be-logged';
@@ -79,3 +81,41 @@ t.test('every line of a request has its id and the ids of its trace', async (t) 
   for (const line of await ask(`00-${trace_id}-${'0'.repeat(16)}-01`))
     t.equal(line.trace_id, undefined, 'an invalid one is ignored');
 });
+
+t.test(
+  'as text, a start is one line and a greeting, and a request at most two lines, whatever comes of it',
+  async (t) => {
+    const { process, ended } = serviceProcess({ LOG_FORMAT: 'text', PORT: '0' });
+    t.teardown(async () => {
+      process.kill('SIGKILL');
+      await ended;
+    });
+    let log = '';
+    process.stdout!.setEncoding('utf8').on('data', (text) => {
+      log += text;
+    });
+    const said = async (pattern: RegExp) => {
+      while (!pattern.test(log)) await once(process.stdout!, 'data');
+    };
+    await said(/try {6}curl .*\n/);
+    const url = /page {5}(.*)\/\n/.exec(log)![1]!;
+    t.match(log, /^[^\n]*loading the models\n[^\n]*ready\n\n {2}page .*\n {2}console .*\n {2}try .*\n+$/);
+
+    const cases: [status: number, body: FormData | string][] = [
+      [200, form(cottage, { ...quick })],
+      [400, form(cottage, { ...quick, steps: 0 })],
+      [415, 'text'],
+    ];
+    for (const [status, body] of cases) {
+      const before = log.length;
+      const response = await fetch(`${url}/img2img`, { method: 'POST', body });
+      await response.arrayBuffer();
+      t.equal(response.status, status);
+      while (log.length === before) await once(process.stdout!, 'data');
+      await sleep(200);
+      const lines = log.slice(before).trimEnd().split('\n');
+      t.ok(lines.length < 3, lines.join('\n'));
+      t.notMatch(log.slice(before), /^ {4}at /m, 'no stack');
+    }
+  },
+);

@@ -56,23 +56,6 @@ export const fields = {
     onV1: true,
     caption: (value) => value && `negative prompt: ${value}`,
   }),
-  prompt_syntax: field({
-    schema: () =>
-      Type.Enum([...promptSyntaxes], {
-        type: 'string',
-        default: 'plain',
-        description:
-          "How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\\(` is a bracket, and `<lora:name:0.8>` names a LoRA.",
-      }),
-    settle: (sent): PromptSyntax => sent ?? 'plain',
-    told: 'How the prompts were read',
-    onV1: true,
-    caption: () => '',
-  }),
-  long_prompts: flag(
-    "Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same.",
-    { told: 'Whether long prompts go on in chunks', onV1: true, caption: () => '' },
-  ),
   influence: field({
     schema: () =>
       Type.Number({
@@ -225,6 +208,23 @@ export const fields = {
     swept: true,
     onV1: true,
   }),
+  prompt_syntax: field({
+    schema: () =>
+      Type.Enum([...promptSyntaxes], {
+        type: 'string',
+        default: 'plain',
+        description:
+          "How the prompts are read: `plain`, all of it as words; `weighted`, as AUTOMATIC1111's web UI does: `(x)`, `[x]` and `(x:1.3)` weigh, `\\(` is a bracket, and `<lora:name:0.8>` names a LoRA.",
+      }),
+    settle: (sent): PromptSyntax => sent ?? 'plain',
+    told: 'How the prompts were read',
+    onV1: true,
+    caption: () => '',
+  }),
+  long_prompts: flag(
+    "Prompts beyond the text encoder's limit, 75 tokens, go on in up to 8 chunks instead of being cut. Models whose graph takes one length cut all the same.",
+    { told: 'Whether long prompts go on in chunks', onV1: true, caption: () => '' },
+  ),
   n: field({
     schema: ({ MAX_N }) =>
       Type.Integer({

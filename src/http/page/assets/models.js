@@ -8,7 +8,7 @@ import { offerWords } from './words.js';
 
 /**
  * @typedef {{ native: number, multiple: number, min: number, max: number }} Sizes sides in pixels
- * @typedef {{ name: string, title: string, runnable: boolean, reason?: string, size: Sizes,
+ * @typedef {{ name: string, title: string, kind?: string, runnable: boolean, reason?: string, size: Sizes,
  *   limits: { steps: number, pixels: number, prompt_chars: number, guidance?: number },
  *   defaults: { steps: number, guidance: number, scheduler: string, influence?: number, image_guidance?: number },
  *   lora_family?: string | null, description?: string,
@@ -25,6 +25,7 @@ let models = [];
  */
 const given = Object.fromEntries(['prompt', 'influence', 'guidance'].map((id) => [id, byId(id).value]));
 const usual = { ...given };
+const usualNegative = byId('negative-means').textContent;
 
 /** @param {string} id @param {number | string} value */
 function offer(id, value) {
@@ -76,7 +77,7 @@ async function load() {
 function followModel() {
   const followed = model();
   if (!followed) return;
-  const { defaults, limits, generator } = followed;
+  const { defaults, kind, limits, generator } = followed;
   byId('guidance').max = 30;
   offer('guidance', defaults.guidance);
   byId('guidance').max = limits.guidance ?? 30;
@@ -86,6 +87,7 @@ function followModel() {
   const whole = generator && [generator.prompt_prefix, '…', generator.prompt_suffix].join('');
   byId('prompt').placeholder = whole ?? '';
   byId('negative_prompt').placeholder = generator?.negative_prompt ?? '';
+  byId('negative-means').textContent = kind === 'lcm' ? 'this model takes none' : usualNegative;
   byId('y_values').value = guidances(defaults.guidance).join(', ');
   byId('steps').placeholder = defaults.steps;
   byId('steps').max = limits.steps;
