@@ -116,7 +116,7 @@ class Groups:
     def refresh(self, most: int = 1) -> None:
         """Take so many more groups, or fewer if fewer have been drawn meanwhile."""
         for _ in range(most):
-            if not self.pending[0].done():
+            if not self.pending or not self.pending[0].done():
                 return
             self._take()
 

@@ -11,7 +11,7 @@ for again in '' --resume; do
   python3 train_autoencoder.py --out "$runs/autoencoder" "${few[@]}" $again
   inputs=(--tokenizer "$runs/tokenizer" --autoencoder "$runs/autoencoder")
   cp -r "$runs/autoencoder" "$runs/decoder"
-  python3 train_autoencoder.py --out "$runs/decoder" --decoder --critic 0.3 "${few[@]}" --resume
+  python3 train_autoencoder.py --out "$runs/decoder" --decoder --spectra 0.1 "${few[@]}" --resume
   rm -r "$runs/decoder"
   python3 train_diffusion.py "${inputs[@]}" --out "$runs/diffusion" --pool "$runs/pool" "${few[@]}" --sheet 1 $again
   python3 distil.py "${inputs[@]}" --diffusion "$runs/diffusion" --out "$runs/lcm" --pool "$runs/pool" "${few[@]}" --sheet 1 $again

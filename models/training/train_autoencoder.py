@@ -2,8 +2,8 @@
 
     python train_autoencoder.py --out runs/autoencoder --minutes 20
 
-Loss: absolute and squared error and the error of differences between neighbours (keeps lines sharp). Latents get
-random noise before they are decoded, so that the decoder forgives what the denoiser gets slightly wrong. Writes the
+Loss: absolute and squared error, the error of differences between neighbours (keeps lines sharp), and on demand the
+difference of spectra. Latents get random noise before they are decoded, so that the decoder forgives what the denoiser gets slightly wrong. Writes the
 training's state (checkpoint.py), log.jsonl and sheet.png to OUT.
 """
 
@@ -22,15 +22,11 @@ from torch import Tensor
 
 import checkpoint
 from autoencoder import Autoencoder, to_bytes, to_tensor
-from critic import Critic, critic_loss, criticism
 from groups import Groups, drawers, held_out
 from png import write_sheet
 from render import VERSIONS
+from spectra import difference_of_textures
 from training import Average, Log, add_common_arguments, add_drawing_arguments, autocast, learning_rate, psnr, report_seconds, start
-
-
-#: Steps in which the critic learns before the decoder hears of it.
-CRITIC_ALONE = 100
 
 
 def crops(groups: Sequence[Groups], rng: np.random.Generator, number: int, size: int, device: torch.device) -> Tensor:
@@ -118,7 +114,7 @@ def main() -> None:
     parser.add_argument("--hold", type=float, default=0.3, help="share of the time at the peak rate")
     parser.add_argument("--latent-noise", type=float, default=0.1)
     parser.add_argument("--decoder", action="store_true", help="go on with the decoder alone: latents, and what learnt from them, stay as they are")
-    parser.add_argument("--critic", type=float, default=0.0, help="share of a critic's word, see critic.py; 0: none")
+    parser.add_argument("--spectra", type=float, default=0.0, help="weight of the difference of spectra, see spectra.py")
     arguments = parser.parse_args()
     device, rng = start(arguments)
     executor = drawers(arguments.workers)
@@ -130,10 +126,8 @@ def main() -> None:
     step = checkpoint.resume(arguments.out, model, average, optimizer, device)["step"] if arguments.resume else 0
     log = Log(arguments.out / "log.jsonl")
     test_groups = held_out(executor, 256, min(60, arguments.groups[1]), np.asarray)
-    groups = [Groups(executor, arguments.seed + step, size, kept, np.asarray, ahead=4 * arguments.workers, photographs=arguments.photographs) for size, kept in zip((128, 256), arguments.groups)]
-    critic = Critic().to(device, memory_format=torch.channels_last) if arguments.critic else None
-    critics_optimizer = torch.optim.AdamW(critic.parameters(), lr=4e-4, betas=(0.5, 0.99), weight_decay=0.0) if critic else None
-    started, reported, running, judged, first_step = time.time(), time.time(), None, None, step
+    groups = [Groups(executor, arguments.seed + step, size, kept, np.asarray, ahead=4 * arguments.workers, photographs=arguments.photographs, end=kept if arguments.decoder else None) for size, kept in zip((128, 256), arguments.groups)]
+    started, reported, running, heard, first_step = time.time(), time.time(), None, torch.zeros((), device=device), step
 
     while (share := (time.time() - started) / (arguments.minutes * 60)) < 1:
         for group in optimizer.param_groups:
@@ -142,14 +136,10 @@ def main() -> None:
             drawn.refresh()
         pictures = crops(groups, rng, arguments.batch, arguments.crop, device).contiguous(memory_format=torch.channels_last)
         loss, squared, made = loss_of(model, pictures, arguments.latent_noise)
-        if critic is not None:
-            of_critic = critic_loss(critic, pictures, made)
-            critics_optimizer.zero_grad(set_to_none=True)
-            of_critic.backward()
-            critics_optimizer.step()
-            judged = of_critic.detach() if judged is None else judged.lerp(of_critic.detach(), 0.01)
-            if step - first_step > CRITIC_ALONE:
-                loss = loss + criticism(critic, made, loss, model.decoder.layers[-2].weight, arguments.critic)
+        if arguments.spectra:
+            difference = difference_of_textures(made, pictures)
+            loss = loss + arguments.spectra * difference
+            heard = heard.lerp(difference.detach(), 0.02)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -159,7 +149,7 @@ def main() -> None:
         running = squared if running is None else running.lerp(squared, 0.01)
         if time.time() - reported > report_seconds(arguments, 60):
             reported = time.time()
-            log.write(step=step, pictures=step * arguments.batch, psnr_crops=float(psnr(running)), **({} if judged is None else {"critic": judged.item()}), **evaluate(average.module, test_groups, device))
+            log.write(step=step, pictures=step * arguments.batch, psnr_crops=float(psnr(running)), **({"spectra": heard.item()} if arguments.spectra else {}), **evaluate(average.module, test_groups, device))
             checkpoint.save(arguments.out, model, average, optimizer, step=step)
 
     executor.shutdown(cancel_futures=True)
