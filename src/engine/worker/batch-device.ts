@@ -82,6 +82,8 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
   }
 
   canShareCall(a: OnDevice, b: OnDevice): boolean {
+    // A CPU without AVX-512 multiplies one row by another kernel than several, which rounds differently; sharing gains nothing there.
+    if (this.device.cost.kind === 'cpu_time' && Math.min(this.rowsOf(a), this.rowsOf(b)) === 1) return false;
     // Models with LoRAs share what the LoRAs leave alone: with branches all of it.
     const shared = denoiserOf(a.model) === denoiserOf(b.model);
     return shared && img2img.canShareCall(a.model, a.generation, b.generation);
