@@ -55,14 +55,8 @@ export async function providerFault(provider: Provider): Promise<string | undefi
   }
 }
 
-/**
- * Which graphs take their rows one by one. Those of convolutions on CUDA, which plans anew for another number of pictures; those of
- * texts on the CPU, where one row may run by another kernel than several, and a prompt's negative one is not always there.
- */
-const takesOneByOne = (component: Component, provider: Provider): boolean =>
-  provider === 'cuda'
-    ? ['vae_encoder', 'vae_decoder', 'tiny_decoder'].includes(component)
-    : provider === 'cpu' && component.startsWith('text_encoder');
+/** Made of convolutions, whose plans CUDA makes anew for another number of pictures. */
+const ofPictures: readonly Component[] = ['vae_encoder', 'vae_decoder', 'tiny_decoder'];
 
 /** A dense array for a graph's input; the session casts it to the dtype that the graph declares. */
 export interface Input {
@@ -98,7 +92,7 @@ export class Session {
   private constructor(
     session: InferenceSession,
     private readonly inputs: ReadonlyMap<string, InputMeta>,
-    /** Whether rows take a run each: on CUDA as another number of them would cost more than a run, see engine/worker/call-shapes. */
+    /** Whether rows take a run each, as another number of them would cost more than a run: see engine/worker/call-shapes. */
     readonly oneByOne: boolean,
     private readonly create: () => Promise<InferenceSession>,
   ) {
@@ -142,7 +136,7 @@ export class Session {
         if (!meta.isTensor) throw new Error(`its input ${meta.name} is not a tensor`);
         return [meta.name, { type: meta.type as Dtype, shape: meta.shape }];
       });
-      const oneByOne = takesOneByOne(component, device.provider);
+      const oneByOne = device.provider === 'cuda' && ofPictures.includes(component);
       return new Session(session, new Map(inputs), oneByOne, create);
     } catch (error) {
       const name = typeof graph === 'string' ? `${component}/model.onnx` : component;
