@@ -51,19 +51,19 @@ export async function make(page: Page): Promise<void> {
   await page.locator('#status', { hasText: /in [\d.]+ s\.$/ }).waitFor({ timeout: 120_000 });
 }
 
-/** What a drag or a clipboard brings: one file. */
-export function dataTransfer(page: Page, bytes: Buffer, name: string, type: string) {
-  return page.evaluateHandle(`(() => {
+/** An expression for what a drag or a clipboard brings: one file. */
+export const dataTransfer = (bytes: Buffer, name: string, type: string) => `(() => {
     const data = new DataTransfer();
     const bytes = Uint8Array.from(atob('${bytes.toString('base64')}'), (c) => c.charCodeAt(0));
     data.items.add(new File([bytes], ${JSON.stringify(name)}, { type: '${type}' }));
     return data;
-  })()`);
-}
+  })()`;
 
 /** Drops a file on the picture. */
 export async function drop(page: Page, bytes: Buffer, name: string, type: string): Promise<void> {
-  await page.dispatchEvent('#frame', 'drop', { dataTransfer: await dataTransfer(page, bytes, name, type) });
+  await page.dispatchEvent('#frame', 'drop', {
+    dataTransfer: await page.evaluateHandle(dataTransfer(bytes, name, type)),
+  });
   await page.locator('#status', { hasText: `The starter is ${name}` }).waitFor();
 }
 

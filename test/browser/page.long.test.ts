@@ -91,11 +91,8 @@ t.test('the page', { skip: missing('chromium') }, async (t) => {
       await status(`${id}.png`).waitFor();
     }
     t.equal(await page.getAttribute('#camera', 'capture'), 'environment');
-    const clipboardData = await dataTransfer(page, cottage, 'pasted.png', 'image/png');
-    await page.evaluate(
-      "(clipboardData) => document.dispatchEvent(new ClipboardEvent('paste', { clipboardData }))",
-      clipboardData,
-    );
+    const clipboardData = dataTransfer(cottage, 'pasted.png', 'image/png');
+    await page.evaluate(`document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: ${clipboardData} }))`);
     await status('pasted.png').waitFor();
     await make(page);
     t.ok((await download(page)).bytes.length > 1000);
