@@ -1,5 +1,5 @@
 // Requests alone and beside others, with the shipped models: layers as wide as real ones, in which a processor's kernels for one row and
-// for several round differently.
+// for several may round differently.
 
 import t from 'tap';
 import { cottage, form, startApp } from '../start.js';

@@ -82,7 +82,7 @@ export class WorkerDevice implements BatchDevice<OnDevice> {
   }
 
   canShareCall(a: OnDevice, b: OnDevice): boolean {
-    // One row was seen to round differently from several on a CPU (with AVX2), in small matrix products; sharing gains nothing there.
+    // One row was seen to round differently from several on a CPU (with AVX2), in a sum over tokens; sharing gains nothing there.
     if (this.device.cost.kind === 'cpu_time' && Math.min(this.rowsOf(a), this.rowsOf(b)) === 1) return false;
     // Models with LoRAs share what the LoRAs leave alone: with branches all of it.
     const shared = denoiserOf(a.model) === denoiserOf(b.model);

@@ -187,3 +187,19 @@ t.test('a graph that takes one length cuts long prompts, and says how much', asy
   const [generation] = await prepare(model, [{ ...long, prompt: `${words(10)} BREAK ${words(10)}` }]);
   t.strictSame([lengths([generation!]), generation!.droppedTokens.prompt], [[[16, 16]], 6]);
 });
+
+t.test("a prompt's embeddings are the same alone and beside others, pooled ones too", async (t) => {
+  const prompts = ['a red glass', 'blue ink', '', words(12)].map(
+    (text) => ({ text, syntax: 'plain', long: false }) as const,
+  );
+  for (const type of ['float32', 'float16', 'bfloat16'] as const) {
+    const folder = writeCheckpointFolder(join(parent, `alone-${type}`), 'sdxl', type);
+    const model = { ...(await loadModel(folder, options)), promptCache: new RecentValues<EncodedPrompt>(0) };
+    const together = (await encodePrompts(model, [prompts]))[0]!;
+    for (const [i, prompt] of prompts.entries()) {
+      const [[alone] = []] = await encodePrompts(model, [[prompt]]);
+      t.strictSame(alone!.embeds.data, together[i]!.embeds.data, `${type}: ${prompt.text}`);
+      t.strictSame(alone!.pooled!.data, together[i]!.pooled!.data, `${type}, pooled: ${prompt.text}`);
+    }
+  }
+});
