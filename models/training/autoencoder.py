@@ -2,6 +2,9 @@
 
 Fully convolutional and without normalisation layers, so a picture of any size whose sides are multiples of 8
 is encoded the same way, and no row of a batch can influence another.
+
+Grain, paper and bristles do not fit into latents: the decoder makes them from noise that lies in it, as in StyleGAN
+(Karras, Laine and Aila 2019, arXiv:1812.04948). Without, it makes them of what it has, a dot for every latent.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from torch import Tensor, nn
 
 LATENT_CHANNELS = 8
 VAE_SCALE_FACTOR = 8
+#: Channels of the decoder's noise, and the pixels of a picture after which it repeats.
+NOISE_CHANNELS, NOISE_PERIOD = 8, 256
 
 
 def to_tensor(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
@@ -25,18 +30,47 @@ def to_bytes(pictures: Tensor) -> np.ndarray:
     return ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions added to their input. The second starts near zero, so a new block is an identity."""
+class Noise(nn.Module):
+    """Normal noise of unit variance, mixed into [channels]: other noise for each call and row in training, else always the same,
+    repeated after `size` places in each direction. Starts silent.
+    """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, size: int) -> None:
+        super().__init__()
+        self.size = size
+        tile = torch.randn(1, NOISE_CHANNELS, size, size, generator=torch.Generator().manual_seed(size))
+        self.register_buffer("tile", tile.half().float())  # as a folder stores it
+        self.mix = nn.Conv2d(NOISE_CHANNELS, channels, 1, bias=False)
+        nn.init.zeros_(self.mix.weight)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """What to add to [batch, channels, h, w]: [batch, channels, h, w] in training, else [1, channels, h, w]."""
+        height, width = hidden.shape[2:]
+        if self.training:
+            return self.mix(torch.randn(len(hidden), NOISE_CHANNELS, height, width, device=hidden.device))
+        repeats = [(side + self.size - 1) // self.size for side in (height, width)]
+        return self.mix(self.tile.repeat(1, 1, *repeats)[:, :, :height, :width])
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions added to their input. The second starts near zero, so a new block is an identity.
+
+    Noise comes before the activation between them: what the first one says of a place decides whether any passes.
+    """
+
+    def __init__(self, channels: int, noise_size: int | None = None) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.normal_(self.conv2.weight, 0.0, 1e-3)
         nn.init.zeros_(self.conv2.bias)
+        self.noise = None if noise_size is None else Noise(channels, noise_size)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return hidden + self.conv2(F.relu(self.conv1(F.relu(hidden))))
+        inner = self.conv1(F.relu(hidden))
+        if self.noise is not None:
+            inner = inner + self.noise(inner)
+        return hidden + self.conv2(F.relu(inner))
 
 
 class Encoder(nn.Module):
@@ -75,10 +109,10 @@ class Decoder(nn.Module):
             nn.Conv2d(eighth, 4 * quarter, 1),
             nn.PixelShuffle(2),
             ResidualBlock(quarter),
-            ResidualBlock(quarter),
+            ResidualBlock(quarter, NOISE_PERIOD // 4),
             nn.Conv2d(quarter, 4 * half, 1),
             nn.PixelShuffle(2),
-            ResidualBlock(half),
+            ResidualBlock(half, NOISE_PERIOD // 2),
             nn.ReLU(),
             nn.Conv2d(half, 12, 3, padding=1),
             nn.PixelShuffle(2),

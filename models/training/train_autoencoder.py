@@ -68,7 +68,6 @@ def loss_of(model: Autoencoder, pictures: Tensor, noise_level: float) -> tuple[T
 @torch.no_grad()
 def evaluate(model: Autoencoder, drawn: Groups, device: torch.device) -> dict[str, float]:
     """PSNR on held-out pictures: plain photograph-like ones, and all looks."""
-    model.eval()
     photographs = [group[0] for group, records in zip(drawn.kept, drawn.records) if records[0]["style"] == "photo"]
     everything = [group[number % VERSIONS] for number, group in enumerate(drawn.kept)]
     result = {}
@@ -81,7 +80,6 @@ def evaluate(model: Autoencoder, drawn: Groups, device: torch.device) -> dict[st
             values.append(psnr((made - batch).pow(2).mean((1, 2, 3))))
         values = torch.cat(values)
         result[f"psnr_{name}"], result[f"psnr_{name}_min"] = float(values.mean()), float(values.min())
-    model.train()
     return result
 
 

@@ -33,7 +33,6 @@ def evaluate(model: Denoiser, drawn: Groups, tokenizer: Tokenizer, device: torch
     `plain_T`: mean squared error at timestep T. `pull_T`: how far words move the prediction for a noised plain
     starter towards the look they name (0: not at all, 1: all the way), before guidance multiplies it.
     """
-    model.eval()
     batch = draw_batch(drawn, np.random.default_rng(0), tokenizer, 192, None, 1.0).to(torch.device("cpu"))
     empty = torch.tensor([tokenizer("")]).expand_as(batch.ids)
     noise = torch.randn(batch.latents.shape, generator=torch.Generator().manual_seed(0))
@@ -51,7 +50,6 @@ def evaluate(model: Denoiser, drawn: Groups, tokenizer: Tokenizer, device: torch
     for t in (300, 500, 700):
         moved = (predict(batch.starter, t, batch.ids) - predict(batch.starter, t, empty))[batch.restyle]
         result[f"pull_{t}"] = float((moved * way).sum() / way.pow(2).sum())
-    model.train()
     return result
 
 
