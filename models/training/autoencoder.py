@@ -3,8 +3,8 @@
 Fully convolutional and without normalisation layers, so a picture of any size whose sides are multiples of 8
 is encoded the same way, and no row of a batch can influence another.
 
-Grain, paper and bristles do not fit into latents: the decoder makes them from noise that lies in it, as in StyleGAN
-(Karras, Laine and Aila 2019, arXiv:1812.04948). Without, it makes them of what it has, a dot for every latent.
+Grain, paper and bristles do not fit into latents: what is decoded of them is their mean, which is smooth, and noise that lies in the
+decoder stands for them, as in StyleGAN (Karras, Laine and Aila 2019, arXiv:1812.04948).
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ from torch import Tensor, nn
 
 LATENT_CHANNELS = 8
 VAE_SCALE_FACTOR = 8
-#: Channels of the decoder's noise, and the pixels of a picture after which it repeats.
-NOISE_CHANNELS, NOISE_PERIOD = 8, 256
+#: Channels of the noise that grain is made of, and pixels after which it repeats, in each direction.
+NOISE_CHANNELS, NOISE_PERIOD = 3, 256
+#: Kinds of grain, and the sides of the kernels that make them of noise.
+KINDS, KERNEL = 16, 9
+#: Makes weights of a usual size mean a few levels in 255.
+GRAIN_SCALE = 0.05
 
 
 def to_tensor(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
@@ -30,47 +34,25 @@ def to_bytes(pictures: Tensor) -> np.ndarray:
     return ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
-class Noise(nn.Module):
-    """Normal noise of unit variance, mixed into [channels]: other noise for each call and row in training, else always the same,
-    repeated after `size` places in each direction. Starts silent.
-    """
-
-    def __init__(self, channels: int, size: int) -> None:
-        super().__init__()
-        self.size = size
-        tile = torch.randn(1, NOISE_CHANNELS, size, size, generator=torch.Generator().manual_seed(size))
-        self.register_buffer("tile", tile.half().float())  # as a folder stores it
-        self.mix = nn.Conv2d(NOISE_CHANNELS, channels, 1, bias=False)
-        nn.init.zeros_(self.mix.weight)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """What to add to [batch, channels, h, w]: [batch, channels, h, w] in training, else [1, channels, h, w]."""
-        height, width = hidden.shape[2:]
-        if self.training:
-            return self.mix(torch.randn(len(hidden), NOISE_CHANNELS, height, width, device=hidden.device))
-        repeats = [(side + self.size - 1) // self.size for side in (height, width)]
-        return self.mix(self.tile.repeat(1, 1, *repeats)[:, :, :height, :width])
-
-
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions added to their input. The second starts near zero, so a new block is an identity.
+    """Two 3x3 convolutions added to their input. The second starts near zero, so a new block is an identity."""
 
-    Noise comes before the activation between them: what the first one says of a place decides whether any passes.
-    """
-
-    def __init__(self, channels: int, noise_size: int | None = None) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.normal_(self.conv2.weight, 0.0, 1e-3)
         nn.init.zeros_(self.conv2.bias)
-        self.noise = None if noise_size is None else Noise(channels, noise_size)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        inner = self.conv1(F.relu(hidden))
-        if self.noise is not None:
-            inner = inner + self.noise(inner)
-        return hidden + self.conv2(F.relu(inner))
+        return hidden + self.conv2(F.relu(self.conv1(F.relu(hidden))))
+
+
+def with_grain(pictures: Tensor, grain: Tensor) -> Tensor:
+    """Grain [batch, 1, H, W] brightens and darkens the colours of [batch, 3, H, W] in -1..1, and leaves their hues: it is of the same pigment."""
+    light = (pictures + 1).clamp(min=0) + 0.1
+    red, green, blue = light.split(1, 1)  # a sum over channels would round differently for one picture and for several
+    return pictures + grain * light / ((red + green + blue) / 3)
 
 
 class Encoder(nn.Module):
@@ -95,6 +77,44 @@ class Encoder(nn.Module):
         return self.layers(picture)
 
 
+class Grain(nn.Module):
+    """Latents [batch, LATENT_CHANNELS, h, w] to grain [batch, 1, 8h, 8w], the changes of the brightness of pictures in -1..1.
+
+    Kinds of filtered noise, each as strong as the latents around a place say. Filters know nothing of places, and strengths change
+    slowly, so no pattern repeats with the latents. Training gets other noise each time; else it is always the same.
+    """
+
+    def __init__(self, latent_channels: int, channels: int = 64) -> None:
+        super().__init__()
+        self.strength = nn.Sequential(
+            nn.Conv2d(latent_channels, channels, 3, padding=1),
+            ResidualBlock(channels),
+            ResidualBlock(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, KINDS, 1),
+        )
+        self.filter = nn.Conv2d(NOISE_CHANNELS, KINDS, KERNEL, bias=False)
+        self.sum = nn.Conv2d(KINDS, 1, 1, bias=False)
+        noise = torch.randn(1, NOISE_CHANNELS, NOISE_PERIOD, NOISE_PERIOD, generator=torch.Generator().manual_seed(0))
+        wrapped = F.pad(noise, (0, KERNEL - 1, 0, KERNEL - 1), mode="circular")
+        self.register_buffer("noise", wrapped.half().float())  # as a folder stores it
+        # Faint at first, and everywhere: a grain's energy is its square, so from silence no step would raise it.
+        nn.init.constant_(self.strength[-1].bias, 0.2)
+        nn.init.normal_(self.filter.weight, 0.0, (NOISE_CHANNELS * KERNEL**2) ** -0.5)
+        nn.init.constant_(self.sum.weight, KINDS**-0.5)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        strength = F.interpolate(self.strength(latents), scale_factor=VAE_SCALE_FACTOR, mode="bilinear")
+        height, width = (VAE_SCALE_FACTOR * side for side in latents.shape[2:])
+        if self.training:
+            around = KERNEL - 1
+            kinds = self.filter(torch.randn(len(latents), NOISE_CHANNELS, height + around, width + around, device=latents.device))
+        else:
+            repeats = [(side + NOISE_PERIOD - 1) // NOISE_PERIOD for side in (height, width)]
+            kinds = self.filter(self.noise).repeat(1, 1, *repeats)[:, :, :height, :width]
+        return GRAIN_SCALE * self.sum(strength * kinds)
+
+
 class Decoder(nn.Module):
     """Latents [batch, LATENT_CHANNELS, h, w] to pictures [batch, 3, 8h, 8w], about -1..1 (not clamped)."""
 
@@ -109,17 +129,18 @@ class Decoder(nn.Module):
             nn.Conv2d(eighth, 4 * quarter, 1),
             nn.PixelShuffle(2),
             ResidualBlock(quarter),
-            ResidualBlock(quarter, NOISE_PERIOD // 4),
+            ResidualBlock(quarter),
             nn.Conv2d(quarter, 4 * half, 1),
             nn.PixelShuffle(2),
-            ResidualBlock(half, NOISE_PERIOD // 2),
+            ResidualBlock(half),
             nn.ReLU(),
             nn.Conv2d(half, 12, 3, padding=1),
             nn.PixelShuffle(2),
         )
+        self.grain = Grain(latent_channels)
 
     def forward(self, latents: Tensor) -> Tensor:
-        return self.layers(latents)
+        return with_grain(self.layers(latents), self.grain(latents))
 
 
 class Autoencoder(nn.Module):

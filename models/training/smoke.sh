@@ -10,9 +10,7 @@ for again in '' --resume; do
   [ -n "$again" ] || python3 tokenizer.py --out "$runs/tokenizer" --captions 2000
   python3 train_autoencoder.py --out "$runs/autoencoder" "${few[@]}" $again
   inputs=(--tokenizer "$runs/tokenizer" --autoencoder "$runs/autoencoder")
-  cp -r "$runs/autoencoder" "$runs/decoder"
-  python3 train_autoencoder.py --out "$runs/decoder" --decoder --spectra 0.1 "${few[@]}" --resume
-  rm -r "$runs/decoder"
+  python3 train_autoencoder.py --out "$runs/autoencoder" --grain "${few[@]}" --resume
   python3 train_diffusion.py "${inputs[@]}" --out "$runs/diffusion" --pool "$runs/pool" "${few[@]}" --sheet 1 $again
   python3 distil.py "${inputs[@]}" --diffusion "$runs/diffusion" --out "$runs/lcm" --pool "$runs/pool" "${few[@]}" --sheet 1 $again
 done

@@ -2,9 +2,9 @@
 
     python train_autoencoder.py --out runs/autoencoder --minutes 20
 
-Loss: absolute and squared error, the error of differences between neighbours (keeps lines sharp), and on demand the
-difference of spectra. Latents get random noise before they are decoded, so that the decoder forgives what the denoiser gets slightly wrong. Writes the
-training's state (checkpoint.py), log.jsonl and sheet.png to OUT.
+Loss: absolute and squared error, the error of differences between neighbours (keeps lines sharp), and for the grain, which those
+would silence, the difference of spectra. Latents get random noise before they are decoded, so that the decoder forgives what the
+denoiser gets slightly wrong. Writes the training's state (checkpoint.py), log.jsonl and sheet.png to OUT.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import checkpoint
-from autoencoder import Autoencoder, to_bytes, to_tensor
+from autoencoder import Autoencoder, to_bytes, to_tensor, with_grain
 from groups import Groups, drawers, held_out
 from png import write_sheet
 from render import VERSIONS
@@ -52,17 +52,20 @@ def gradient_error(made: Tensor, wanted: Tensor) -> Tensor:
 
 
 def loss_of(model: Autoencoder, pictures: Tensor, noise_level: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss, mean squared error and decoded pictures of one batch."""
+    """Loss, mean squared error without grain, and difference of textures of one batch."""
     # A GPU computes in float32: what is left to learn after a while is as small as bfloat16's steps.
     with autocast(pictures.device) if pictures.device.type == "cpu" else nullcontext():
         latents = model.encoder(pictures)
         level = torch.rand(len(pictures), 1, 1, 1, device=pictures.device) * 2 * noise_level
-        made = model.decoder(latents + torch.randn_like(latents) * level)
-    latents, made = latents.float(), made.float()
+        noisy = latents + torch.randn_like(latents) * level
+        made, grain = model.decoder.layers(noisy), model.decoder.grain(noisy.detach())
+    latents, made, grain = latents.float(), made.float(), grain.float()
     squared = F.mse_loss(made, pictures)
     # Latents stay near unit variance: much larger ones would make the noise meaningless.
     spread = (latents.pow(2).mean((0, 2, 3)) - 1).relu().mean() * 0.02
-    return 0.5 * (made - pictures).abs().mean() + 0.5 * squared + 0.5 * gradient_error(made, pictures) + spread, squared.detach(), made
+    textures = difference_of_textures(with_grain(made.detach(), grain), pictures)
+    loss = 0.5 * (made - pictures).abs().mean() + 0.5 * squared + 0.5 * gradient_error(made, pictures) + spread + 0.1 * textures
+    return loss, squared.detach(), textures.detach()
 
 
 @torch.no_grad()
@@ -111,21 +114,21 @@ def main() -> None:
     parser.add_argument("--peak-rate", type=float, default=1.2e-3)
     parser.add_argument("--hold", type=float, default=0.3, help="share of the time at the peak rate")
     parser.add_argument("--latent-noise", type=float, default=0.1)
-    parser.add_argument("--decoder", action="store_true", help="go on with the decoder alone: latents, and what learnt from them, stay as they are")
-    parser.add_argument("--spectra", type=float, default=0.0, help="weight of the difference of spectra, see spectra.py")
+    parser.add_argument("--grain", action="store_true", help="go on with the decoder's grain alone: all else stays as it is")
     arguments = parser.parse_args()
     device, rng = start(arguments)
     executor = drawers(arguments.workers)
 
     model = Autoencoder().to(device, memory_format=torch.channels_last)
     average = Average(model, 0.999)
-    model.encoder.requires_grad_(not arguments.decoder)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-4)
+    if arguments.grain:
+        model.requires_grad_(False).decoder.grain.requires_grad_(True)
+    optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-4)
     step = checkpoint.resume(arguments.out, model, average, optimizer, device)["step"] if arguments.resume else 0
     log = Log(arguments.out / "log.jsonl")
     test_groups = held_out(executor, 256, min(60, arguments.groups[1]), np.asarray)
-    groups = [Groups(executor, arguments.seed + step, size, kept, np.asarray, ahead=4 * arguments.workers, photographs=arguments.photographs, end=kept if arguments.decoder else None) for size, kept in zip((128, 256), arguments.groups)]
-    started, reported, running, heard, first_step = time.time(), time.time(), None, torch.zeros((), device=device), step
+    groups = [Groups(executor, arguments.seed + step, size, kept, np.asarray, ahead=4 * arguments.workers, photographs=arguments.photographs, end=kept if arguments.grain else None) for size, kept in zip((128, 256), arguments.groups)]
+    started, reported, running, first_step = time.time(), time.time(), None, step
 
     while (share := (time.time() - started) / (arguments.minutes * 60)) < 1:
         for group in optimizer.param_groups:
@@ -133,25 +136,21 @@ def main() -> None:
         for drawn in groups:
             drawn.refresh()
         pictures = crops(groups, rng, arguments.batch, arguments.crop, device).contiguous(memory_format=torch.channels_last)
-        loss, squared, made = loss_of(model, pictures, arguments.latent_noise)
-        if arguments.spectra:
-            difference = difference_of_textures(made, pictures)
-            loss = loss + arguments.spectra * difference
-            heard = heard.lerp(difference.detach(), 0.02)
+        loss, *parts = loss_of(model, pictures, arguments.latent_noise)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         average.update(model)
         step += 1
-        running = squared if running is None else running.lerp(squared, 0.01)
+        running = torch.stack(parts) if running is None else running.lerp(torch.stack(parts), 0.01)
         if time.time() - reported > report_seconds(arguments, 60):
             reported = time.time()
-            log.write(step=step, pictures=step * arguments.batch, psnr_crops=float(psnr(running)), **({"spectra": heard.item()} if arguments.spectra else {}), **evaluate(average.module, test_groups, device))
+            log.write(step=step, pictures=step * arguments.batch, psnr_crops=float(psnr(running[0])), textures=running[1].item(), **evaluate(average.module, test_groups, device))
             checkpoint.save(arguments.out, model, average, optimizer, step=step)
 
     executor.shutdown(cancel_futures=True)
-    if not arguments.decoder:
+    if not arguments.grain:
         measure_statistics(average.module, lambda number, size: crops(groups, rng, number, size, device), device)
     checkpoint.save(arguments.out, model, average, optimizer, step=step)
     log.write(step=step, pictures=step * arguments.batch, latent_std=float(average.module.latent_std), **evaluate(average.module, test_groups, device))
