@@ -3,8 +3,8 @@
 Fully convolutional and without normalisation layers, so a picture of any size whose sides are multiples of 8
 is encoded the same way, and no row of a batch can influence another.
 
-Grain, paper and bristles do not fit into latents: what is decoded of them is their mean, which is smooth, and noise that lies in the
-decoder stands for them, as in StyleGAN (Karras, Laine and Aila 2019, arXiv:1812.04948).
+What latents do not say is decoded as its mean, which is smooth. So edges are made crisp again (edges.py), and for grain, paper and bristles
+there is noise in the decoder, as in StyleGAN (Karras, Laine and Aila 2019, arXiv:1812.04948): both as far as the latents of a place say.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from edges import with_edges
 
 LATENT_CHANNELS = 8
 VAE_SCALE_FACTOR = 8
@@ -77,6 +79,18 @@ class Encoder(nn.Module):
         return self.layers(picture)
 
 
+class Amounts(nn.Sequential):
+    """Latents [batch, LATENT_CHANNELS, h, w] to how much there is of each kind at each pixel, [batch, kinds, 8h, 8w]: it changes slowly."""
+
+    def __init__(self, latent_channels: int, kinds: int, channels: int, at_first: float) -> None:
+        last = nn.Conv2d(channels, kinds, 1)
+        nn.init.constant_(last.bias, at_first)
+        super().__init__(nn.Conv2d(latent_channels, channels, 3, padding=1), ResidualBlock(channels), ResidualBlock(channels), nn.ReLU(), last)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return F.interpolate(super().forward(latents), scale_factor=VAE_SCALE_FACTOR, mode="bilinear")
+
+
 class Grain(nn.Module):
     """Latents [batch, LATENT_CHANNELS, h, w] to grain [batch, 1, 8h, 8w], the changes of the brightness of pictures in -1..1.
 
@@ -86,25 +100,18 @@ class Grain(nn.Module):
 
     def __init__(self, latent_channels: int, channels: int = 64) -> None:
         super().__init__()
-        self.strength = nn.Sequential(
-            nn.Conv2d(latent_channels, channels, 3, padding=1),
-            ResidualBlock(channels),
-            ResidualBlock(channels),
-            nn.ReLU(),
-            nn.Conv2d(channels, KINDS, 1),
-        )
+        # Faint at first, and everywhere: a grain's energy is its square, so from silence no step would raise it.
+        self.strength = Amounts(latent_channels, KINDS, channels, 0.2)
         self.filter = nn.Conv2d(NOISE_CHANNELS, KINDS, KERNEL, bias=False)
         self.sum = nn.Conv2d(KINDS, 1, 1, bias=False)
         noise = torch.randn(1, NOISE_CHANNELS, NOISE_PERIOD, NOISE_PERIOD, generator=torch.Generator().manual_seed(0))
         wrapped = F.pad(noise, (0, KERNEL - 1, 0, KERNEL - 1), mode="circular")
         self.register_buffer("noise", wrapped.half().float())  # as a folder stores it
-        # Faint at first, and everywhere: a grain's energy is its square, so from silence no step would raise it.
-        nn.init.constant_(self.strength[-1].bias, 0.2)
         nn.init.normal_(self.filter.weight, 0.0, (NOISE_CHANNELS * KERNEL**2) ** -0.5)
         nn.init.constant_(self.sum.weight, KINDS**-0.5)
 
     def forward(self, latents: Tensor) -> Tensor:
-        strength = F.interpolate(self.strength(latents), scale_factor=VAE_SCALE_FACTOR, mode="bilinear")
+        strength = self.strength(latents)
         height, width = (VAE_SCALE_FACTOR * side for side in latents.shape[2:])
         if self.training:
             around = KERNEL - 1
@@ -137,10 +144,12 @@ class Decoder(nn.Module):
             nn.Conv2d(half, 12, 3, padding=1),
             nn.PixelShuffle(2),
         )
+        self.edges = Amounts(latent_channels, 1, 32, -1.0)
         self.grain = Grain(latent_channels)
 
     def forward(self, latents: Tensor) -> Tensor:
-        return with_grain(self.layers(latents), self.grain(latents))
+        crisp = with_edges(self.layers(latents), torch.sigmoid(self.edges(latents)))
+        return with_grain(crisp, self.grain(latents))
 
 
 class Autoencoder(nn.Module):

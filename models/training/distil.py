@@ -103,7 +103,7 @@ def main() -> None:
     seed = arguments.seed if arguments.pool else arguments.seed + 5000 + step
     describe = describer(tokenizer)
     groups = {
-        size: Groups(executor, seed, size, kept, encode, describe=describe, ahead=4 * arguments.workers, photographs=arguments.photographs, pool=arguments.pool)
+        size: Groups(executor, seed, size, kept, encode, describe=describe, ahead=4 * arguments.workers, photographs=arguments.photographs, more=arguments.more, pool=arguments.pool)
         for size, kept in zip((128, 256), arguments.groups)
     }
 

@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 import numpy as np
 import torch
@@ -21,9 +21,9 @@ from render import render_group
 HELD_OUT_SEED = 999
 
 
-def draw(seed: int, size: int, number: int, photographs: Path | None = None, only: str | None = None) -> tuple[np.ndarray, list[LookRecord]]:
+def draw(seed: int, size: int, number: int, photographs: Path | None = None, only: str | None = None, more: Sequence[str] = ()) -> tuple[np.ndarray, list[LookRecord]]:
     """Group `number` of a seed: uint8 [VERSIONS, size, size, 3] and its records; some of windows of `photographs`."""
-    pictures, records = render_group(np.random.default_rng([seed, size, number]), size, photographs, only)
+    pictures, records = render_group(np.random.default_rng([seed, size, number]), size, photographs, only, more)
     return np.stack(pictures), records
 
 
@@ -48,7 +48,7 @@ class Groups:
     records into what is said of them.
 
     A training starts when a tenth of them is there, or 200; the others come while it runs. With a folder as `pool` they also stay on disk.
-    `only` is the style of all looks. Groups from number `end` on are not drawn.
+    `only` is the style of all looks, `more` are those of most. Groups from number `end` on are not drawn.
     """
 
     def __init__(
@@ -63,9 +63,11 @@ class Groups:
         describe: Callable[[np.random.Generator, list[LookRecord]], Any] | None = None,
         photographs: Path | None = None,
         only: str | None = None,
+        more: Sequence[str] = (),
         pool: Path | None = None,
     ) -> None:
-        self.photographs, self.only, self.describe, self.end = photographs, only, describe, end
+        self.looks = photographs, only, more
+        self.describe, self.end = describe, end
         self.pool = Pool(pool, seed, size) if pool else None
         self.executor, self.seed, self.size, self.capacity, self.prepare = executor, seed, size, capacity, prepare
         known = self.pool.newest(capacity) if self.pool else []
@@ -88,7 +90,7 @@ class Groups:
     def _order(self) -> None:
         if self.ordered == self.end:
             return
-        self.pending.append(self.executor.submit(draw, self.seed, self.size, self.ordered, self.photographs, self.only))
+        self.pending.append(self.executor.submit(draw, self.seed, self.size, self.ordered, *self.looks))
         self.ordered += 1
 
     def _take(self) -> None:

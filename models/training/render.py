@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Sequence
 
 import numpy as np
 import torch
@@ -35,15 +36,25 @@ CONTRADICTIONS = [{"bright", "dark"}, {"vivid", "muted"}, {"warm", "cold"}, {"de
 #: How many times as often as the others styles are drawn that are harder to learn.
 OFTEN = {"watercolour": 4, "oil": 4, "pixel": 4, "photo": 4, "flat": 3, "charcoal": 2, "lowpoly": 2, "pastel": 2, "comic": 2}
 SHARES = np.array([OFTEN.get(style, 1) for style in STYLES], float)
+#: Share of styles that are of those that a training wants more of, where it names some.
+MORE_SHARE = 0.6
 
 
 def plain_record(content: str, photograph_like: bool) -> LookRecord:
     return {"style": "photo" if photograph_like else None, "qualities": [], "tones": [], "content": content}
 
 
-def random_record(rng: Rng, content: str, only: str | None = None) -> LookRecord:
-    """A look: usually a style (with `only` that one, always), with up to two qualities and at most one tone; never a contradiction."""
-    style = only or str(rng.choice(list(STYLES), p=SHARES / SHARES.sum())) if rng.random() < 0.66 else None
+def random_style(rng: Rng, more: Sequence[str]) -> str:
+    """One of all styles, or mostly one of `more`."""
+    if more and rng.random() < MORE_SHARE:
+        return str(rng.choice(list(more)))
+    return str(rng.choice(list(STYLES), p=SHARES / SHARES.sum()))
+
+
+def random_record(rng: Rng, content: str, only: str | None = None, more: Sequence[str] = ()) -> LookRecord:
+    """A look: usually a style (mostly of `more`; with `only` that one, always), with up to two qualities and at most one tone; never a
+    contradiction."""
+    style = only or random_style(rng, more) if rng.random() < 0.66 else None
     number = rng.choice(3, p=[0.5, 0.4, 0.1] if style else [0.2, 0.6, 0.2])
     qualities = [str(key) for key in rng.choice(list(QUALITIES), number, replace=False)]
     tones = [str(rng.choice(list(TONES)))] if rng.random() < (0.22 if style else 0.4) else []
@@ -83,17 +94,17 @@ def to_bytes(picture: Tensor) -> np.ndarray:
     return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
 
 
-def render_group(rng: Rng, size: int, photographs: Path | None = None, only: str | None = None) -> tuple[list[np.ndarray], list[LookRecord]]:
+def render_group(rng: Rng, size: int, photographs: Path | None = None, only: str | None = None, more: Sequence[str] = ()) -> tuple[list[np.ndarray], list[LookRecord]]:
     """One scene in VERSIONS looks; the first is plain, the last two (TWINS) differ in one word and in nothing else.
 
-    With a folder of `photographs` some scenes are windows of those; `only` is the style of all looks.
+    With a folder of `photographs` some scenes are windows of those; `only` is the style of all looks, `more` are those of most.
     """
     if photographs and rng.random() < PHOTOGRAPHS_SHARE:
         (scene, content), photograph_like = window(rng, size, photographs), True
     else:
         scene, content, photograph_like = draw_scene(rng, size)
     records = [plain_record(content, photograph_like)]
-    records += [random_record(rng, content, only) for _ in range(VERSIONS - 2)]
+    records += [random_record(rng, content, only, more) for _ in range(VERSIONS - 2)]
     records.append(twin_of(rng, records[-1]))
     seeds = rng.integers(2**32, size=VERSIONS)
     seeds[TWINS[1]] = seeds[TWINS[0]]

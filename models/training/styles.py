@@ -263,6 +263,9 @@ STYLES: dict[str, Look] = {
     "woodcut": woodcut,
 }
 
+#: Whose areas end in crisp edges; what looks crisp elsewhere is lines and strokes, or a drawn scene.
+CRISP = {"flat", "pixel", "lowpoly"}
+
 #: What the model does not know, for LoRAs to teach it.
 LORA_STYLES: dict[str, Look] = {"risograph": risograph}
 

@@ -3,7 +3,7 @@
     python train_autoencoder.py --out runs/autoencoder --minutes 20
 
 Loss: absolute and squared error, the error of differences between neighbours (keeps lines sharp), and for the grain, which those
-would silence, the difference of spectra. Latents get random noise before they are decoded, so that the decoder forgives what the
+would silence, the difference of spectra; edges learn which looks have crisp ones. Latents get random noise before they are decoded, so that the decoder forgives what the
 denoiser gets slightly wrong. Writes the training's state (checkpoint.py), log.jsonl and sheet.png to OUT.
 """
 
@@ -18,23 +18,31 @@ from typing import Callable, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 import checkpoint
 from autoencoder import Autoencoder, to_bytes, to_tensor, with_grain
+from captions import LookRecord
+from denoiser import Denoiser
+from diffusion import signal_and_noise
+from edges import with_edges
 from groups import Groups, drawers, held_out
 from png import write_sheet
 from render import VERSIONS
 from spectra import difference_of_textures
+from styles import CRISP
+from tokenizer import Tokenizer
 from training import Average, Log, add_common_arguments, add_drawing_arguments, autocast, learning_rate, psnr, report_seconds, start
 
 
-def crops(groups: Sequence[Groups], rng: np.random.Generator, number: int, size: int, device: torch.device) -> Tensor:
-    """[number, 3, size, size] in -1..1, at random places, flipped and sometimes with channels swapped."""
-    batch = np.empty((number, size, size, 3), np.uint8)
+def crops(groups: Sequence[Groups], rng: np.random.Generator, number: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """[number, 3, size, size] in -1..1, at random places, flipped and sometimes with channels swapped; [number] how crisp their edges may be."""
+    batch, crisp = np.empty((number, size, size, 3), np.uint8), np.empty(number, np.float32)
     for row in range(number):
         drawn = groups[rng.integers(len(groups))]
-        picture = drawn.kept[rng.integers(len(drawn))][rng.integers(VERSIONS)]
+        group, version = rng.integers(len(drawn)), rng.integers(VERSIONS)
+        picture = drawn.kept[group][version]
+        crisp[row] = crispness(drawn.records[group], version)
         # Half of the crops start on a multiple of 8: there the 8-pixel patterns of some styles line up with latents.
         step = 8 if rng.random() < 0.5 else 1
         room = (drawn.size - size) // step + 1
@@ -42,7 +50,16 @@ def crops(groups: Sequence[Groups], rng: np.random.Generator, number: int, size:
         crop = picture[top : top + size, left : left + size]
         crop = crop[:, ::-1] if rng.random() < 0.5 else crop
         batch[row] = crop[..., rng.permutation(3)] if rng.random() < 0.25 else crop
-    return to_tensor(batch, device)
+    return to_tensor(batch, device), torch.from_numpy(crisp).to(device)
+
+
+def crispness(records: list[LookRecord], version: int) -> float:
+    """1 for a look of crisp edges, 0 for others; a drawn scene without a style might be either."""
+    style, qualities = records[version]["style"], records[version]["qualities"]
+    if "blurry" in qualities:
+        return 0.0
+    drawn = records[0]["style"] is None
+    return 0.5 if drawn and style is None else float(style in CRISP)
 
 
 def gradient_error(made: Tensor, wanted: Tensor) -> Tensor:
@@ -51,21 +68,64 @@ def gradient_error(made: Tensor, wanted: Tensor) -> Tensor:
     return torch.diff(difference, dim=2).abs().mean() + torch.diff(difference, dim=3).abs().mean()
 
 
-def loss_of(model: Autoencoder, pictures: Tensor, noise_level: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss, mean squared error without grain, and difference of textures of one batch."""
-    # A GPU computes in float32: what is left to learn after a while is as small as bfloat16's steps.
+#: What a denoiser makes of noised latents [batch, channels, h, w], as the decoder takes them.
+Denoised = Callable[[Tensor], Tensor]
+#: The timesteps from which it does.
+DENOISED_FROM = (50, 400)
+
+
+def denoised_by(denoiser: Denoiser, tokenizer: Tokenizer, autoencoder: Autoencoder) -> Denoised:
+    """Latents as repainted pictures have them: less of the grain is in them than in a picture's own."""
+
+    @torch.no_grad()
+    def denoised(latents: Tensor) -> Tensor:
+        mean = autoencoder.latent_mean.view(1, -1, 1, 1)
+        clean = (latents - mean) / autoencoder.latent_std
+        timesteps = torch.randint(*DENOISED_FROM, (len(latents),), device=latents.device)
+        signal, noise = (table.view(-1, 1, 1, 1) for table in signal_and_noise(timesteps))
+        noisy = signal * clean + noise * torch.randn_like(clean)
+        ids = torch.tensor([tokenizer("")], device=latents.device).expand(len(latents), -1)
+        v = denoiser(noisy, timesteps.float(), ids).float()
+        return (signal * noisy - noise * v) * autoencoder.latent_std + mean
+
+    return denoised
+
+
+def losses_of(model: Autoencoder, pictures: Tensor, crisp: Tensor, noise_level: float, denoised: Denoised | None) -> dict[str, tuple[Tensor, Tensor]]:
+    """Of one batch, by the parts that learn: the loss, and what is reported of it. All is in float32 but on a CPU: what is left to learn
+    after a while is as small as bfloat16's steps."""
+    decoder = model.decoder
     with autocast(pictures.device) if pictures.device.type == "cpu" else nullcontext():
         latents = model.encoder(pictures)
         level = torch.rand(len(pictures), 1, 1, 1, device=pictures.device) * 2 * noise_level
         noisy = latents + torch.randn_like(latents) * level
-        made, grain = model.decoder.layers(noisy), model.decoder.grain(noisy.detach())
-    latents, made, grain = latents.float(), made.float(), grain.float()
-    squared = F.mse_loss(made, pictures)
-    # Latents stay near unit variance: much larger ones would make the noise meaningless.
-    spread = (latents.pow(2).mean((0, 2, 3)) - 1).relu().mean() * 0.02
-    textures = difference_of_textures(with_grain(made.detach(), grain), pictures)
-    loss = 0.5 * (made - pictures).abs().mean() + 0.5 * squared + 0.5 * gradient_error(made, pictures) + spread + 0.1 * textures
-    return loss, squared.detach(), textures.detach()
+        known = noisy.detach()
+        if denoised:
+            half = len(known) // 2
+            known = torch.cat([known[:half], denoised(latents[half:].detach())])
+            noisy = known
+        losses = {}
+        if learns(decoder.edges):
+            edges = decoder.edges(known).float()
+            unsure = F.binary_cross_entropy_with_logits(edges, crisp.view(-1, 1, 1, 1).expand_as(edges))
+            losses["edges"] = unsure, unsure
+        if learns(decoder.layers) or learns(decoder.grain):
+            made = decoder.layers(noisy).float()
+        if learns(decoder.grain):
+            with torch.no_grad():
+                means = with_edges(made, torch.sigmoid(decoder.edges(known)).float())
+            textures = difference_of_textures(with_grain(means, decoder.grain(known).float()), pictures)
+            losses["textures"] = 0.1 * textures, textures
+    if learns(decoder.layers):
+        squared = F.mse_loss(made, pictures)
+        # Latents stay near unit variance: much larger ones would make the noise meaningless.
+        spread = (latents.float().pow(2).mean((0, 2, 3)) - 1).relu().mean() * 0.02
+        losses["mean_square"] = 0.5 * (made - pictures).abs().mean() + 0.5 * squared + 0.5 * gradient_error(made, pictures) + spread, squared
+    return losses
+
+
+def learns(module: nn.Module) -> bool:
+    return next(module.parameters()).requires_grad
 
 
 @torch.no_grad()
@@ -114,44 +174,56 @@ def main() -> None:
     parser.add_argument("--peak-rate", type=float, default=1.2e-3)
     parser.add_argument("--hold", type=float, default=0.3, help="share of the time at the peak rate")
     parser.add_argument("--latent-noise", type=float, default=0.1)
-    parser.add_argument("--grain", action="store_true", help="go on with the decoder's grain alone: all else stays as it is")
+    parser.add_argument("--finish", nargs="+", choices=("edges", "grain"), help="go on with these parts of the decoder alone: all else stays as it is")
+    parser.add_argument("--latents-of", type=Path, nargs=2, metavar=("TOKENIZER", "DIFFUSION"), help="with --finish: half of the latents as this denoiser leaves them")
     arguments = parser.parse_args()
+    if arguments.latents_of and not arguments.finish:
+        parser.error("--latents-of is for --finish")
     device, rng = start(arguments)
     executor = drawers(arguments.workers)
 
     model = Autoencoder().to(device, memory_format=torch.channels_last)
     average = Average(model, 0.999)
-    if arguments.grain:
-        model.requires_grad_(False).decoder.grain.requires_grad_(True)
+    if arguments.finish:
+        model.requires_grad_(False)
+        for part in arguments.finish:
+            model.decoder.get_submodule(part).requires_grad_(True)
     optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-4)
     step = checkpoint.resume(arguments.out, model, average, optimizer, device)["step"] if arguments.resume else 0
+    denoised = None
+    if arguments.latents_of:
+        tokenizer = Tokenizer.load(arguments.latents_of[0])
+        denoiser = Denoiser(len(tokenizer.ids)).to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        checkpoint.load_average(arguments.latents_of[1], denoiser, device)
+        denoised = denoised_by(denoiser, tokenizer, average.module)
     log = Log(arguments.out / "log.jsonl")
     test_groups = held_out(executor, 256, min(60, arguments.groups[1]), np.asarray)
-    groups = [Groups(executor, arguments.seed + step, size, kept, np.asarray, ahead=4 * arguments.workers, photographs=arguments.photographs, end=kept if arguments.grain else None) for size, kept in zip((128, 256), arguments.groups)]
-    started, reported, running, first_step = time.time(), time.time(), None, step
+    groups = [Groups(executor, arguments.seed + step, size, kept, np.asarray, ahead=4 * arguments.workers, photographs=arguments.photographs, more=arguments.more, end=kept if arguments.finish else None) for size, kept in zip((128, 256), arguments.groups)]
+    started, reported, running, first_step = time.time(), time.time(), {}, step
 
     while (share := (time.time() - started) / (arguments.minutes * 60)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(share, step - first_step, arguments.peak_rate, hold=arguments.hold)
         for drawn in groups:
             drawn.refresh()
-        pictures = crops(groups, rng, arguments.batch, arguments.crop, device).contiguous(memory_format=torch.channels_last)
-        loss, *parts = loss_of(model, pictures, arguments.latent_noise)
+        pictures, crisp = crops(groups, rng, arguments.batch, arguments.crop, device)
+        losses = losses_of(model, pictures.contiguous(memory_format=torch.channels_last), crisp, arguments.latent_noise, denoised)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        sum(loss for loss, _ in losses.values()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         average.update(model)
         step += 1
-        running = torch.stack(parts) if running is None else running.lerp(torch.stack(parts), 0.01)
+        for name, (_, value) in losses.items():
+            running[name] = running.get(name, value.detach()).lerp(value.detach(), 0.01)
         if time.time() - reported > report_seconds(arguments, 60):
             reported = time.time()
-            log.write(step=step, pictures=step * arguments.batch, psnr_crops=float(psnr(running[0])), textures=running[1].item(), **evaluate(average.module, test_groups, device))
+            log.write(step=step, pictures=step * arguments.batch, **{name: value.item() for name, value in running.items()}, **evaluate(average.module, test_groups, device))
             checkpoint.save(arguments.out, model, average, optimizer, step=step)
 
     executor.shutdown(cancel_futures=True)
-    if not arguments.grain:
-        measure_statistics(average.module, lambda number, size: crops(groups, rng, number, size, device), device)
+    if not arguments.finish:
+        measure_statistics(average.module, lambda number, size: crops(groups, rng, number, size, device)[0], device)
     checkpoint.save(arguments.out, model, average, optimizer, step=step)
     log.write(step=step, pictures=step * arguments.batch, latent_std=float(average.module.latent_std), **evaluate(average.module, test_groups, device))
     make_sheet(arguments.out / "sheet.png", average.module, test_groups, device)

@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--pull", type=float, default=0.25, help="see restyling.py")
     parser.add_argument("--large", type=float, nargs=2, default=(0.15, 0.6), help="share of steps at 32x32, first and last")
     parser.add_argument("--sheet", type=int, default=len(PROMPTS), help="prompts on the sheet")
+    parser.add_argument("--unet", action="store_true", help="go on with the UNet alone: the text encoder stays as it is")
     arguments = parser.parse_args()
     started = time.time()
     device, rng = start(arguments)
@@ -81,7 +82,9 @@ def main() -> None:
     checkpoint.load_average(arguments.autoencoder, autoencoder, device)
     encode = encoder_of(autoencoder, device)
     model = Denoiser(len(tokenizer.ids)).to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0.01)
+    # Distilled variants share the text encoder, and LoRAs were trained for it.
+    model.text_encoder.requires_grad_(not arguments.unet)
+    optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=1e-3, betas=(0.9, 0.99), weight_decay=0.01)
     average = Average(model, arguments.average)
     if arguments.compile:
         model.compile(dynamic=False)
@@ -101,7 +104,7 @@ def main() -> None:
     # Groups of a pool are numbered on; without one, each part of a training draws others by another seed.
     seed = arguments.seed if arguments.pool else arguments.seed + step
     groups = {
-        size: Groups(executor, seed, size, kept, encode, describe=describe, ahead=4 * arguments.workers, photographs=arguments.photographs, pool=arguments.pool)
+        size: Groups(executor, seed, size, kept, encode, describe=describe, ahead=4 * arguments.workers, photographs=arguments.photographs, more=arguments.more, pool=arguments.pool)
         for size, kept in zip((128, 256), arguments.groups)
     }
 

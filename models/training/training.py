@@ -36,6 +36,7 @@ def report_seconds(arguments: argparse.Namespace, most: float) -> float:
 
 def add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes that draw; beside a GPU, as many as there are other cores")
+    parser.add_argument("--more", nargs="+", default=[], metavar="STYLE", help="styles that most looks are in, for those that are not yet learnt well")
     parser.add_argument("--photographs", type=Path, help="a folder that photographs.py wrote, for some of the scenes")
 
 
