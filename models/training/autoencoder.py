@@ -57,6 +57,11 @@ def with_grain(pictures: Tensor, grain: Tensor) -> Tensor:
     return pictures + grain * light / ((red + green + blue) / 3)
 
 
+def finished(means: Tensor, sharpness: Tensor, grain: Tensor) -> Tensor:
+    """Decoded means [batch, 3, H, W] with edges and grain (sharpness and grain [batch, 1, H, W]); what surely has crisp edges has no grain."""
+    return with_grain(with_edges(means, sharpness), grain * (2 - 2 * sharpness).clamp(max=1))
+
+
 class Encoder(nn.Module):
     """Pictures [batch, 3, H, W] in -1..1 to latents [batch, LATENT_CHANNELS, H/8, W/8]."""
 
@@ -148,8 +153,7 @@ class Decoder(nn.Module):
         self.grain = Grain(latent_channels)
 
     def forward(self, latents: Tensor) -> Tensor:
-        crisp = with_edges(self.layers(latents), torch.sigmoid(self.edges(latents)))
-        return with_grain(crisp, self.grain(latents))
+        return finished(self.layers(latents), torch.sigmoid(self.edges(latents)), self.grain(latents))
 
 
 class Autoencoder(nn.Module):

@@ -42,6 +42,7 @@ CARD = {
         "title": "Paintbox",
         "description": "A small model that repaints pictures in a named style, quality or colour. Trained from scratch on pictures drawn by its own code, and twelve photographs.",
         "defaults": {"steps": 25, "guidance": 7.5, "scheduler": "dpmpp_2m"},
+        "guidance_rescale": 0.3,
     },
     "lcm": {
         "title": "Paintbox in four steps",

@@ -10,7 +10,8 @@ for again in '' --resume; do
   [ -n "$again" ] || python3 tokenizer.py --out "$runs/tokenizer" --captions 2000
   python3 train_autoencoder.py --out "$runs/autoencoder" "${few[@]}" $again
   inputs=(--tokenizer "$runs/tokenizer" --autoencoder "$runs/autoencoder")
-  python3 train_autoencoder.py --out "$runs/autoencoder" --finish edges grain "${few[@]}" --resume
+  python3 train_autoencoder.py --out "$runs/autoencoder" --finish edges grain "${few[@]}" --resume \
+    ${again:+--latents-of "$runs/tokenizer" "$runs/diffusion"}
   python3 train_diffusion.py "${inputs[@]}" --out "$runs/diffusion" --pool "$runs/pool" "${few[@]}" --sheet 1 ${again:+$again --unet --more sepia}
   python3 distil.py "${inputs[@]}" --diffusion "$runs/diffusion" --out "$runs/lcm" --pool "$runs/pool" "${few[@]}" --sheet 1 $again
 done

@@ -21,11 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import checkpoint
-from autoencoder import Autoencoder, to_bytes, to_tensor, with_grain
+from autoencoder import Autoencoder, finished, to_bytes, to_tensor
 from captions import LookRecord
 from denoiser import Denoiser
 from diffusion import signal_and_noise
-from edges import with_edges
 from groups import Groups, drawers, held_out
 from png import write_sheet
 from render import VERSIONS
@@ -92,18 +91,20 @@ def denoised_by(denoiser: Denoiser, tokenizer: Tokenizer, autoencoder: Autoencod
 
 
 def losses_of(model: Autoencoder, pictures: Tensor, crisp: Tensor, noise_level: float, denoised: Denoised | None) -> dict[str, tuple[Tensor, Tensor]]:
-    """Of one batch, by the parts that learn: the loss, and what is reported of it. All is in float32 but on a CPU: what is left to learn
-    after a while is as small as bfloat16's steps."""
+    """Of one batch, by the parts that learn: the loss, and what is reported of it.
+
+    `crisp` [batch] is what crispness() says. With `denoised` half of the latents are as that leaves them, and the layers should not learn.
+    """
     decoder = model.decoder
+    # A GPU computes in float32: what is left to learn after a while is as small as bfloat16's steps.
     with autocast(pictures.device) if pictures.device.type == "cpu" else nullcontext():
         latents = model.encoder(pictures)
         level = torch.rand(len(pictures), 1, 1, 1, device=pictures.device) * 2 * noise_level
         noisy = latents + torch.randn_like(latents) * level
-        known = noisy.detach()
         if denoised:
-            half = len(known) // 2
-            known = torch.cat([known[:half], denoised(latents[half:].detach())])
-            noisy = known
+            half = len(noisy) // 2
+            noisy = torch.cat([noisy[:half], denoised(latents[half:].detach())])
+        known = noisy.detach()  # to the parts that leave the layers and the encoder as they are
         losses = {}
         if learns(decoder.edges):
             edges = decoder.edges(known).float()
@@ -113,8 +114,8 @@ def losses_of(model: Autoencoder, pictures: Tensor, crisp: Tensor, noise_level: 
             made = decoder.layers(noisy).float()
         if learns(decoder.grain):
             with torch.no_grad():
-                means = with_edges(made, torch.sigmoid(decoder.edges(known)).float())
-            textures = difference_of_textures(with_grain(means, decoder.grain(known).float()), pictures)
+                sharpness = torch.sigmoid(decoder.edges(known)).float()
+            textures = difference_of_textures(finished(made.detach(), sharpness, decoder.grain(known).float()), pictures)
             losses["textures"] = 0.1 * textures, textures
     if learns(decoder.layers):
         squared = F.mse_loss(made, pictures)
