@@ -40,18 +40,22 @@ def save(folder: Path, model: nn.Module, average: Average, optimizer: torch.opti
     (folder / "progress.part").replace(folder / "progress.json")
 
 
-def save_weights(folder: Path, module: nn.Module) -> None:
-    """A state without moments: both kinds of weights are the module's."""
+def save_weights(folder: Path, weights: dict[str, Tensor]) -> None:
+    """A state without moments, whose averages are the weights."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in FILES[:2]:
-        torch.save(halved(module.state_dict()), folder / f"{name}.pt")
+        torch.save(halved(weights), folder / f"{name}.pt")
     (folder / "progress.json").write_text(json.dumps({"averaged": 0, "step": 0, "samples": 0, "points": 0}) + "\n")
+
+
+def averages(folder: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """The averaged weights of a training, in float32."""
+    return {name: value.float() for name, value in torch.load(folder / "average.pt", map_location=device).items()}
 
 
 def load_average(folder: Path, module: nn.Module, device: torch.device | str = "cpu", strict: bool = True) -> None:
     """Fill a module with the averaged weights of a training."""
-    weights = torch.load(folder / "average.pt", map_location=device)
-    module.load_state_dict({name: value.float() for name, value in weights.items()}, strict=strict)
+    module.load_state_dict(averages(folder, device), strict=strict)
 
 
 def resume(folder: Path, model: nn.Module, average: Average, optimizer: torch.optim.Optimizer, device: torch.device) -> dict[str, int]:

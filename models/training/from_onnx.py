@@ -49,7 +49,7 @@ def main() -> None:
 
     tokenizer.save(arguments.out / "tokenizer")
     for name, module in (("autoencoder", autoencoder), ("diffusion", denoiser)):
-        checkpoint.save_weights(arguments.out / name, module)
+        checkpoint.save_weights(arguments.out / name, module.state_dict())
 
 
 if __name__ == "__main__":

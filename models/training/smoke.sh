@@ -18,6 +18,7 @@ done
 python3 export.py "${inputs[@]}" --diffusion "$runs/diffusion" --out "$runs/paintbox"
 python3 export.py "${inputs[@]}" --diffusion "$runs/lcm" --lcm --share "$runs/paintbox" --out "$runs/paintbox-lcm"
 python3 from_onnx.py --model ../paintbox --out "$runs/from-onnx"
+python3 mix.py --before "$runs/from-onnx/diffusion" --after "$runs/from-onnx/diffusion" --share 0.5 --out "$runs/mixed"
 python3 train_lora.py --tokenizer "$runs/from-onnx/tokenizer" --autoencoder "$runs/from-onnx/autoencoder" --diffusion "$runs/from-onnx/diffusion" \
   --style risograph --out "$runs/risograph.safetensors" --minutes 0.03 --groups 2 --batch 4 --threads 1
 python3 curves.py --log "$runs/diffusion/log.jsonl" --out "$runs/diffusion.svg"

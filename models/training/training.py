@@ -64,7 +64,7 @@ def autocast(device: torch.device) -> torch.autocast:
 
 
 class Average:
-    """Exponential moving average of a module's weights, slower as training goes on."""
+    """Exponential moving average of those weights of a module that learn, slower as training goes on."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -75,7 +75,8 @@ class Average:
     def update(self, module: nn.Module) -> None:
         self.steps += 1
         decay = min(self.decay, (self.steps + 1) / (self.steps + 12))
-        averages, weights = list(self.module.parameters()), [p.detach() for p in module.parameters()]
+        learning = [(average, p.detach()) for average, p in zip(self.module.parameters(), module.parameters()) if p.requires_grad]
+        averages, weights = zip(*learning)
         torch._foreach_lerp_(averages, weights, 1 - decay)
 
 
